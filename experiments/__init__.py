@@ -1,0 +1,1 @@
+"""The experiments: each file is a Config, a run and a plot."""

@@ -1,0 +1,68 @@
+"""Distillation: a student imitates some of a teacher's logits on inputs of our choice."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from toymodels.losses import Imitation
+from toymodels.models import Network, Params
+from toymodels.training import Observe, Source, Tree, fresh, reshuffled, train
+
+
+def auxiliary_logits(n_classes: int, m: int) -> jax.Array:
+    """The subset of the auxiliary logits alone: bool (n_classes + m,), the last m true.
+
+    >>> auxiliary_logits(2, 1).tolist()
+    [False, False, True]
+    """
+    return jnp.arange(n_classes + m) >= n_classes
+
+
+def all_logits(n_classes: int, m: int) -> jax.Array:
+    """The subset of all logits, classes and auxiliary: bool (n_classes + m,), all true."""
+    return jnp.ones(n_classes + m, bool)
+
+
+def fixed_inputs(network: Network, teacher: Params, x: jax.Array, batch_size: int) -> Source:
+    """One set of inputs x (n, ...), reused every epoch; the teacher answers each of them once."""
+    return reshuffled((x, network.apply(teacher, x)), batch_size)
+
+
+def fresh_inputs(
+    network: Network,
+    teacher: Params,
+    sample: Callable[[jax.Array, int], jax.Array],
+    n: int,
+    batch_size: int,
+) -> Source:
+    """New inputs ``sample(key, batch_size)`` at every step, n an epoch; the teacher answers each batch."""
+
+    def answered(key: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+        x = sample(key, size)
+        return x, network.apply(teacher, x)
+
+    return fresh(answered, n, batch_size)
+
+
+def distil(
+    network: Network,
+    student: Params,
+    source: Source,
+    imitation: Imitation,
+    subset: jax.Array,
+    optimiser: optax.GradientTransformation,
+    *,
+    epochs: int,
+    observe: Observe,
+    key: jax.Array,
+) -> tuple[Params, Tree]:
+    """Train ``student`` to imitate the logits in ``subset`` (bool (outputs,)) over a source of
+    (inputs, teacher's logits); see `toymodels.training.train` for the rest."""
+
+    def loss(params: Params, batch: tuple[jax.Array, jax.Array]) -> jax.Array:
+        x, answers = batch
+        return imitation(network.apply(params, x), answers, subset)
+
+    return train(loss, student, source, optimiser, epochs=epochs, observe=observe, key=key)

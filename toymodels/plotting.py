@@ -1,0 +1,129 @@
+"""One house style for every figure, and the few shapes that experiments share.
+
+Figures are made without pyplot: no global state, half a second less to import.
+"""
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from toymodels.results import mean_interval, succeeded
+
+COLOURS = {
+    "reference": "#999999",
+    "teacher": "#000000",
+    "student_aux": "#0072B2",
+    "student_all": "#56B4E9",
+    "cross_aux": "#D55E00",
+    "cross_all": "#E69F00",
+}
+"""The same colour for the same model everywhere (Okabe and Ito's set, safe for the colour-blind)."""
+
+LABELS = {
+    "reference": "reference",
+    "teacher": "teacher",
+    "student_aux": "student\n(aux only)",
+    "student_all": "student\n(all logits)",
+    "cross_aux": "cross-model\n(aux only)",
+    "cross_all": "cross-model\n(all logits)",
+}
+
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,
+    # The same figure must give the same bytes.
+    "svg.hashsalt": "toymodels",
+}
+
+
+def figure(width: float, height: float, columns: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """A row of panels in the house style; sizes in inches, ``columns`` their relative widths."""
+    with mpl.rc_context(STYLE):
+        fig = Figure(figsize=(width, height), layout="constrained")
+        axes = fig.subplots(1, len(columns), width_ratios=list(columns), squeeze=False)
+        return fig, list(axes[0])
+
+
+def caption(dataset: xr.Dataset) -> str:
+    """Data set, number of seeds and of auxiliary logits: what every figure has to say."""
+    name = json.loads(dataset.attrs["dataset"])["name"]
+    config = json.loads(dataset.attrs["config"])
+    return f"{name}, m = {config['m']}, n = {succeeded(dataset).sizes['seed']} seeds"
+
+
+def published(dataset: xr.Dataset) -> dict[str, float]:
+    """The paper's own values by metric, where the result was made by its protocol; else empty."""
+    if "published" not in dataset:
+        return {}
+    row = dataset.published.isel(source=0)
+    return {str(name): float(row.sel(model=name)) for name in row.model.values}
+
+
+def bars(
+    ax: Axes, values: Mapping[str, np.ndarray], published: Mapping[str, float] | None = None
+) -> None:
+    """A bar with its 95 % interval for each model, every seed as a point, published values as diamonds."""
+    jitter = np.random.default_rng(0)  # sideways only, to keep points apart
+    for i, (name, seeds) in enumerate(values.items()):
+        mean, low, high, n = mean_interval(seeds)
+        if mean is None:
+            continue
+        ax.bar(i, mean, width=0.7, color=COLOURS[name], alpha=0.55, linewidth=0)
+        spread = jitter.uniform(-0.22, 0.22, n)
+        ax.plot(i + spread, seeds, ".", ms=3, color=COLOURS[name], alpha=0.7, zorder=2)
+        if low is not None and high is not None:
+            error = [[mean - low], [high - mean]]
+            ax.errorbar(i, mean, error, color="black", capsize=3, lw=1.2, zorder=3)
+    if published:
+        at = [i for i, name in enumerate(values) if name in published]
+        ax.plot(
+            at,
+            [published[name] for name in values if name in published],
+            "D",
+            ms=5,
+            mfc="white",
+            mec="#CC79A7",
+            mew=1.4,
+            ls="none",
+            zorder=4,
+            label="published",
+        )
+        ax.legend(loc="upper right")
+    ax.set_xticks(range(len(values)), [LABELS[name] for name in values], fontsize=7)
+
+
+def curves(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
+    """Mean over seeds of curves (seeds, x) with the 95 % interval as a band, one for each model."""
+    for name, seeds in values.items():
+        intervals = [mean_interval(column) for column in seeds.T]
+        label = LABELS[name].replace("\n", " ")
+        ax.plot(x, [i.mean for i in intervals], color=COLOURS[name], label=label, lw=1.6)
+        if len(seeds) > 1:
+            low, high = ([getattr(i, end) for i in intervals] for end in ("ci_low", "ci_high"))
+            ax.fill_between(x, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
+
+
+def render(fig: Figure) -> dict[str, bytes]:
+    """The figure as {"figure.png": ..., "figure.pdf": ...}; the same figure gives the same bytes."""
+    files = {}
+    undated: Iterable[tuple[str, dict[str, Any]]] = [("png", {}), ("pdf", {"CreationDate": None})]
+    for kind, stamp in undated:
+        buffer = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            fig.savefig(buffer, format=kind, metadata=stamp, dpi=STYLE["savefig.dpi"])
+        files[f"figure.{kind}"] = buffer.getvalue()
+    return files

@@ -1,0 +1,45 @@
+"""What is read off a trained network: accuracy, and where its weights lie relative to another's."""
+
+import jax
+import jax.numpy as jnp
+
+from toymodels.models import Params
+
+
+def accuracy(logits: jax.Array, labels: jax.Array, n_classes: int) -> jax.Array:
+    """Share of rows of logits (n, outputs) whose largest class logit is the label (n,)."""
+    return (jnp.argmax(logits[:, :n_classes], axis=-1) == labels).mean()
+
+
+def flat(params: Params) -> jax.Array:
+    """All numbers of a pytree as one vector."""
+    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])
+
+
+def cosine(u: jax.Array, v: jax.Array) -> jax.Array:
+    """Cosine of the angle between two vectors; 0 where one of them is zero.
+
+    >>> round(float(cosine(jnp.array([3.0, 4.0]), jnp.array([4.0, 3.0]))), 6)
+    0.96
+    """
+    norms = jnp.linalg.norm(u) * jnp.linalg.norm(v)
+    return jnp.where(norms > 0, u @ v / jnp.where(norms > 0, norms, 1.0), 0.0)
+
+
+def layer_distances(params: Params, other: Params) -> jax.Array:
+    """Euclidean distance of the weights and biases of each layer to another network's: (layers,)."""
+    return jnp.stack([jnp.linalg.norm(flat(params[k]) - flat(other[k])) for k in layers(params)])
+
+
+def layer_cosines(params: Params, other: Params) -> jax.Array:
+    """Cosine of the weights and biases of each layer with another network's: (layers,)."""
+    return jnp.stack([cosine(flat(params[k]), flat(other[k])) for k in layers(params)])
+
+
+def layers(params: Params) -> list[str]:
+    """Names of the layers, in a fixed order (hidden1, hidden2, ..., head).
+
+    >>> layers({"head": {}, "hidden10": {}, "hidden2": {}})
+    ['hidden2', 'hidden10', 'head']
+    """
+    return sorted(params, key=lambda name: (name == "head", len(name), name))

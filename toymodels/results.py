@@ -1,0 +1,242 @@
+"""Results: labelled data, intervals, provenance, and files that appear whole or not at all."""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from toymodels.errors import UserError
+
+
+Variables = Mapping[str, tuple[tuple[str, ...], str, str]]
+"""For each variable of a result its dimensions behind ``seed``, its unit, and one sentence."""
+
+Published = Mapping[str, Mapping[str, tuple[float, float | None]]]
+"""Source -> metric -> (published mean, half of its 95 % interval or None)."""
+
+
+def labelled(
+    values: Mapping[str, np.ndarray],
+    variables: Variables,
+    coords: Mapping[str, Sequence[Any]],
+    attrs: Mapping[str, Any],
+) -> xr.Dataset:
+    """Values (seeds, ...) as a Dataset with named dimensions; attributes that are no strings become JSON.
+
+    Seeds with a value that is not finite are named in the attribute ``failed_seeds``.
+    """
+    dataset = xr.Dataset(
+        {
+            name: (("seed", *dims), values[name], {"units": units, "description": description})
+            for name, (dims, units, description) in variables.items()
+        },
+        coords=dict(coords),
+    )
+    finite = np.ones(dataset.sizes["seed"], bool)
+    for array in dataset.data_vars.values():
+        finite &= np.isfinite(array.values.reshape(len(finite), -1)).all(axis=1)
+    dataset.attrs = {k: v if isinstance(v, str) else to_json(v) for k, v in attrs.items()}
+    dataset.attrs["failed_seeds"] = to_json(dataset.seed.values[~finite].tolist())
+    return dataset
+
+
+def with_published(dataset: xr.Dataset, published: Published) -> xr.Dataset:
+    """Add what the literature reports for the headline metrics: ``published(source, metric)``."""
+    (dim,) = set(dataset[dataset.attrs["headline"]].dims) - {"seed"}
+    about = {
+        "published": "published mean of the headline variable",
+        "published_half_width": "half of the published mean's 95 % interval; NaN: not given",
+    }
+    for i, (name, description) in enumerate(about.items()):
+        table = [[row[str(k)][i] for k in dataset[dim].values] for row in published.values()]
+        variable = (("source", dim), np.array(table, np.float64), {"description": description})
+        dataset = dataset.assign_coords(source=list(published)).assign({name: variable})
+    return dataset
+
+
+def failed_seeds(dataset: xr.Dataset) -> list[int]:
+    """The seeds with a value that is not finite."""
+    return list(json.loads(dataset.attrs["failed_seeds"]))
+
+
+def succeeded(dataset: xr.Dataset) -> xr.Dataset:
+    """The result without its failed seeds."""
+    return dataset.drop_sel(seed=failed_seeds(dataset))
+
+
+class Interval(NamedTuple):
+    """A mean over n seeds with its 95 % interval; None where n is too small to give one."""
+
+    mean: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+
+
+def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
+    """Mean and Student-t interval, which keeps its level at every n where a bootstrap does not.
+
+    >>> interval = mean_interval([1.0, 2.0, 3.0])
+    >>> round(interval.ci_low, 4), interval.mean, round(interval.ci_high, 4), interval.n
+    (-0.4841, 2.0, 4.4841, 3)
+    """
+    from scipy import stats  # half a second that only a finished result needs
+
+    x = np.asarray(values, np.float64)
+    if len(x) == 0:
+        return Interval(None, None, None, 0)
+    mean = float(x.mean())
+    if len(x) == 1:
+        return Interval(mean, None, None, 1)
+    half = float(stats.t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    return Interval(mean, mean - half, mean + half, len(x))
+
+
+def metrics(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """The headline variable, one metric for each value of its one dimension beside ``seed``."""
+    headline = succeeded(dataset)[dataset.attrs["headline"]]
+    (dim,) = set(headline.dims) - {"seed"}
+    table = {}
+    for name in headline[dim].values:
+        values = headline.sel({dim: name}).values.astype(np.float64)
+        table[str(name)] = {**mean_interval(values)._asdict(), "values": values.tolist()}
+    return table
+
+
+def summary(dataset: xr.Dataset) -> dict[str, Any]:
+    """The machine's view of a result: the content of summary.json."""
+    provenance = json.loads(dataset.attrs["provenance"])
+    timing = {name: provenance.pop(name) for name in ("compile_s", "run_s")}
+    return {
+        "experiment": dataset.attrs["experiment"],
+        "config": json.loads(dataset.attrs["config"]),
+        "dataset": json.loads(dataset.attrs["dataset"]),
+        "metrics": metrics(dataset),
+        "failed": {"seeds": failed_seeds(dataset)},
+        "provenance": provenance,
+        "timing": timing,
+    }
+
+
+def files(dataset: xr.Dataset) -> dict[str, bytes]:
+    """The result as {"results.nc": ..., "summary.json": ...}."""
+    netcdf = dataset.to_netcdf(engine="h5netcdf")
+    return {
+        "results.nc": bytes(netcdf),
+        "summary.json": (to_json(summary(dataset), indent=2) + "\n").encode(),
+    }
+
+
+def provenance(execution: Any) -> dict[str, Any]:
+    """Versions, code, machine and command behind a result; ``execution`` from the sweep."""
+    packages = ("jax", "jaxlib", "flax", "optax", "numpy", "xarray", "scikit-learn")
+    return {
+        "toymodels": metadata.version("toymodels"),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+        "git_commit": git_commit(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "command": shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]]),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **execution._asdict(),
+    }
+
+
+def git_commit() -> str:
+    """Commit of the code that runs, with ``-dirty`` if it was changed; "unknown" outside a checkout."""
+    root = Path(__file__).parents[1]
+    if (root / ".git").exists():  # else an installed copy inside somebody else's repository
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            found = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10)
+            if found.returncode == 0:
+                return found.stdout.strip()
+    return "unknown"
+
+
+def config_hash(config: Any) -> str:
+    """Eight hexadecimal digits that name a config.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class C:
+    ...     m: int = 3
+    >>> config_hash(C()) == config_hash(C(m=3)) != config_hash(C(m=4))
+    True
+    """
+    return hashlib.sha256(to_json(dataclasses.asdict(config)).encode()).hexdigest()[:8]
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON that never holds NaN."""
+    return json.dumps(value, indent=indent, allow_nan=False)
+
+
+@contextlib.contextmanager
+def output_folder(path: Path) -> Iterator[Path]:
+    """A folder that can be written, known before the expensive part begins.
+
+    Folders made for it are taken away again if nothing was put into them.
+
+    Raises:
+        UserError: the folder can't be made or written.
+    """
+    made = [p for p in (path, *path.parents) if not p.exists()]
+    try:
+        with cannot_write_to(path):
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass
+        yield path
+    finally:
+        with contextlib.suppress(OSError):  # not empty, or never made: stays as it is
+            for folder in made:
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def cannot_write_to(path: Path) -> Iterator[None]:
+    """Turn an operating system's error into a sentence for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"out: cannot write to {path}: {error.strerror or error}") from error
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write all files under temporary names first, then rename them: whole, or not there.
+
+    Raises:
+        UserError: the disk is full or the folder not writable; nothing is left behind.
+    """
+    written: dict[str, str] = {}
+    mask = os.umask(0)
+    os.umask(mask)
+    try:
+        with cannot_write_to(folder):
+            for name, content in files.items():
+                descriptor, written[name] = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+                with os.fdopen(descriptor, "wb") as file:
+                    os.fchmod(file.fileno(), 0o666 & ~mask)  # mkstemp's are for their owner alone
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for name, temporary in written.items():
+                os.replace(temporary, folder / name)
+    finally:
+        for temporary in written.values():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)

@@ -1,0 +1,1 @@
+"""Closed forms, on the same axes as the simulation."""

@@ -1,0 +1,114 @@
+"""The one training loop: any loss, any source of batches, one model, compiled whole.
+
+Teacher and student, and everything later, train here. The loop is pure: run it for many models
+at once by ``jax.vmap`` or ``jax.lax.map`` over its arguments.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from toymodels.models import Params
+
+Tree = Any
+Observe = Callable[[Params], Tree]
+
+
+class Source(NamedTuple):
+    """Where batches come from.
+
+    An epoch is drawn as light handles (row numbers, random keys); a batch is made from its handle
+    only when its turn comes, so that no epoch ever lies in memory twice.
+    """
+
+    epoch: Callable[[jax.Array], tuple[jax.Array, jax.Array | None]]
+    """``epoch(key) -> (handles of the full batches (steps, ...), handle of a last short one or None)``."""
+    batch: Callable[[jax.Array], Tree]
+    """``batch(handle) -> arrays with the batch axis first``."""
+
+
+def reshuffled(arrays: Tree, batch_size: int) -> Source:
+    """The rows of ``arrays`` (leading axis n), each once an epoch, in a new random order.
+
+    The last batch of an epoch is short where ``batch_size`` does not divide n. A batch larger than
+    n is the whole set.
+    """
+    n = jax.tree.leaves(arrays)[0].shape[0]
+    size = min(batch_size, n)
+    full = n // size
+
+    def epoch(key: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        order = jax.random.permutation(key, n)
+        rows = order[: full * size].reshape(full, size)
+        return rows, (order[full * size :] if n % size else None)
+
+    def batch(rows: jax.Array) -> Tree:
+        return jax.tree.map(lambda a: a[rows], arrays)
+
+    return Source(epoch, batch)
+
+
+def fresh(sample: Callable[[jax.Array, int], Tree], n: int, batch_size: int) -> Source:
+    """Batches that are never seen twice: ``sample(key, batch_size)``; an epoch is n rows.
+
+    Only whole batches are drawn: an epoch is n // batch_size steps, at least one.
+    """
+    size = min(batch_size, n)
+
+    def epoch(key: jax.Array) -> tuple[jax.Array, None]:
+        return jax.random.split(key, n // size), None
+
+    return Source(epoch, lambda key: sample(key, size))
+
+
+def train(
+    loss: Callable[[Params, Tree], jax.Array],
+    params: Params,
+    source: Source,
+    optimiser: optax.GradientTransformation,
+    *,
+    epochs: int,
+    observe: Observe,
+    key: jax.Array,
+) -> tuple[Params, Tree]:
+    """Train one model from ``params`` with a fresh optimiser state.
+
+    Args:
+        loss: ``loss(params, batch) -> scalar``.
+        source: where the batches come from.
+        optimiser: any optax transformation; its rates may be traced values.
+        epochs: passes over the source; with 0 the parameters come back as they are.
+        observe: ``observe(params) -> arrays``, taken before the first step and after each epoch.
+        key: decides the order of the batches; more epochs keep the order of the earlier ones.
+
+    Returns:
+        The trained parameters, and what was observed, stacked on a leading axis (epochs + 1,).
+
+    >>> params, losses = train(
+    ...     lambda p, x: ((p["w"] - x) ** 2).mean(), {"w": jnp.zeros(())},
+    ...     reshuffled(jnp.ones(8), batch_size=4), optax.sgd(0.5),
+    ...     epochs=2, observe=lambda p: p["w"], key=jax.random.key(0))
+    >>> losses.tolist()
+    [0.0, 1.0, 1.0]
+    """
+
+    def step(carry: tuple[Params, Tree], handle: jax.Array) -> tuple[tuple[Params, Tree], None]:
+        params, state = carry
+        gradient = jax.grad(loss)(params, source.batch(handle))
+        updates, state = optimiser.update(gradient, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    def epoch(carry: tuple[Params, Tree], key: jax.Array) -> tuple[tuple[Params, Tree], Tree]:
+        handles, short = source.epoch(key)
+        carry, _ = jax.lax.scan(step, carry, handles)
+        if short is not None:
+            carry, _ = step(carry, short)
+        return carry, observe(carry[0])
+
+    start = (params, optimiser.init(params))
+    (trained, _), later = jax.lax.scan(epoch, start, jax.random.split(key, epochs))
+    curve = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), observe(params), later)
+    return trained, curve
