@@ -97,7 +97,7 @@ def load(
     if name == "digits":
         return _digits()
     try:
-        return _idx_dataset("mnist", 255, _data_folder(data_dir), announce)
+        return _idx_dataset("mnist", _data_folder(data_dir), announce)
     except _Unavailable as why:
         if name == "mnist":
             remedy = "put its four files there, name another --data-dir or choose --dataset digits"
@@ -145,7 +145,7 @@ def _digits() -> Dataset:
     return Dataset("digits", *parts, white=16, sha256=dict(DIGITS_SHA256))
 
 
-def _idx_dataset(name: str, white: int, folder: Path, announce: Callable[[str], None]) -> Dataset:
+def _idx_dataset(name: str, folder: Path, announce: Callable[[str], None]) -> Dataset:
     """The dataset `FILES[name]`: the files that lie below the folder, and the rest downloaded."""
     files = FILES[name]
     paths = {part: _find(name, file.name, folder) for part, file in files.items()}
@@ -160,10 +160,15 @@ def _idx_dataset(name: str, white: int, folder: Path, announce: Callable[[str], 
             refusal = f"{folder / name} cannot be written to ({error.strerror})"
             raise _Unavailable(f"it is not in {folder}, and {refusal}") from error
         announce(f"Downloaded and verified {len(missing)} files into {folder / name}.")
-    train, test = ((arrays[f"{s}_images"], arrays[f"{s}_labels"]) for s in ("train", "test"))
-    labels = train[1].astype(np.int32), test[1].astype(np.int32)
-    sha256 = {file.name: file.sha256 for file in files.values()}
-    return Dataset(name, train[0], labels[0], test[0], labels[1], white=white, sha256=sha256)
+    return Dataset(
+        name,
+        arrays["train_images"],
+        arrays["train_labels"].astype(np.int32),
+        arrays["test_images"],
+        arrays["test_labels"].astype(np.int32),
+        white=255,
+        sha256={file.name: file.sha256 for file in files.values()},
+    )
 
 
 def _data_folder(data_dir: Path | None) -> Path:
@@ -290,5 +295,5 @@ def _fetch(url: str, file: File) -> bytes:
             raise errors[0]
         return _verified(body, file)
     except (OSError, ValueError) as error:
-        reason = str(error).split(" for url")[0]
+        reason = str(error).split(" for url")[0]  # requests writes at length
         raise _Unavailable(reason if len(reason) < 80 else type(error).__name__) from error

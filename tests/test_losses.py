@@ -1,0 +1,76 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import log_softmax, rel_entr, softmax
+
+from toymodels import losses
+
+RNG = np.random.default_rng(0)
+STUDENT, TEACHER = RNG.normal(size=(2, 6, 5)) * 3
+SUBSET = np.array([False, True, True, False, True])
+IMITATIONS = {"kl": losses.kl(1.7), "mse": losses.mse()}
+
+
+def test_kl_equals_scipy_on_the_subset(x64):
+    p = softmax(TEACHER[:, SUBSET] / 1.7, axis=-1)
+    q = softmax(STUDENT[:, SUBSET] / 1.7, axis=-1)
+    expected = rel_entr(p, q).sum(-1).mean()
+    got = losses.kl(1.7)(jnp.asarray(STUDENT), jnp.asarray(TEACHER), jnp.asarray(SUBSET))
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+def test_mse_equals_numpy_on_the_subset(x64):
+    expected = ((STUDENT - TEACHER)[:, SUBSET] ** 2).mean()
+    got = losses.mse()(jnp.asarray(STUDENT), jnp.asarray(TEACHER), jnp.asarray(SUBSET))
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+def test_class_cross_entropy_sees_the_class_logits_alone(x64):
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    expected = -log_softmax(STUDENT[:, :3], axis=-1)[np.arange(6), labels].mean()
+    got = losses.class_cross_entropy(jnp.asarray(STUDENT), jnp.asarray(labels), 3)
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+    gradient = jax.grad(losses.class_cross_entropy)(jnp.asarray(STUDENT), jnp.asarray(labels), 3)
+    assert not np.any(gradient[:, 3:])
+
+
+@pytest.mark.parametrize("name", IMITATIONS)
+def test_gradient_by_finite_differences_and_zero_off_the_subset(name, x64):
+    def loss(z):
+        return IMITATIONS[name](z, jnp.asarray(TEACHER), jnp.asarray(SUBSET))
+
+    z, v = jnp.asarray(STUDENT), jnp.asarray(RNG.normal(size=STUDENT.shape))
+    gradient = jax.grad(loss)(z)
+    numeric = (loss(z + 1e-5 * v) - loss(z - 1e-5 * v)) / 2e-5
+    np.testing.assert_allclose((gradient * v).sum(), numeric, rtol=1e-8)
+    assert not np.any(gradient[:, ~SUBSET])
+    assert np.all(gradient[:, SUBSET] != 0)
+
+
+@pytest.mark.parametrize("name", IMITATIONS)
+def test_a_mean_over_the_batch(name, x64):
+    loss, subset = IMITATIONS[name], jnp.asarray(SUBSET)
+    rows = [loss(jnp.asarray(s[None]), jnp.asarray(t[None]), subset) for s, t in zip(STUDENT, TEACHER, strict=True)]
+    whole = loss(jnp.asarray(STUDENT), jnp.asarray(TEACHER), subset)
+    np.testing.assert_allclose(whole, np.mean(rows), rtol=1e-12)
+
+
+@given(st.floats(-1e4, 1e4, width=32), st.floats(-1e4, 1e4, width=32), st.floats(0.01, 100))
+def test_kl_of_one_logit_has_exactly_no_gradient(student, teacher, temperature):
+    subset = jnp.array([False, False, True])
+    z = jnp.array([[1.0, 2.0, student]])
+    t = jnp.array([[0.5, -1.0, teacher]])
+    value, gradient = jax.value_and_grad(losses.kl(temperature))(z, t, subset)
+    assert value == 0
+    assert not np.any(gradient)
+
+
+@given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=6, max_size=6))
+def test_kl_is_finite_and_not_negative_for_any_logits(logits):
+    z = jnp.array(logits, jnp.float32).reshape(2, 1, 3)
+    value, gradient = jax.value_and_grad(losses.kl())(z[0], z[1], jnp.ones(3, bool))
+    assert value >= -1e-6
+    assert np.all(np.isfinite(gradient))

@@ -1,0 +1,91 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from toymodels.training import fresh, reshuffled, train
+
+X = np.random.default_rng(0).normal(size=(10, 3))
+Y = X @ np.array([1.0, -2.0, 0.5])
+
+
+def loss(w, batch):
+    x, y = batch
+    return ((x @ w - y) ** 2).mean()
+
+
+def fit(epochs, batch_size=4, key=0, optimiser=None, start=None):
+    return train(
+        loss,
+        jnp.zeros(3, jnp.asarray(X).dtype) if start is None else start,
+        reshuffled((jnp.asarray(X), jnp.asarray(Y)), batch_size),
+        optimiser or optax.sgd(0.1),
+        epochs=epochs,
+        observe=lambda w: w,
+        key=jax.random.key(key),
+    )
+
+
+def test_sgd_equals_a_plain_numpy_loop_short_last_batch_included(x64):
+    trained, curve = fit(epochs=3)
+    w, expected = np.zeros(3), [np.zeros(3)]
+    for key in jax.random.split(jax.random.key(0), 3):
+        order = np.asarray(jax.random.permutation(key, 10))
+        for rows in (order[:4], order[4:8], order[8:]):
+            w = w - 0.1 * 2 * X[rows].T @ (X[rows] @ w - Y[rows]) / len(rows)
+        expected.append(w)
+    np.testing.assert_allclose(curve, expected, rtol=1e-12)
+    np.testing.assert_array_equal(trained, curve[-1])
+
+
+def test_every_row_comes_once_an_epoch():
+    source = reshuffled(jnp.arange(10), 4)
+    handles, short = source.epoch(jax.random.key(3))
+    assert handles.shape == (2, 4)
+    rows = np.concatenate([source.batch(h) for h in [*handles, short]])
+    assert sorted(rows) == list(range(10))
+    assert list(rows) != list(range(10))
+
+
+def test_a_batch_that_divides_leaves_no_short_one_and_a_larger_one_is_the_whole_set():
+    assert reshuffled(jnp.arange(8), 4).epoch(jax.random.key(0))[1] is None
+    handles, short = reshuffled(jnp.arange(8), 100).epoch(jax.random.key(0))
+    assert handles.shape == (1, 8)
+    assert short is None
+
+
+def test_no_epoch_returns_the_start_to_the_bit():
+    start = jnp.array([1.1, 2.2, 3.3])
+    trained, curve = train(
+        lambda w, batch: jnp.sum(w),
+        start,
+        reshuffled(jnp.arange(4), 2),
+        optax.adam(0.1),
+        epochs=0,
+        observe=lambda w: w,
+        key=jax.random.key(0),
+    )
+    np.testing.assert_array_equal(trained, start)
+    np.testing.assert_array_equal(curve, start[None])
+
+
+def test_more_epochs_begin_as_fewer_do():
+    np.testing.assert_array_equal(fit(epochs=5)[1][:3], fit(epochs=2)[1])
+
+
+def test_learning_rate_may_be_traced():
+    rates = jnp.array([0.05, 0.1])
+    _, curves = jax.vmap(lambda rate: fit(epochs=2, optimiser=optax.sgd(rate)))(rates)
+    np.testing.assert_allclose(curves[1], fit(epochs=2)[1], rtol=1e-5)
+    assert not np.allclose(curves[0], curves[1])
+
+
+def test_fresh_batches_are_all_different_and_count_whole_batches():
+    source = fresh(lambda key, n: jax.random.uniform(key, (n,)), n=10, batch_size=4)
+    handles, short = source.epoch(jax.random.key(0))
+    assert short is None
+    rows = np.concatenate([source.batch(h) for h in handles])
+    assert rows.shape == (8,)
+    assert len(set(rows.tolist())) == 8
+    other, _ = source.epoch(jax.random.key(1))
+    assert set(rows.tolist()).isdisjoint(np.asarray(source.batch(other[0])).tolist())
