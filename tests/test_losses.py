@@ -53,7 +53,10 @@ def test_gradient_by_finite_differences_and_zero_off_the_subset(name, x64):
 @pytest.mark.parametrize("name", IMITATIONS)
 def test_a_mean_over_the_batch(name, x64):
     loss, subset = IMITATIONS[name], jnp.asarray(SUBSET)
-    rows = [loss(jnp.asarray(s[None]), jnp.asarray(t[None]), subset) for s, t in zip(STUDENT, TEACHER, strict=True)]
+    rows = [
+        loss(jnp.asarray(s[None]), jnp.asarray(t[None]), subset)
+        for s, t in zip(STUDENT, TEACHER, strict=True)
+    ]
     whole = loss(jnp.asarray(STUDENT), jnp.asarray(TEACHER), subset)
     np.testing.assert_allclose(whole, np.mean(rows), rtol=1e-12)
 

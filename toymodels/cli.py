@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -54,7 +55,7 @@ def main(
     run: Callable[..., xr.Dataset],
     plot: Callable[[xr.Dataset], Figure],
 ) -> None:
-    """Run an experiment from the command line; exits 2 with one sentence on bad input, 130 on Ctrl-C."""
+    """Run an experiment from the command line; one sentence and exit 2 on bad input, 130 on Ctrl-C."""
     try:
         config, options = parse(experiment, description, presets)
         execute(experiment, config, options, run, plot)
@@ -109,17 +110,15 @@ def execute(
     from toymodels import datasets, plotting, results
 
     say: Callable[[str], None] = (lambda line: None) if options.quiet else print
-    if hasattr(config, "dataset"):  # settle "auto", so that the config names what was run
-        data = datasets.load(config.dataset, options.data_dir, say)
-        config = dataclasses.replace(config, dataset=data.name)
+    if getattr(config, "dataset", None) == "auto":  # a result names what was run
+        name = datasets.load("auto", options.data_dir, say).name
+        config = dataclasses.replace(config, dataset=name)
     folder = options.out or Path("results", experiment, results.config_hash(config))
     if options.cache:
         keep_compiled_programs()
     with results.output_folder(folder):
         with progress_display(options.quiet) as progress, memory_errors():
-            dataset = run(
-                config, data_dir=options.data_dir, chunk=options.chunk, progress=progress
-            )
+            dataset = run(config, data_dir=options.data_dir, chunk=options.chunk, progress=progress)
         results.write_files(folder, results.files(dataset) | plotting.render(plot(dataset)))
     if not options.quiet:
         print_table(dataset)
@@ -150,21 +149,22 @@ def keep_compiled_programs() -> None:
     Programs compiled for another processor have crashed processes: never share the folder.
     """
     import jax
-    import jaxlib
     import pooch
 
     info = Path("/proc/cpuinfo")
     cpu = info.read_text().split("\n\n")[0] if info.exists() else platform.processor()
     stable = [line for line in cpu.splitlines() if line.startswith(("model name", "flags"))]
     key = hashlib.sha256("\n".join(stable or [cpu]).encode()).hexdigest()[:8]
-    folder = Path(pooch.os_cache("toymodels"), "compiled", f"jaxlib-{jaxlib.__version__}-{key}")
+    folder = Path(
+        pooch.os_cache("toymodels"), "compiled", f"jaxlib-{metadata.version('jaxlib')}-{key}"
+    )
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @contextlib.contextmanager
 def progress_display(quiet: bool) -> Iterator[Progress]:
-    """A bar with a time estimate on a terminal, at most a dozen plain lines elsewhere; on stderr."""
+    """On stderr: a bar with a time estimate on a terminal, a dozen plain lines elsewhere."""
     if quiet:
         yield lambda stage, done, total: None
     elif sys.stderr.isatty():

@@ -37,7 +37,7 @@ def fresh_inputs(
     n: int,
     batch_size: int,
 ) -> Source:
-    """New inputs ``sample(key, batch_size)`` at every step, n an epoch; the teacher answers each batch."""
+    """New inputs ``sample(key, batch_size)`` at every step, n an epoch, answered as they come."""
 
     def answered(key: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
         x = sample(key, size)

@@ -20,6 +20,14 @@ def at_least(config: Any, least: int, *names: str) -> None:
             raise UserError(f"{name} must be at least {least}; got {value}")
 
 
+def at_most(config: Any, most: int, *names: str) -> None:
+    """Raise a UserError unless each named field of ``config`` is at most ``most``."""
+    for name in names:
+        value = getattr(config, name)
+        if value > most:
+            raise UserError(f"{name} must be at most {most}; got {value}")
+
+
 def positive(config: Any, *names: str) -> None:
     """Raise a UserError unless each named field of ``config`` is a positive finite number."""
     for name in names:

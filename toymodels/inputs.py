@@ -4,5 +4,5 @@ import jax
 
 
 def uniform_noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Noise images: every pixel independently U(-1, 1), the range of the real pixels; float32 (shape)."""
+    """Noise images (shape), float32: each pixel independently U(-1, 1), the range of real pixels."""
     return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)

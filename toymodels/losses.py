@@ -14,23 +14,24 @@ import optax
 OFF = -1e30
 
 Imitation = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-"""``loss(student_logits, teacher_logits, subset) -> scalar``; subset: bool (outputs,), what is imitated."""
+"""``loss(student_logits, teacher_logits, subset) -> scalar``, logits (batch, outputs); the subset,
+bool (outputs,), says which of them are imitated."""
 
 
 def class_cross_entropy(logits: jax.Array, labels: jax.Array, n_classes: int) -> jax.Array:
-    """Mean cross-entropy of the first ``n_classes`` logits (batch, outputs) with labels (batch,)."""
+    """Mean cross-entropy of the first n_classes of logits (batch, outputs) with labels (batch,)."""
     class_logits = logits[..., :n_classes]
     return optax.losses.softmax_cross_entropy_with_integer_labels(class_logits, labels).mean()
 
 
 def kl(temperature: float | jax.Array = 1.0) -> Imitation:
-    """KL(teacher || student) between softmaxes over the imitated logits, both divided by temperature.
+    """KL(teacher || student) of softmaxes over the imitated logits, both divided by temperature.
 
     No factor temperature**2 is applied (Hinton et al. 2015 do): Adam is blind to it up to its
     epsilon. With a single imitated logit both softmaxes are 1, and the gradient is exactly zero.
 
-    >>> z = jnp.array([[1.0, 2.0, 3.0]])
-    >>> float(kl()(z, z, jnp.array([True, True, False])))
+    >>> student, teacher = jnp.array([[0.0, 0.0, 9.0]]), jnp.array([[5.0, 5.0, 0.0]])
+    >>> float(kl()(student, teacher, jnp.array([True, True, False])))
     0.0
     """
 

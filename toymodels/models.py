@@ -11,7 +11,7 @@ import jax
 from flax import nnx
 
 Params = dict[str, Any]
-"""Parameters as a plain nested dict: ``{"hidden1": {"kernel": ..., "bias": ...}, ..., "head": ...}``."""
+"""Parameters as a plain nested dict: ``{"hidden1": {"kernel": ..., "bias": ...}, ...}``."""
 
 
 class MLP(nnx.Module):
@@ -24,6 +24,7 @@ class MLP(nnx.Module):
         sizes: input size, hidden widths, number of outputs.
         activation: applied after every hidden layer.
         rngs: source of the initial weights.
+
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Network(NamedTuple):
 
 
 def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
-    """Split a module into ``init`` and ``apply``, the form in which it goes through jit, vmap and scan.
+    """Split a module into ``init`` and ``apply``, the form that goes through jit, vmap and scan.
 
     Any NNX module whose only state is its parameters will do.
 

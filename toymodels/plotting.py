@@ -5,7 +5,8 @@ Figures are made without pyplot: no global state, half a second less to import.
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import matplotlib as mpl
@@ -24,7 +25,7 @@ COLOURS = {
     "cross_aux": "#D55E00",
     "cross_all": "#E69F00",
 }
-"""The same colour for the same model everywhere (Okabe and Ito's set, safe for the colour-blind)."""
+"""One colour for a model everywhere (Okabe and Ito's set, safe for the colour-blind)."""
 
 LABELS = {
     "reference": "reference",
@@ -35,7 +36,7 @@ LABELS = {
     "cross_all": "cross-model\n(all logits)",
 }
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -50,12 +51,16 @@ STYLE = {
 }
 
 
-def figure(width: float, height: float, columns: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    """A row of panels in the house style; sizes in inches, ``columns`` their relative widths."""
-    with mpl.rc_context(STYLE):
-        fig = Figure(figsize=(width, height), layout="constrained")
-        axes = fig.subplots(1, len(columns), width_ratios=list(columns), squeeze=False)
-        return fig, list(axes[0])
+def style() -> AbstractContextManager[None]:
+    """The house style, for the length of a ``with``."""
+    return mpl.rc_context(STYLE)
+
+
+def panels(width: float, height: float, columns: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """A row of panels; sizes in inches, ``columns`` their relative widths."""
+    fig = Figure(figsize=(width, height), layout="constrained")
+    axes = fig.subplots(1, len(columns), width_ratios=list(columns), squeeze=False)
+    return fig, list(axes[0])
 
 
 def caption(dataset: xr.Dataset) -> str:
@@ -76,7 +81,7 @@ def published(dataset: xr.Dataset) -> dict[str, float]:
 def bars(
     ax: Axes, values: Mapping[str, np.ndarray], published: Mapping[str, float] | None = None
 ) -> None:
-    """A bar with its 95 % interval for each model, every seed as a point, published values as diamonds."""
+    """A bar with its 95 % interval for each model, a point for each seed, diamonds as published."""
     jitter = np.random.default_rng(0)  # sideways only, to keep points apart
     for i, (name, seeds) in enumerate(values.items()):
         mean, low, high, n = mean_interval(seeds)
@@ -90,19 +95,11 @@ def bars(
             ax.errorbar(i, mean, error, color="black", capsize=3, lw=1.2, zorder=3)
     if published:
         at = [i for i, name in enumerate(values) if name in published]
-        ax.plot(
-            at,
-            [published[name] for name in values if name in published],
-            "D",
-            ms=5,
-            mfc="white",
-            mec="#CC79A7",
-            mew=1.4,
-            ls="none",
-            zorder=4,
-            label="published",
+        known = [published[name] for name in values if name in published]
+        ax.scatter(
+            at, known, 34, marker="D", fc="white", ec="#CC79A7", lw=1.4, zorder=4, label="published"
         )
-        ax.legend(loc="upper right")
+        ax.legend(loc="upper center")
     ax.set_xticks(range(len(values)), [LABELS[name] for name in values], fontsize=7)
 
 
@@ -111,19 +108,20 @@ def curves(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
     for name, seeds in values.items():
         intervals = [mean_interval(column) for column in seeds.T]
         label = LABELS[name].replace("\n", " ")
-        ax.plot(x, [i.mean for i in intervals], color=COLOURS[name], label=label, lw=1.6)
+        ax.plot(x, seeds.mean(0), color=COLOURS[name], label=label, lw=1.6)
         if len(seeds) > 1:
             low, high = ([getattr(i, end) for i in intervals] for end in ("ci_low", "ci_high"))
             ax.fill_between(x, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
 
 
 def render(fig: Figure) -> dict[str, bytes]:
-    """The figure as {"figure.png": ..., "figure.pdf": ...}; the same figure gives the same bytes."""
+    """The figure as {"figure.png": ..., "figure.pdf": ...}; the same figure, the same bytes."""
     files = {}
-    undated: Iterable[tuple[str, dict[str, Any]]] = [("png", {}), ("pdf", {"CreationDate": None})]
-    for kind, stamp in undated:
+    for kind in ("png", "pdf"):
         buffer = io.BytesIO()
-        with mpl.rc_context(STYLE):
-            fig.savefig(buffer, format=kind, metadata=stamp, dpi=STYLE["savefig.dpi"])
+        with style():
+            fig.savefig(
+                buffer, format=kind, metadata={"CreationDate": None} if kind == "pdf" else {}
+            )
         files[f"figure.{kind}"] = buffer.getvalue()
     return files

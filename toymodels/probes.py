@@ -27,12 +27,12 @@ def cosine(u: jax.Array, v: jax.Array) -> jax.Array:
 
 
 def layer_distances(params: Params, other: Params) -> jax.Array:
-    """Euclidean distance of the weights and biases of each layer to another network's: (layers,)."""
+    """Euclidean distance of each layer's weights and biases to another network's: (layers,)."""
     return jnp.stack([jnp.linalg.norm(flat(params[k]) - flat(other[k])) for k in layers(params)])
 
 
 def layer_cosines(params: Params, other: Params) -> jax.Array:
-    """Cosine of the weights and biases of each layer with another network's: (layers,)."""
+    """Cosine of each layer's weights and biases with another network's: (layers,)."""
     return jnp.stack([cosine(flat(params[k]), flat(other[k])) for k in layers(params)])
 
 

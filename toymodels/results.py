@@ -21,12 +21,11 @@ import xarray as xr
 
 from toymodels.errors import UserError
 
-
 Variables = Mapping[str, tuple[tuple[str, ...], str, str]]
 """For each variable of a result its dimensions behind ``seed``, its unit, and one sentence."""
 
-Published = Mapping[str, Mapping[str, tuple[float, float | None]]]
-"""Source -> metric -> (published mean, half of its 95 % interval or None)."""
+Published = Mapping[str, tuple[Sequence[float], Sequence[float | None]]]
+"""Source -> published means and half of their 95 % intervals (or None) along a dimension."""
 
 
 def labelled(
@@ -35,7 +34,7 @@ def labelled(
     coords: Mapping[str, Sequence[Any]],
     attrs: Mapping[str, Any],
 ) -> xr.Dataset:
-    """Values (seeds, ...) as a Dataset with named dimensions; attributes that are no strings become JSON.
+    """Values (seeds, ...) as a Dataset with named dimensions; attributes that are no str as JSON.
 
     Seeds with a value that is not finite are named in the attribute ``failed_seeds``.
     """
@@ -54,18 +53,17 @@ def labelled(
     return dataset
 
 
-def with_published(dataset: xr.Dataset, published: Published) -> xr.Dataset:
-    """Add what the literature reports for the headline metrics: ``published(source, metric)``."""
-    (dim,) = set(dataset[dataset.attrs["headline"]].dims) - {"seed"}
-    about = {
-        "published": "published mean of the headline variable",
-        "published_half_width": "half of the published mean's 95 % interval; NaN: not given",
-    }
-    for i, (name, description) in enumerate(about.items()):
-        table = [[row[str(k)][i] for k in dataset[dim].values] for row in published.values()]
-        variable = (("source", dim), np.array(table, np.float64), {"description": description})
-        dataset = dataset.assign_coords(source=list(published)).assign({name: variable})
-    return dataset
+def with_published(dataset: xr.Dataset, dim: str, published: Published) -> xr.Dataset:
+    """Add what the literature reports for the headline variable along ``dim``."""
+    means, half_widths = (
+        np.array(rows, np.float64) for rows in zip(*published.values(), strict=True)
+    )
+    about = {"description": "published mean of the headline variable"}
+    about_half = {"description": "half of its 95 % interval; NaN: not given"}
+    return dataset.assign_coords(source=list(published)).assign(
+        published=(("source", dim), means, about),
+        published_half_width=(("source", dim), half_widths, about_half),
+    )
 
 
 def failed_seeds(dataset: xr.Dataset) -> list[int]:
@@ -157,7 +155,7 @@ def provenance(execution: Any) -> dict[str, Any]:
 
 
 def git_commit() -> str:
-    """Commit of the code that runs, with ``-dirty`` if it was changed; "unknown" outside a checkout."""
+    """Commit of the running code, ``-dirty`` if it was changed; "unknown" outside a checkout."""
     root = Path(__file__).parents[1]
     if (root / ".git").exists():  # else an installed copy inside somebody else's repository
         command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
@@ -193,6 +191,7 @@ def output_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         UserError: the folder can't be made or written.
+
     """
     made = [p for p in (path, *path.parents) if not p.exists()]
     try:
@@ -221,22 +220,23 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
     Raises:
         UserError: the disk is full or the folder not writable; nothing is left behind.
+
     """
-    written: dict[str, str] = {}
+    written: dict[str, Path] = {}
     mask = os.umask(0)
     os.umask(mask)
     try:
         with cannot_write_to(folder):
             for name, content in files.items():
-                descriptor, written[name] = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+                descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+                written[name] = Path(temporary)
                 with os.fdopen(descriptor, "wb") as file:
                     os.fchmod(file.fileno(), 0o666 & ~mask)  # mkstemp's are for their owner alone
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-            for name, temporary in written.items():
-                os.replace(temporary, folder / name)
+            for name, path in written.items():
+                path.replace(folder / name)
     finally:
-        for temporary in written.values():
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+        for path in written.values():
+            path.unlink(missing_ok=True)

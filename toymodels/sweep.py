@@ -36,10 +36,6 @@ class Execution(NamedTuple):
     run_s: float
 
 
-def silent(stage: str, done: int, total: int) -> None:
-    """Say nothing."""
-
-
 def over_seeds(
     one_seed: Callable[[jax.Array, Any], Any],
     seeds: Sequence[int],
@@ -47,7 +43,7 @@ def over_seeds(
     *,
     width: int | None = None,
     precision: str = "float32",
-    progress: Progress = silent,
+    progress: Progress | None = None,
 ) -> tuple[Any, Execution]:
     """Run ``one_seed(seed, data)`` for every seed; stack what it returns on a leading seed axis.
 
@@ -57,7 +53,7 @@ def over_seeds(
         data: arrays every seed reads; held once on the device.
         width: seeds in a chunk (default: 1 on a CPU, 10 on an accelerator).
         precision: of float32 matrix products, explicit on every device.
-        progress: told of every finished chunk.
+        progress: told of every stage and every finished chunk.
 
     Returns:
         The pytree, with numpy leaves (seeds, ...), and how it was computed.
@@ -65,9 +61,10 @@ def over_seeds(
     Raises:
         UserError: a width below one.
 
-    >>> values, how = over_seeds(lambda seed, data: seed * data, [3, 1, 2], jnp.float32(2.0), width=2)
+    >>> values, how = over_seeds(lambda seed, data: seed * data, [3, 1, 2], 2.0, width=2)
     >>> values.tolist(), how.width
     ([6.0, 2.0, 4.0], 2)
+
     """
     device = jax.devices()[0]
     executor = "map" if device.platform == "cpu" else "vmap"
@@ -81,25 +78,26 @@ def over_seeds(
             return jax.lax.map(lambda seed: one_seed(seed, data), seeds)
         return jax.vmap(one_seed, in_axes=(0, None))(seeds, data)
 
-    progress("compiling", 0, len(seeds))
+    tell = progress or (lambda stage, done, total: None)
+    tell("compiling", 0, len(seeds))
     start = time.perf_counter()
     data = jax.device_put(data, device)
     with jax.default_matmul_precision(precision):
         compiled = jax.jit(chunk).lower(jnp.zeros(width, jnp.int32), data).compile()
     compile_s = time.perf_counter() - start
 
-    progress("seeds", 0, len(seeds))
+    tell("seeds", 0, len(seeds))
     start = time.perf_counter()
     done = []
     for first in range(0, len(seeds), width):
         block = np.asarray(seeds[first : first + width], np.int32)
         filled = np.pad(block, (0, width - len(block)), mode="edge")
         values = wait(compiled(jnp.asarray(filled), data))
-        done.append(jax.tree.map(lambda a, n=len(block): np.asarray(a)[:n], values))
-        progress("seeds", first + len(block), len(seeds))
+        done.append(jax.tree.map(np.asarray, values))
+        tell("seeds", first + len(block), len(seeds))
     run_s = time.perf_counter() - start
 
-    stacked = jax.tree.map(lambda *a: np.concatenate(a), *done)
+    stacked = jax.tree.map(lambda *a: np.concatenate(a)[: len(seeds)], *done)
     kind = f"{device.platform} ({device.device_kind})"
     return stacked, Execution(executor, width, kind, precision, compile_s, run_s)
 

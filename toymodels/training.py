@@ -25,7 +25,7 @@ class Source(NamedTuple):
     """
 
     epoch: Callable[[jax.Array], tuple[jax.Array, jax.Array | None]]
-    """``epoch(key) -> (handles of the full batches (steps, ...), handle of a last short one or None)``."""
+    """``epoch(key) -> (full batches' handles (steps, ...), handle of a last short one or None)``."""
     batch: Callable[[jax.Array], Tree]
     """``batch(handle) -> arrays with the batch axis first``."""
 
@@ -93,6 +93,7 @@ def train(
     ...     epochs=2, observe=lambda p: p["w"], key=jax.random.key(0))
     >>> losses.tolist()
     [0.0, 1.0, 1.0]
+
     """
 
     def step(carry: tuple[Params, Tree], handle: jax.Array) -> tuple[tuple[Params, Tree], None]:

@@ -54,6 +54,7 @@ def first_step(
         teacher_init, teacher_step: where the teacher started, and its displacement dT.
         x: distillation inputs (n, ...).
         imitation, subset: the imitation loss and the logits it sees, as in `distillation.distil`.
+
     """
     moved = jax.tree.map(lambda a, b: a + b, teacher_init, teacher_step)
     answers = network.apply(moved, x)
