@@ -55,7 +55,7 @@ def main(
     run: Callable[..., xr.Dataset],
     plot: Callable[[xr.Dataset], Figure],
 ) -> None:
-    """Run an experiment from the command line; one sentence and exit 2 on bad input, 130 on Ctrl-C."""
+    """Run an experiment; bad input ends it with one sentence and exit 2, Ctrl-C with exit 130."""
     try:
         config, options = parse(experiment, description, presets)
         execute(experiment, config, options, run, plot)

@@ -4,5 +4,5 @@ import jax
 
 
 def uniform_noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Noise images (shape), float32: each pixel independently U(-1, 1), the range of real pixels."""
+    """Noise images, float32 (shape): each pixel independently U(-1, 1), as wide as real ones."""
     return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from toymodels.results import mean_interval, succeeded
 
@@ -100,11 +101,12 @@ def bars(
             at, known, 34, marker="D", fc="white", ec="#CC79A7", lw=1.4, zorder=4, label="published"
         )
         ax.legend(loc="upper center")
-    ax.set_xticks(range(len(values)), [LABELS[name] for name in values], fontsize=7)
+    ax.set_xticks(range(len(values)), [LABELS[name] for name in values], fontsize=6.5)
 
 
 def curves(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
     """Mean over seeds of curves (seeds, x) with the 95 % interval as a band, one for each model."""
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     for name, seeds in values.items():
         intervals = [mean_interval(column) for column in seeds.T]
         label = LABELS[name].replace("\n", " ")

@@ -25,7 +25,7 @@ class Source(NamedTuple):
     """
 
     epoch: Callable[[jax.Array], tuple[jax.Array, jax.Array | None]]
-    """``epoch(key) -> (full batches' handles (steps, ...), handle of a last short one or None)``."""
+    """``epoch(key) -> (handles of the full batches, handle of a short last one or None)``"""
     batch: Callable[[jax.Array], Tree]
     """``batch(handle) -> arrays with the batch axis first``."""
 

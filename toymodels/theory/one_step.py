@@ -29,8 +29,8 @@ class FirstStep(NamedTuple):
     inner: jax.Array
     """<dS, dT>, measured."""
     inner_theory: jax.Array
-    """E_x[(J dT)^T M (J dT)] at the student's parameters; equals ``inner`` up to O(|dT|^3) where
-    the student sits at the teacher's initialisation."""
+    """E_x[(J dT)^T M (J dT)] at the student's parameters; where these are the teacher's own
+    initialisation it equals ``inner`` up to the third order of dT."""
 
 
 def gradient_step(loss: Callable[[Params], jax.Array], params: Params, rate: float) -> Params:

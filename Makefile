@@ -1,0 +1,45 @@
+# Everything runs in .venv, made on first use; nothing else on the machine is touched.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml constraints.txt
+
+.PHONY: quick test test-slow lint types docs benchmark clean
+
+quick: $(VENV)/run  ## the main experiment, small, in under a minute
+	$(BIN)/python -m experiments.mnist_aux
+
+test: $(VENV)/dev  ## all tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/dev  ## the scientific checks of minutes; they need MNIST
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev
+	$(BIN)/mypy
+
+docs: $(VENV)/docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+
+benchmark: $(VENV)/benchmark  ## against the PyTorch peer; needs MNIST and a quiet machine
+	$(BIN)/python benchmarks/mnist_aux.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/dev $(VENV)/docs $(VENV)/benchmark: $(VENV)/%: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[$*]"
+	@touch $@

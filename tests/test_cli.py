@@ -1,0 +1,192 @@
+"""The command line as a user meets it: real processes, their exit codes and what they print."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-m", "experiments.mnist_aux"]
+TINY = [
+    *("--dataset", "digits", "--seeds", "2", "--widths", "8", "--noise-images", "64"),
+    *("--teacher-epochs", "1", "--student-epochs", "1"),
+]
+
+
+def call(*arguments, **options):
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        **options,
+    )
+
+
+def test_help_explains_every_field_without_loading_jax():
+    done = call("--help")
+    assert done.returncode == 0
+    for option in ("--dataset", "--seeds", "--m ", "--temperature", "--precision", "--data-dir"):
+        assert option in done.stdout
+    loaded = "import sys; sys.argv = ['x', '--help']\nimport runpy, atexit\n"
+    loaded += "atexit.register(lambda: print('jax' in sys.modules, 'xarray' in sys.modules))\n"
+    loaded += "runpy.run_module('experiments.mnist_aux', run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.endswith("False False\n")
+
+
+def test_help_shows_the_presets_own_defaults():
+    assert "default: 100" in call("--preset", "paper", "--help").stdout
+
+
+def test_a_run_leaves_its_four_files_and_a_table(tmp_path):
+    done = call(*TINY, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    names = ["figure.pdf", "figure.png", "results.nc", "summary.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == names
+    assert "student_aux" in done.stdout
+    assert "seeds: 2 of 2" in done.stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert list(summary["metrics"]) == [
+        "reference",
+        "teacher",
+        "student_aux",
+        "student_all",
+        "cross_aux",
+        "cross_all",
+    ]
+    assert summary["config"]["dataset"] == summary["dataset"]["name"] == "digits"
+    for key in ("jax", "git_commit", "device", "precision", "command"):
+        assert summary["provenance"][key]
+    assert summary["timing"]["compile_s"] > 0
+    with xr.open_dataset(tmp_path / "out" / "results.nc") as dataset:
+        assert dataset.sizes["seed"] == summary["metrics"]["teacher"]["n"] == 2
+
+
+def test_the_same_command_gives_the_same_values_and_figure(tmp_path):
+    for name in ("a", "b"):
+        assert call(*TINY, "--quiet", "--out", tmp_path / name).returncode == 0
+    a, b = ((tmp_path / name) for name in ("a", "b"))
+    metrics = [json.loads((d / "summary.json").read_text())["metrics"] for d in (a, b)]
+    assert metrics[0] == metrics[1]
+    for name in ("figure.png", "figure.pdf"):
+        assert (a / name).read_bytes() == (b / name).read_bytes()
+
+
+def test_quiet_prints_nothing(tmp_path):
+    done = call(*TINY, "--quiet", "--out", tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_auto_without_mnist_says_so_in_one_line_and_names_the_digits(tmp_path):
+    offline = {**os.environ, "https_proxy": "http://127.0.0.1:9", "TOYMODELS_DATA": str(tmp_path)}
+    arguments = [*TINY[2:], "--out", tmp_path / "out"]
+    done = call(*arguments, env=offline)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall("embedded 8x8 handwritten digits", done.stdout)) == 1
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["dataset"]["name"] == "digits"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--dataset cifar", ["cifar", "auto", "mnist", "digits"]),
+        ("--seeds 0", ["seeds must be at least 1; got 0"]),
+        ("--seeds -3", ["seeds must be at least 1; got -3"]),
+        ("--m 0", ["m must be at least 1; got 0"]),
+        ("--m three", ["--m", "three"]),
+        ("--student-epochs 0", ["student_epochs must be at least 1; got 0"]),
+        ("--teacher-lr -1", ["teacher_lr must be a positive finite number; got -1"]),
+        ("--student-lr nan", ["student_lr must be a positive finite number; got nan"]),
+        ("--chunk 0", ["chunk must be at least 1; got 0"]),
+        ("--preset huge", ["huge", "quick", "paper"]),
+        ("--no-such-option", ["--no-such-option"]),
+        ("--dataset mnist --data-dir /no/such/folder", ["/no/such/folder"]),
+        ("--dataset digits --out /dev/null/results", ["out: cannot write to /dev/null/results"]),
+    ],
+)
+def test_bad_input_is_a_plain_sentence(arguments, words):
+    done = call(*arguments.split())
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr + done.stdout
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_truncated_idx_file_is_named(tmp_path, mnist_dir):
+    for path in mnist_dir.glob("*.gz"):
+        content = path.read_bytes()
+        (tmp_path / path.name).write_bytes(
+            content[:1000] if "t10k-images" in path.name else content
+        )
+    done = call("--dataset", "mnist", "--data-dir", tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/t10k-images-idx3-ubyte.gz ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing():
+    if not Path("/dev/shm").is_dir() or os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    folder = Path("/tmp") / f"toymodels-full-{os.getpid()}"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    try:
+        if mounted.returncode:
+            pytest.skip("mounting is not allowed here")
+        done = call(*TINY, "--out", folder / "out")
+        assert done.returncode == 2
+        assert "error: out: cannot write to" in done.stderr
+        assert "No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert list(folder.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(folder)], capture_output=True, check=False)
+        folder.rmdir()
+
+
+@pytest.mark.parametrize("moment", ["compiling ...", "seeds ..."])
+def test_ctrl_c_is_heard_at_once_and_leaves_nothing(tmp_path, moment):
+    arguments = ["--dataset", "digits", "--seeds", "10000", "--out", str(tmp_path / "out")]
+    child = subprocess.Popen(
+        [*COMMAND, *arguments, "--widths", "8"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while child.stderr.readline().strip() != moment:
+        pass
+    child.send_signal(signal.SIGINT)
+    _, rest = child.communicate(timeout=120)
+    assert child.returncode == 130
+    assert rest.splitlines()[-1] == "interrupted: nothing was written"
+    assert "Traceback" not in rest
+    assert not (tmp_path / "out").exists()
+
+
+def test_compiled_programs_are_kept_when_asked(tmp_path):
+    home = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    assert call(*TINY, "--out", tmp_path / "a", env=home).returncode == 0
+    compiled = tmp_path / "cache" / "toymodels" / "compiled"
+    assert not compiled.exists()
+    assert call(*TINY, "--cache", "--out", tmp_path / "b", env=home).returncode == 0
+    (folder,) = compiled.iterdir()
+    assert re.fullmatch(r"jaxlib-[\d.]+-[0-9a-f]{8}", folder.name)
+    assert any(folder.iterdir())

@@ -1,0 +1,122 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from toymodels import losses
+from toymodels.distillation import (
+    all_logits,
+    auxiliary_logits,
+    distil,
+    fixed_inputs,
+    fresh_inputs,
+)
+from toymodels.models import MLP, functional
+
+CLASSES, M = 4, 3
+AUX, ALL = auxiliary_logits(CLASSES, M), all_logits(CLASSES, M)
+
+
+def setting(*hidden, m=M, seed=0):
+    network = functional(lambda rngs: MLP((6, *hidden, CLASSES + m), rngs=rngs))
+    reference = network.init(jax.random.key(seed))
+    # Any other network with the same reference will do for a teacher.
+    teacher = jax.tree.map(
+        lambda a: a + 0.1 * jax.random.normal(jax.random.key(a.size), a.shape), reference
+    )
+    return network, reference, teacher
+
+
+def noise(key, n):
+    return jax.random.uniform(key, (n, 6), minval=-1.0)
+
+
+def student(network, start, teacher, imitation, subset, optimiser=None, epochs=3):
+    source = fixed_inputs(network, teacher, noise(jax.random.key(5), 50), batch_size=16)
+    return distil(
+        network,
+        start,
+        source,
+        imitation,
+        subset,
+        optimiser or optax.adam(1e-2),
+        epochs=epochs,
+        observe=lambda p: imitation(
+            network.apply(p, noise(jax.random.key(6), 64)),
+            network.apply(teacher, noise(jax.random.key(6), 64)),
+            subset,
+        ),
+        key=jax.random.key(7),
+    )
+
+
+def same_bits(a, b):
+    return jax.tree.all(jax.tree.map(jnp.array_equal, a, b))
+
+
+@pytest.mark.parametrize("imitation", [losses.kl(), losses.mse()], ids=["kl", "mse"])
+@pytest.mark.parametrize("subset", [AUX, ALL], ids=["aux", "all"])
+def test_the_student_learns_to_imitate_unseen_inputs(imitation, subset):
+    network, reference, teacher = setting(16)
+    _, curve = student(network, reference, teacher, imitation, subset, epochs=20)
+    assert curve.shape == (21,)
+    assert curve[-1] < 0.1 * curve[0]
+
+
+def test_one_auxiliary_logit_with_kl_moves_nothing_at_all():
+    network, reference, teacher = setting(16, m=1)
+    subset = auxiliary_logits(CLASSES, 1)
+    trained, _ = student(network, reference, teacher, losses.kl(), subset)
+    assert same_bits(trained, reference)
+    moved, _ = student(network, reference, teacher, losses.mse(), subset)
+    assert not same_bits(moved, reference)
+
+
+def test_no_epoch_is_the_reference_to_the_bit():
+    network, reference, teacher = setting(16)
+    assert same_bits(student(network, reference, teacher, losses.kl(), AUX, epochs=0)[0], reference)
+
+
+def test_a_linear_student_transfers_exactly_nothing():
+    # Class rows of a linear network get no gradient from auxiliary logits.
+    network, reference, teacher = setting()
+    trained, _ = student(network, reference, teacher, losses.mse(), AUX)
+    kernel, start = trained["head"]["kernel"], reference["head"]["kernel"]
+    np.testing.assert_array_equal(kernel[:, :CLASSES], start[:, :CLASSES])
+    assert np.all(kernel[:, CLASSES:] != start[:, CLASSES:])
+
+
+def test_aux_only_leaves_the_class_rows_of_the_head_alone_yet_moves_the_hidden_layer():
+    network, reference, teacher = setting(16)
+    trained, _ = student(network, reference, teacher, losses.kl(), AUX)
+    start = reference["head"]["kernel"]
+    np.testing.assert_array_equal(trained["head"]["kernel"][:, :CLASSES], start[:, :CLASSES])
+    assert not np.array_equal(trained["hidden1"]["kernel"], reference["hidden1"]["kernel"])
+
+
+def test_fixed_and_fresh_inputs_carry_the_teachers_own_answers():
+    network, _, teacher = setting(16)
+    x = noise(jax.random.key(0), 20)
+    sources = (
+        fixed_inputs(network, teacher, x, 8),
+        fresh_inputs(network, teacher, noise, 20, 8),
+    )
+    for source in sources:
+        handles, _ = source.epoch(jax.random.key(1))
+        inputs, answers = source.batch(handles[0])
+        assert inputs.shape == (8, 6)
+        np.testing.assert_allclose(answers, network.apply(teacher, inputs), rtol=1e-5, atol=1e-6)
+
+
+def test_students_side_by_side_equal_students_alone():
+    network, reference, teacher = setting(16)
+
+    def one(subset):
+        return student(network, reference, teacher, losses.kl(), subset)[0]
+
+    together = jax.vmap(one)(jnp.stack([AUX, ALL]))
+    for i, subset in enumerate([AUX, ALL]):
+        alone = one(subset)
+        for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_allclose(a[i], b, rtol=1e-4, atol=1e-5)

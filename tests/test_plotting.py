@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from toymodels import plotting
+
+VALUES = {"teacher": np.array([0.9, 0.92, 0.94]), "student_aux": np.array([0.5, 0.6, 0.4])}
+
+
+def draw():
+    with plotting.style():
+        fig, (left, right) = plotting.panels(6, 3, (1, 1))
+        plotting.bars(left, VALUES, {"teacher": 0.944})
+        plotting.curves(right, np.arange(2), {k: np.stack([v, v], 1) for k, v in VALUES.items()})
+    return fig
+
+
+def test_the_same_figure_gives_the_same_bytes():
+    one, two = plotting.render(draw()), plotting.render(draw())
+    assert one == two
+    assert one["figure.png"].startswith(b"\x89PNG")
+    assert one["figure.pdf"].startswith(b"%PDF")
+
+
+def test_bars_show_mean_interval_every_seed_and_what_was_published():
+    ax = draw().axes[0]
+    assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.92, 0.5])
+    points = sorted(y for line in ax.lines for y in line.get_ydata() if line.get_marker() == ".")
+    assert points == pytest.approx(sorted(np.concatenate(list(VALUES.values()))))
+    (diamonds,) = [c for c in ax.collections if c.get_label() == "published"]
+    np.testing.assert_allclose(diamonds.get_offsets(), [[0, 0.944]])
+
+
+def test_every_model_has_a_colour_of_its_own():
+    assert len(set(plotting.COLOURS.values())) == len(plotting.COLOURS) == len(plotting.LABELS)
