@@ -78,7 +78,7 @@ def seconds(call: Any, repeats: int) -> list[float]:
 
 
 def step_flops() -> int:
-    """Of a training step's matrix products: forward, weights' gradients, hidden units' gradients."""
+    """Of a step's matrix products: forward, gradients of weights, gradients of hidden units."""
     products = [a * b for a, b in itertools.pairwise(SIZES)]
     return 2 * BATCH * (2 * sum(products) + sum(products[1:]))
 

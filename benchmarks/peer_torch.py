@@ -147,7 +147,7 @@ def timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time the PyTorch peer and measure its memory.")
-    parser.add_argument("--data-dir", type=Path, required=True, help="folder of MNIST idx files")
+    parser.add_argument("--data-dir", type=Path, help="folder of MNIST idx files")
     parser.add_argument("--models", type=int, default=10, help="trained at once (%(default)s)")
     parser.add_argument("--epochs", type=int, default=5, help="of every training (%(default)s)")
     parser.add_argument("--batch", type=int, default=1024, help="rows per model (%(default)s)")

@@ -312,7 +312,7 @@ def plot(dataset: xr.Dataset) -> Figure:
         plotting.curves(right, done.epoch.values, distances)
         right.set(xlabel="distillation epoch", ylabel="distillation loss on unseen noise")
         # With m = 1 the KL loss of the aux-only students is exactly zero, which no log axis shows.
-        right.set_yscale("log" if all(d.min() > 0 for d in distances.values()) else "linear")
+        right.set_yscale("log" if all((d > 0).all() for d in distances.values()) else "linear")
         right.legend()
     return fig
 

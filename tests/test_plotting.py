@@ -27,7 +27,7 @@ def test_bars_show_mean_interval_every_seed_and_what_was_published():
     points = sorted(y for line in ax.lines for y in line.get_ydata() if line.get_marker() == ".")
     assert points == pytest.approx(sorted(np.concatenate(list(VALUES.values()))))
     (diamonds,) = [c for c in ax.collections if c.get_label() == "published"]
-    np.testing.assert_allclose(diamonds.get_offsets(), [[0, 0.944]])
+    np.testing.assert_allclose(diamonds.get_offsets(), [[0.22, 0.944]])
 
 
 def test_every_model_has_a_colour_of_its_own():

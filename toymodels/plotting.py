@@ -89,18 +89,18 @@ def bars(
         if mean is None:
             continue
         ax.bar(i, mean, width=0.7, color=COLOURS[name], alpha=0.55, linewidth=0)
-        spread = jitter.uniform(-0.22, 0.22, n)
-        ax.plot(i + spread, seeds, ".", ms=3, color=COLOURS[name], alpha=0.7, zorder=2)
+        beside = i + jitter.uniform(-0.32, -0.08, n)
+        ax.plot(beside, seeds, ".", ms=3, mew=0, color=COLOURS[name], alpha=0.8, zorder=2)
         if low is not None and high is not None:
             error = [[mean - low], [high - mean]]
             ax.errorbar(i, mean, error, color="black", capsize=3, lw=1.2, zorder=3)
     if published:
-        at = [i for i, name in enumerate(values) if name in published]
+        at = [i + 0.22 for i, name in enumerate(values) if name in published]
         known = [published[name] for name in values if name in published]
         ax.scatter(
-            at, known, 34, marker="D", fc="white", ec="#CC79A7", lw=1.4, zorder=4, label="published"
+            at, known, 22, marker="D", fc="white", ec="#CC79A7", lw=1.3, zorder=4, label="published"
         )
-        ax.legend(loc="upper center")
+        ax.legend(loc="upper right")
     ax.set_xticks(range(len(values)), [LABELS[name] for name in values], fontsize=6.5)
 
 
@@ -110,7 +110,10 @@ def curves(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
     for name, seeds in values.items():
         intervals = [mean_interval(column) for column in seeds.T]
         label = LABELS[name].replace("\n", " ")
-        ax.plot(x, seeds.mean(0), color=COLOURS[name], label=label, lw=1.6)
+        mean = np.array(
+            [i.mean for i in intervals], float
+        )  # NaN, not drawn, where there is no seed
+        ax.plot(x, mean, color=COLOURS[name], label=label, lw=1.6)
         if len(seeds) > 1:
             low, high = ([getattr(i, end) for i in intervals] for end in ("ci_low", "ci_high"))
             ax.fill_between(x, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
