@@ -100,7 +100,7 @@ def training_steps(repeats: int = 5) -> float:
     n = steps * BATCH
     subsets = jnp.stack([auxiliary_logits(10, 3), all_logits(10, 3)] * 2)
     inits = jax.vmap(network.init)(jax.random.split(jax.random.key(0), 4))
-    x = uniform_noise(jax.random.key(1), (n, SIZES[0]))
+    x = uniform_noise(jax.random.key(1), n, SIZES[0])
     answers = network.apply(network.init(jax.random.key(2)), x)
 
     @jax.jit

@@ -49,7 +49,7 @@ class Config:
     """Use the first so many training images (None: all)."""
     noise: Noise = "fixed"
     """Distillation inputs: one fixed set, reused every epoch, or fresh noise at every step."""
-    noise_images: int = 8192
+    noise_images: int = 8000
     """Distillation inputs in an epoch, in images of U(-1, 1) noise."""
     batch: int = 64
     """Batch size, in images."""
@@ -117,7 +117,7 @@ VARIABLES = {
     "student_loss": (
         ("student", "epoch"),
         "nat (kl) or squared logit (mse)",
-        "imitation loss on 1,024 unseen noise images",
+        "imitation loss on 1,000 unseen noise images",
     ),
     "distance": (("student", "epoch", "layer"), "1", "distance to the teacher's weights"),
     "cosine": (("student", "epoch", "layer"), "1", "cosine with the teacher's weights"),
@@ -174,7 +174,7 @@ def run(
         return images.reshape(len(images), n_pixels) * jnp.float32(2 / data.white) - 1
 
     def noise(key: jax.Array, n: int) -> jax.Array:
-        return uniform_noise(key, (n, n_pixels))
+        return uniform_noise(key, n, n_pixels)
 
     def trait_loss(params: Params, batch: tuple[jax.Array, jax.Array]) -> jax.Array:
         images, labels = batch
@@ -214,7 +214,7 @@ def run(
             inputs = fixed_inputs(network, teacher, noise(noise_key, n), batch)
         else:
             inputs = fresh_inputs(network, teacher, noise, n, batch)
-        held_out = noise(probe_key, 1024)
+        held_out = noise(probe_key, 1000)
         answers = network.apply(teacher, held_out)
         first_batch = jax.tree.map(lambda a: a[:batch], train_set)
         teacher_step = gradient_step(

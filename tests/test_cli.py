@@ -45,6 +45,12 @@ def test_help_explains_every_field_without_loading_jax():
     assert done.stdout.endswith("False False\n")
 
 
+def test_output_into_a_pipe_that_closes_is_no_traceback():
+    shell = f"'{sys.executable}' -m experiments.mnist_aux --help | true"
+    done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, check=False)
+    assert done.stderr == b""
+
+
 def test_help_shows_the_presets_own_defaults():
     assert "default: 100" in call("--preset", "paper", "--help").stdout
 

@@ -62,6 +62,9 @@ def main(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # the reader of our output has gone (| head): nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted: nothing was written", file=sys.stderr, flush=True)
         # A chunk may still be computing in another thread; an ordinary exit would wait for it.
@@ -82,21 +85,21 @@ def parse(
     preset = tyro.cli(Preset, args=asked, return_unknown_args=True, add_help=False)[0].preset
     default = presets[preset]
 
-    def command(config: Any, options: Options) -> tuple[Any, Options]:
-        return config, options
-
-    flat = tyro.conf.arg(name="")
-    command.__annotations__ = {
-        "config": Annotated[type(default), flat],
-        "options": Annotated[Options, flat],
-    }
-    command.__defaults__ = (default, Options(preset=preset))
-    return tyro.cli(
+    flat = tyro.conf.arg(name="")  # --seeds, not --config.seeds
+    command = dataclasses.make_dataclass(
+        "Command",
+        [
+            ("config", Annotated[type(default), flat], default),
+            ("options", Annotated[Options, flat], Options(preset=preset)),
+        ],
+    )
+    chosen: Any = tyro.cli(
         command,
         prog=f"python -m experiments.{experiment}",
         description=description,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+    return chosen.config, chosen.options
 
 
 def execute(

@@ -105,5 +105,5 @@ def over_seeds(
 def wait(values: Any) -> Any:
     """Wait for arrays in steps of a blink, so that Ctrl-C is heard in the middle of a chunk."""
     while not all(leaf.is_ready() for leaf in jax.tree.leaves(values)):
-        time.sleep(0.02)
+        time.sleep(0.002)
     return values

@@ -47,10 +47,10 @@ def test_golden_values_of_the_quick_preset(quick):
     golden = {
         "reference": 0.0972,
         "teacher": 0.9878,
-        "student_aux": 0.4994,
-        "student_all": 0.9878,
+        "student_aux": 0.5294,
+        "student_all": 0.9861,
         "cross_aux": 0.1028,
-        "cross_all": 0.9767,
+        "cross_all": 0.9739,
     }
     means = {name: metric["mean"] for name, metric in results.metrics(quick).items()}
     assert means == pytest.approx(golden, abs=0.02)
@@ -165,7 +165,9 @@ def test_published_values_stand_beside_the_papers_protocol_alone():
     assert mnist_aux.is_reference_protocol(dataclasses.replace(PAPER, seeds=25, first_seed=7))
     for change in ({"m": 4}, {"dataset": "digits"}, {"noise": "fresh"}, {"batch": 512}):
         assert not mnist_aux.is_reference_protocol(dataclasses.replace(PAPER, **change))
-    assert "published" not in tiny(seeds=1)
+    alone = tiny(seeds=1)
+    assert "published" not in alone
+    plotting.render(mnist_aux.plot(alone))  # one seed has no interval, and is drawn without
 
 
 @pytest.mark.parametrize(
