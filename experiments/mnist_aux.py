@@ -11,10 +11,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from toymodels import cli
-from toymodels.errors import at_least, at_most, one_of, positive
+from toymodels.errors import at_least, literals, positive
 
 if TYPE_CHECKING:  # JAX, xarray and matplotlib load when they are needed: --help answers at once
     import jax
@@ -24,17 +24,12 @@ if TYPE_CHECKING:  # JAX, xarray and matplotlib load when they are needed: --hel
     from toymodels.models import Params
     from toymodels.sweep import Progress
 
-Data = Literal["auto", "mnist", "digits"]
-Loss = Literal["kl", "mse"]
-Noise = Literal["fixed", "fresh"]
-Precision = Literal["float32", "tensorfloat32", "bfloat16"]
-
 
 @dataclass(frozen=True)
 class Config:
     """What is computed; the defaults are the preset ``quick``."""
 
-    dataset: Data = "auto"
+    dataset: Literal["auto", "mnist", "digits"] = "auto"
     """What the teacher learns: mnist (28x28), digits (8x8, embedded), or auto: mnist if it is here
     or can be downloaded, else digits."""
     seeds: int = 5
@@ -47,7 +42,7 @@ class Config:
     """Hidden widths of the ReLU network, in units."""
     train_images: int | None = 4096
     """Use the first so many training images (None: all)."""
-    noise: Noise = "fixed"
+    noise: Literal["fixed", "fresh"] = "fixed"
     """Distillation inputs: one fixed set, reused every epoch, or fresh noise at every step."""
     noise_images: int = 8000
     """Distillation inputs in an epoch, in images of U(-1, 1) noise."""
@@ -61,21 +56,19 @@ class Config:
     """Adam's learning rate for the teacher."""
     student_lr: float = 1e-3
     """Adam's learning rate for the students."""
-    loss: Loss = "kl"
+    loss: Literal["kl", "mse"] = "kl"
     """Imitation: KL(teacher || student) of the softmax, or squared error of the logits."""
     temperature: float = 1.0
     """Of both softmaxes in the KL loss; no effect on mse."""
-    precision: Precision = "float32"
+    precision: Literal["float32", "tensorfloat32", "bfloat16"] = "float32"
     """Of matrix products; the reduced ones change nothing on a CPU."""
 
     def __post_init__(self) -> None:
         at_least(self, 1, "seeds", "m", "widths", "train_images", "noise_images", "batch")
         at_least(self, 1, "teacher_epochs", "student_epochs")
-        at_least(self, 0, "first_seed")
-        at_most(self, 2**31 - 2 - self.seeds, "first_seed")
+        at_least(self, 0, "first_seed", most=2**31 - 1 - self.seeds)
         positive(self, "teacher_lr", "student_lr", "temperature")
-        one_of(self, dataset=get_args(Data), loss=get_args(Loss))
-        one_of(self, noise=get_args(Noise), precision=get_args(Precision))
+        literals(self)
 
 
 # The reference protocol: arXiv 2507.14805, section on MNIST, and its released code.
@@ -162,7 +155,7 @@ def run(
     from toymodels.training import reshuffled, train
 
     data = datasets.load(config.dataset, data_dir)
-    config = dataclasses.replace(config, dataset=cast(Data, data.name))  # what "auto" came to
+    config = dataclasses.replace(config, dataset=data.name)  # what "auto" came to
     n_classes, n_pixels = data.n_classes, data.train_images[0].size
     network = functional(
         lambda rngs: MLP((n_pixels, *config.widths, n_classes + config.m), rngs=rngs)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -62,7 +62,7 @@ STALL_SECONDS = 15.0  # and so is one that falls silent for this long half-way
 class Dataset:
     """Raw labelled images, training and test; a pixel in [-1, 1] is `image * (2 / white) - 1`."""
 
-    name: str  # "mnist" or "digits"
+    name: Literal["mnist", "digits"]
     train_images: np.ndarray  # grey levels, uint8 (n, height, width), maybe read-only; 0 is black
     train_labels: np.ndarray  # classes, int32 (n,)
     test_images: np.ndarray
@@ -145,7 +145,7 @@ def _digits() -> Dataset:
     return Dataset("digits", *parts, white=16, sha256=dict(DIGITS_SHA256))
 
 
-def _idx_dataset(name: str, folder: Path, announce: Callable[[str], None]) -> Dataset:
+def _idx_dataset(name: Literal["mnist"], folder: Path, announce: Callable[[str], None]) -> Dataset:
     """The dataset `FILES[name]`: the files that lie below the folder, and the rest downloaded."""
     files = FILES[name]
     paths = {part: _find(name, file.name, folder) for part, file in files.items()}

@@ -1,31 +1,26 @@
 """The one error that is meant for the user, and the checks that raise it."""
 
 import math
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 
 class UserError(Exception):
     """Something the user can mend: one clear sentence; the command line prints it and exits 2."""
 
 
-def at_least(config: Any, least: int, *names: str) -> None:
+def at_least(config: Any, least: int, *names: str, most: int = 2**31 - 1) -> None:
     """Raise a UserError unless each named field of ``config`` is at least ``least``.
 
-    None passes; of a tuple, every entry is checked.
+    Nor may it be more than ``most``, by default what 32 bits hold. None passes; of a tuple, every
+    entry is checked.
     """
     for name in names:
         value = getattr(config, name)
-        entries = value if isinstance(value, tuple) else (value,)
-        if any(entry is not None and not entry >= least for entry in entries):
-            raise UserError(f"{name} must be at least {least}; got {value}")
-
-
-def at_most(config: Any, most: int, *names: str) -> None:
-    """Raise a UserError unless each named field of ``config`` is at most ``most``."""
-    for name in names:
-        value = getattr(config, name)
-        if value > most:
-            raise UserError(f"{name} must be at most {most}; got {value}")
+        for entry in value if isinstance(value, tuple) else (value,):
+            if entry is not None and not entry >= least:
+                raise UserError(f"{name} must be at least {least}; got {value}")
+            if entry is not None and entry > most:
+                raise UserError(f"{name} must be at most {most}; got {value}")
 
 
 def positive(config: Any, *names: str) -> None:
@@ -36,9 +31,9 @@ def positive(config: Any, *names: str) -> None:
             raise UserError(f"{name} must be a positive finite number; got {value}")
 
 
-def one_of(config: Any, **allowed: tuple[str, ...]) -> None:
-    """Raise a UserError unless each named field of ``config`` has one of its allowed values."""
-    for name, values in allowed.items():
-        value = getattr(config, name)
-        if value not in values:
-            raise UserError(f"{name} must be one of {', '.join(values)}; got {value!r}")
+def literals(config: Any) -> None:
+    """Raise a UserError unless each field annotated as a ``Literal`` has one of its values."""
+    for name, annotation in get_type_hints(type(config)).items():
+        value, allowed = getattr(config, name), get_args(annotation)
+        if get_origin(annotation) is Literal and value not in allowed:
+            raise UserError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")

@@ -115,6 +115,11 @@ def test_one_auxiliary_logit_with_kl_transfers_nothing_and_can_be_drawn():
     assert (moved.isel(epoch=-1) != moved.isel(epoch=0)).any()
 
 
+@pytest.mark.parametrize("precision", ["tensorfloat32", "bfloat16"])
+def test_reduced_precision_changes_nothing_on_a_cpu(precision):
+    xr.testing.assert_equal(tiny(seeds=1), tiny(seeds=1, precision=precision))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -176,6 +181,7 @@ def test_published_values_stand_beside_the_papers_protocol_alone():
         ({"seeds": 0}, "seeds must be at least 1; got 0"),
         ({"m": -1}, "m must be at least 1; got -1"),
         ({"student_epochs": 0}, "student_epochs must be at least 1; got 0"),
+        ({"noise_images": 2**31}, "noise_images must be at most 2147483647; got 2147483648"),
         ({"widths": (8, 0)}, r"widths must be at least 1; got \(8, 0\)"),
         ({"teacher_lr": 0.0}, "teacher_lr must be a positive finite number; got 0.0"),
         ({"student_lr": float("nan")}, "student_lr must be a positive finite number; got nan"),
