@@ -216,7 +216,7 @@ def print_table(dataset: xr.Dataset) -> None:
 
     headline = dataset[dataset.attrs["headline"]]
     (dim,) = set(headline.dims) - {"seed"}
-    table = Table(title=f"{headline.attrs['description']}: {plotting.caption(dataset)}")
+    table = Table()
     table.add_column(str(dim))
     for name in ("mean", "95 % interval"):
         table.add_column(name, justify="right")
@@ -232,6 +232,7 @@ def print_table(dataset: xr.Dataset) -> None:
             half = float(known.published_half_width)
             row.append(number(float(known.published)) + (f" ± {number(half)}" if half > 0 else ""))
         table.add_row(*row)
+    print(f"{headline.attrs['description'].capitalize()}: {plotting.caption(dataset)}")
     Console().print(table)
     if failed := results.failed_seeds(dataset):
         print(f"left out, not finite: seeds {', '.join(map(str, failed))}")
