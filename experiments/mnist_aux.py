@@ -43,7 +43,8 @@ class Config:
     train_images: int | None = 4096
     """Use the first so many training images (None: all)."""
     noise: Literal["fixed", "fresh"] = "fixed"
-    """Distillation inputs: one fixed set, reused every epoch, or fresh noise at every step."""
+    """Distillation inputs: one fixed set, reused every epoch, or fresh noise at every step (then
+    an epoch has whole batches only)."""
     noise_images: int = 8000
     """Distillation inputs in an epoch, in images of U(-1, 1) noise."""
     batch: int = 64
@@ -117,8 +118,8 @@ VARIABLES = {
     "first_step_cosine": (
         ("student",),
         "1",
-        "Theorem 1: cosine of the student's first gradient step, imitating a teacher that took one "
-        "gradient step on its first batch, with that step of the teacher",
+        "Theorem 1: the teacher takes one gradient step on the first images of its training set; "
+        "cosine of that step with the first gradient step of a student that imitates the result",
     ),
     "first_step_inner": (("student",), "1", "inner product of the same two steps"),
     "first_step_inner_theory": (("student",), "1", "the same by the identity of a shared init"),

@@ -42,6 +42,16 @@ def test_a_seed_alone_equals_the_seed_among_others_in_any_order():
         )
 
 
+@pytest.mark.parametrize("width", [1, 3, 5])
+def test_side_by_side_agrees_up_to_rounding(width):
+    together = values(range(5), executor="vmap", width=width)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        together,
+        values(range(5)),
+    )
+
+
 def test_compiled_once_whatever_the_number_of_chunks():
     traces = []
 

@@ -110,9 +110,8 @@ def curves(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
     for name, seeds in values.items():
         intervals = [mean_interval(column) for column in seeds.T]
         label = LABELS[name].replace("\n", " ")
-        mean = np.array(
-            [i.mean for i in intervals], float
-        )  # NaN, not drawn, where there is no seed
+        # NaN, which is not drawn, where there is no seed.
+        mean = np.array([i.mean for i in intervals], float)
         ax.plot(x, mean, color=COLOURS[name], label=label, lw=1.6)
         if len(seeds) > 1:
             low, high = ([getattr(i, end) for i in intervals] for end in ("ci_low", "ci_high"))
@@ -125,8 +124,7 @@ def render(fig: Figure) -> dict[str, bytes]:
     for kind in ("png", "pdf"):
         buffer = io.BytesIO()
         with style():
-            fig.savefig(
-                buffer, format=kind, metadata={"CreationDate": None} if kind == "pdf" else {}
-            )
+            undated = {"CreationDate": None} if kind == "pdf" else {}
+            fig.savefig(buffer, format=kind, metadata=undated)
         files[f"figure.{kind}"] = buffer.getvalue()
     return files

@@ -8,7 +8,7 @@ seed run alone) and side by side on an accelerator (``vmap``).
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from toymodels.errors import UserError
 Progress = Callable[[str, int, int], None]
 """``progress(stage, done, total)``: told when a stage begins and whenever a chunk is done."""
 
-ACCELERATOR_WIDTH = 10
+SIDE_BY_SIDE = 10
 """Seeds side by side on an accelerator: enough to fill it, little enough for its memory."""
 
 
@@ -41,6 +41,7 @@ def over_seeds(
     seeds: Sequence[int],
     data: Any,
     *,
+    executor: Literal["map", "vmap"] | None = None,
     width: int | None = None,
     precision: str = "float32",
     progress: Progress | None = None,
@@ -51,7 +52,9 @@ def over_seeds(
         one_seed: pure function of a scalar int32 seed and the shared data to a pytree of arrays.
         seeds: any distinct non-negative integers; a seed's values depend on no other seed.
         data: arrays every seed reads; held once on the device.
-        width: seeds in a chunk (default: 1 on a CPU, 10 on an accelerator).
+        executor: "map", one seed after the other, or "vmap", side by side (default: "map" on a
+            CPU, "vmap" on an accelerator); the two agree up to the rounding of float32.
+        width: seeds in a chunk (default: 1 with "map", at most 10 with "vmap").
         precision: of float32 matrix products, explicit on every device.
         progress: told of every stage and every finished chunk.
 
@@ -67,9 +70,9 @@ def over_seeds(
 
     """
     device = jax.devices()[0]
-    executor = "map" if device.platform == "cpu" else "vmap"
+    executor = executor or ("map" if device.platform == "cpu" else "vmap")
     if width is None:
-        width = 1 if executor == "map" else min(ACCELERATOR_WIDTH, len(seeds))
+        width = 1 if executor == "map" else min(SIDE_BY_SIDE, len(seeds))
     if width < 1:
         raise UserError(f"chunk must be at least 1; got {width}")
 
