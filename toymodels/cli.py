@@ -183,7 +183,7 @@ def progress_display(quiet: bool) -> Iterator[Progress]:
             bars.TimeRemainingColumn(),
         )
         with bars.Progress(*columns, console=Console(stderr=True), transient=True) as display:
-            task = display.add_task("")
+            task = display.add_task("starting", total=None)
             yield lambda stage, done, total: display.update(
                 task, description=stage, completed=done, total=total
             )
