@@ -112,7 +112,10 @@ def execute(
     """Run, write the files, print the table."""
     from toymodels import datasets, plotting, results
 
-    say: Callable[[str], None] = (lambda line: None) if options.quiet else print
+    def say(line: str) -> None:
+        if not options.quiet:
+            print(line, flush=True)
+
     if getattr(config, "dataset", None) == "auto":  # a result names what was run
         name = datasets.load("auto", options.data_dir, say).name
         config = dataclasses.replace(config, dataset=name)
