@@ -296,17 +296,17 @@ def plot(dataset: xr.Dataset) -> Figure:
     done = results.succeeded(dataset)
     final = {name: done.accuracy.sel(model=name).values for name in MODELS}
     accuracies = {name: done.student_accuracy.sel(student=name).values for name in STUDENTS}
-    distances = {name: done.student_loss.sel(student=name).values for name in STUDENTS}
+    losses = {name: done.student_loss.sel(student=name).values for name in STUDENTS}
     with plotting.style():
         fig, (left, middle, right) = plotting.panels(10, 3.2, columns=(1.7, 1, 1))
         plotting.bars(left, final, plotting.published(dataset))
         left.set(ylabel="test accuracy", ylim=(0, 1.05), title=plotting.caption(dataset))
         plotting.curves(middle, done.epoch.values, accuracies)
         middle.set(xlabel="distillation epoch", ylabel="test accuracy", ylim=(0, 1.05))
-        plotting.curves(right, done.epoch.values, distances)
+        plotting.curves(right, done.epoch.values, losses)
         right.set(xlabel="distillation epoch", ylabel="distillation loss on unseen noise")
         # With m = 1 the KL loss of the aux-only students is exactly zero, which no log axis shows.
-        right.set_yscale("log" if all((d > 0).all() for d in distances.values()) else "linear")
+        right.set_yscale("log" if all((d > 0).all() for d in losses.values()) else "linear")
         right.legend()
     return fig
 
