@@ -4,10 +4,12 @@ One model is written; the model axis (seeds, students) is added from outside by 
 ``jax.lax.map``.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 Params = dict[str, Any]
@@ -18,10 +20,12 @@ class MLP(nnx.Module):
     """Multi-layer perceptron whose head holds class logits and auxiliary logits side by side.
 
     Weights are N(0, 1 / fan_in), biases zero (Cloud et al. 2026, MNIST experiment). Layers are
-    named ``hidden1 ... hiddenL`` and ``head``.
+    named ``hidden1 ... hiddenL`` and ``head``; or, with ``split``, ``class_head`` and ``aux_head``,
+    two layers that read the same last hidden layer (Brockers et al., arXiv 2605.23645).
 
     Args:
         sizes: input size, hidden widths, number of outputs.
+        split: number of class logits, if these have a head of their own.
         activation: applied after every hidden layer.
         rngs: source of the initial weights.
 
@@ -31,22 +35,36 @@ class MLP(nnx.Module):
         self,
         sizes: Sequence[int],
         *,
+        split: int | None = None,
         activation: Callable[[jax.Array], jax.Array] = jax.nn.relu,
         rngs: nnx.Rngs,
     ):
-        hidden = [f"hidden{i}" for i in range(1, len(sizes) - 1)]
-        self.names = (*hidden, "head")
+        *below, last, outputs = sizes
+        hidden = [*below, last]
+        self.hidden = tuple(f"hidden{i}" for i in range(1, len(hidden)))
+        widths = {"head": outputs}
+        if split is not None:
+            widths = {"class_head": split, "aux_head": outputs - split}
+        self.heads = tuple(widths)
         self.activation = activation
         # The untruncated normal: truncation would change the law of the init.
         kernel_init = jax.nn.initializers.variance_scaling(1.0, "fan_in", "normal")
-        for name, fan_in, fan_out in zip(self.names, sizes[:-1], sizes[1:], strict=True):
-            setattr(self, name, nnx.Linear(fan_in, fan_out, kernel_init=kernel_init, rngs=rngs))
+        shapes = dict(zip(self.hidden, itertools.pairwise(hidden), strict=True))
+        shapes |= {name: (last, width) for name, width in widths.items()}
+        for name, shape in shapes.items():
+            setattr(self, name, nnx.Linear(*shape, kernel_init=kernel_init, rngs=rngs))
+
+    def latent(self, x: jax.Array) -> jax.Array:
+        """Activations of the last hidden layer (..., width) on inputs (..., pixels)."""
+        for name in self.hidden:
+            x = self.activation(getattr(self, name)(x))
+        return x
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Logits (..., outputs) of inputs (..., pixels)."""
-        for name in self.names[:-1]:
-            x = self.activation(getattr(self, name)(x))
-        return self.head(x)
+        """Logits (..., outputs) of inputs (..., pixels), the class logits first."""
+        latent = self.latent(x)
+        logits = [getattr(self, name)(latent) for name in self.heads]
+        return logits[0] if len(logits) == 1 else jnp.concatenate(logits, axis=-1)
 
 
 class Network(NamedTuple):
@@ -56,6 +74,8 @@ class Network(NamedTuple):
     """``init(key) -> params``."""
     apply: Callable[[Params, jax.Array], jax.Array]
     """``apply(params, x) -> logits``."""
+    latent: Callable[[Params, jax.Array], jax.Array]
+    """``latent(params, x) -> activations of the last hidden layer``; for a module that has one."""
 
 
 def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
@@ -76,4 +96,7 @@ def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     def apply(params: Params, x: jax.Array) -> jax.Array:
         return nnx.merge(graphdef, nnx.State(params))(x)
 
-    return Network(init, apply)
+    def latent(params: Params, x: jax.Array) -> jax.Array:
+        return nnx.merge(graphdef, nnx.State(params)).latent(x)
+
+    return Network(init, apply, latent)

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 
 from toymodels.models import Params
 
+HEADS = ("head", "class_head", "aux_head")
+
 
 def accuracy(logits: jax.Array, labels: jax.Array, n_classes: int) -> jax.Array:
     """Share of rows of logits (n, outputs) whose largest class logit is the label (n,)."""
@@ -37,9 +39,26 @@ def layer_cosines(params: Params, other: Params) -> jax.Array:
 
 
 def layers(params: Params) -> list[str]:
-    """Names of the layers, in a fixed order (hidden1, hidden2, ..., head).
+    """Names of the layers, in a fixed order (hidden1, hidden2, ..., then the heads).
 
     >>> layers({"head": {}, "hidden10": {}, "hidden2": {}})
     ['hidden2', 'hidden10', 'head']
+    >>> layers({"aux_head": {}, "class_head": {}, "hidden1": {}})
+    ['hidden1', 'class_head', 'aux_head']
     """
-    return sorted(params, key=lambda name: (name == "head", len(name), name))
+    return sorted(params, key=lambda name: (name in HEADS, name == HEADS[-1], len(name), name))
+
+
+def cka(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Linear centred kernel alignment of representations (n, p) and (n, q) of the same n inputs.
+
+    1 where they agree up to rotation and scale, 0 where they have nothing in common. Kornblith et
+    al. 2019 (arXiv 1905.00414), section 3; the biased estimator, so n should be well above p and q.
+
+    >>> a = jax.random.normal(jax.random.key(0), (100, 3))
+    >>> round(float(cka(a, 2 * a[:, ::-1])), 5)
+    1.0
+    """
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    norms = jnp.linalg.norm(a.T @ a) * jnp.linalg.norm(b.T @ b)
+    return jnp.where(norms > 0, ((a.T @ b) ** 2).sum() / jnp.where(norms > 0, norms, 1.0), 0.0)

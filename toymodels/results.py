@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -21,36 +22,80 @@ import xarray as xr
 
 from toymodels.errors import UserError
 
-Variables = Mapping[str, tuple[tuple[str, ...], str, str]]
-"""For each variable of a result its dimensions behind ``seed``, its unit, and one sentence."""
-
 Published = Mapping[str, tuple[Sequence[float], Sequence[float | None]]]
 """Source -> published means and half of their 95 % intervals (or None) along a dimension."""
 
 
-def labelled(
-    values: Mapping[str, np.ndarray],
-    variables: Variables,
-    coords: Mapping[str, Sequence[Any]],
-    attrs: Mapping[str, Any],
+def described(
+    dataset: xr.Dataset, experiment: str, headline: str, config: Any, task: Any, execution: Any
 ) -> xr.Dataset:
-    """Values (seeds, ...) as a Dataset with named dimensions; attributes that are no str as JSON.
+    """A sweep's result with all that says where it came from; seeds first.
 
-    Seeds with a value that is not finite are named in the attribute ``failed_seeds``.
+    Args:
+        dataset: as `toymodels.sweep.grid` returns it, with what was derived from it.
+        experiment: its name.
+        headline: names of the variables that become metrics, the table's own first, with spaces.
+        config: a dataclass.
+        task: with the ``name`` and ``sha256`` of the data.
+        execution: from the sweep.
+
     """
-    dataset = xr.Dataset(
-        {
-            name: (("seed", *dims), values[name], {"units": units, "description": description})
-            for name, (dims, units, description) in variables.items()
-        },
-        coords=dict(coords),
+    attrs = {
+        "config": dataclasses.asdict(config),
+        "dataset": {"name": task.name, "sha256": task.sha256},
+        "provenance": provenance(execution),
+        "failed_points": failed_points(dataset),
+    }
+    about = {"experiment": experiment, "headline": headline}
+    encoded = {name: to_json(value) for name, value in attrs.items()}
+    return dataset.transpose("seed", ...).assign_attrs(about | encoded)
+
+
+def failed_points(dataset: xr.Dataset) -> list[dict[str, Any]]:
+    """The coordinates of every point with a value that is not finite."""
+    stacked = dataset.failed.stack(point=dataset.failed.dims)
+    names = list(dataset.failed.dims)
+    return [
+        {name: label(value) for name, value in zip(names, point, strict=True)}
+        for point in stacked.point[stacked.values].values
+    ]
+
+
+def label(value: Any) -> Any:
+    """A coordinate as a plain Python number or string."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def failed_seeds(dataset: xr.Dataset) -> list[int]:
+    """The seeds with a point that failed."""
+    others = [dim for dim in dataset.failed.dims if dim != "seed"]
+    return [int(seed) for seed in dataset.seed[dataset.failed.any(others).values]]
+
+
+def succeeded(dataset: xr.Dataset) -> xr.Dataset:
+    """The result with NaN, which no mean counts, for all values of points that failed.
+
+    What belongs to several points (a teacher to its students) fails if all of them do.
+    """
+
+    def masked(array: xr.DataArray) -> xr.DataArray:
+        if array.dtype.kind != "f" or not set(array.dims) & set(dataset.failed.dims):
+            return array
+        beside = [dim for dim in dataset.failed.dims if dim not in array.dims]
+        return array.where(~dataset.failed.all(beside))
+
+    return dataset.map(masked, keep_attrs=True)
+
+
+def side_by_side(dim: str, arrays: Mapping[str, xr.DataArray], description: str) -> xr.DataArray:
+    """Arrays with the same dimensions under their names along a new one."""
+    joined = xr.concat(
+        [array.drop_vars(set(array.coords) - set(array.dims)) for array in arrays.values()],
+        xr.Variable(dim, list(arrays)),
+        combine_attrs="override",
     )
-    finite = np.ones(dataset.sizes["seed"], bool)
-    for array in dataset.data_vars.values():
-        finite &= np.isfinite(array.values.reshape(len(finite), -1)).all(axis=1)
-    dataset.attrs = {k: v if isinstance(v, str) else to_json(v) for k, v in attrs.items()}
-    dataset.attrs["failed_seeds"] = to_json(dataset.seed.values[~finite].tolist())
-    return dataset
+    joined.attrs["description"] = description
+    return joined
 
 
 def with_published(dataset: xr.Dataset, dim: str, published: Published) -> xr.Dataset:
@@ -66,16 +111,6 @@ def with_published(dataset: xr.Dataset, dim: str, published: Published) -> xr.Da
     )
 
 
-def failed_seeds(dataset: xr.Dataset) -> list[int]:
-    """The seeds with a value that is not finite."""
-    return list(json.loads(dataset.attrs["failed_seeds"]))
-
-
-def succeeded(dataset: xr.Dataset) -> xr.Dataset:
-    """The result without its failed seeds."""
-    return dataset.drop_sel(seed=failed_seeds(dataset))
-
-
 class Interval(NamedTuple):
     """A mean over n seeds with its 95 % interval; None where n is too small to give one."""
 
@@ -88,6 +123,8 @@ class Interval(NamedTuple):
 def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
     """Mean and Student-t interval, which keeps its level at every n where a bootstrap does not.
 
+    NaN stands for a point that failed: it is left out, and not counted in n.
+
     >>> interval = mean_interval([1.0, 2.0, 3.0])
     >>> round(interval.ci_low, 4), interval.mean, round(interval.ci_high, 4), interval.n
     (-0.4841, 2.0, 4.4841, 3)
@@ -95,6 +132,7 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
     from scipy import stats  # half a second that only a finished result needs
 
     x = np.asarray(values, np.float64)
+    x = x[~np.isnan(x)]
     if len(x) == 0:
         return Interval(None, None, None, 0)
     mean = float(x.mean())
@@ -105,13 +143,28 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
 
 
 def metrics(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """The headline variable, one metric for each value of its one dimension beside ``seed``."""
-    headline = succeeded(dataset)[dataset.attrs["headline"]]
-    (dim,) = set(headline.dims) - {"seed"}
+    """Every headline variable at every combination of its coordinates beside ``seed``.
+
+    A single headline with one dimension gives its labels as names (``teacher``), several variables
+    or dimensions give ``accuracy[rho=0.5, group=all]``.
+    """
+    done, names = succeeded(dataset), dataset.attrs["headline"].split()
     table = {}
-    for name in headline[dim].values:
-        values = headline.sel({dim: name}).values.astype(np.float64)
-        table[str(name)] = {**mean_interval(values)._asdict(), "values": values.tolist()}
+    for name in names:
+        array = done[name].transpose(..., "seed")
+        dims = array.dims[:-1]
+        rows = array.values.reshape(-1, array.sizes["seed"]).astype(np.float64)
+        for at, row in zip(
+            itertools.product(*(array[dim].values for dim in dims)), rows, strict=True
+        ):
+            where = ", ".join(f"{dim}={label(value)}" for dim, value in zip(dims, at, strict=True))
+            plain = len(names) == len(dims) == 1
+            values = row[~np.isnan(row)]
+            interval = mean_interval(values)._asdict()
+            table[str(at[0]) if plain else f"{name}[{where}]"] = {
+                **interval,
+                "values": values.tolist(),
+            }
     return table
 
 
@@ -124,7 +177,10 @@ def summary(dataset: xr.Dataset) -> dict[str, Any]:
         "config": json.loads(dataset.attrs["config"]),
         "dataset": json.loads(dataset.attrs["dataset"]),
         "metrics": metrics(dataset),
-        "failed": {"seeds": failed_seeds(dataset)},
+        "failed": {
+            "seeds": failed_seeds(dataset),
+            "points": json.loads(dataset.attrs["failed_points"]),
+        },
         "provenance": provenance,
         "timing": timing,
     }

@@ -1,112 +1,143 @@
-"""Many seeds of one experiment: compiled once, run in chunks of one fixed width.
+"""Sweeps: named axes with coordinates in, one labelled Dataset out.
 
-A chunk has the same width every time (the last one is filled up by repeating a seed), because the
-bits of a vmapped model depend on the width it runs in. Within a chunk the seeds run one after the
-other on a CPU (``lax.map``: a fraction of the memory, the same speed, and exactly the bits of a
-seed run alone) and side by side on an accelerator (``vmap``).
+An experiment is a `Program` of two pure functions: ``prepare`` runs once for every combination of
+the shared axes (a seed: its reference, its teacher, the inputs and the teacher's answers),
+``point`` once for every combination of the point axes (an overlap, a student) and reads what was
+prepared. What varies along these axes is traced, so that each shape is compiled once; axes that
+change shapes (m, width, depth) build one program each.
+
+Points run in chunks of one fixed width, side by side (``vmap``); the last chunk is filled up by
+repeating a point, because the bits of a vmapped model depend on the width it runs in and on nothing
+else that runs beside it. A finished chunk is kept in a `Store` under the hash of all that decides
+its values: the programs as traced, versions, devices, data, coordinates. A sweep that was killed
+goes on from there and ends in the same bits; one with more seeds computes only the new ones; one
+whose program differs in anything finds nothing.
 """
 
+import itertools
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
+import xarray as xr
+from jax.sharding import NamedSharding, PartitionSpec
 
-from toymodels.errors import UserError
+from toymodels.axes import Axis, Grid, Variables, joined, labelled
+from toymodels.chunks import Clock, Progress, compute, sheet
+from toymodels.programs import Program, device_mesh, salt
+from toymodels.store import Store
 
-Progress = Callable[[str, int, int], None]
-"""``progress(stage, done, total)``: told when a stage begins and whenever a chunk is done."""
+__all__ = ["Execution", "How", "Program", "Progress", "grid"]
 
-SIDE_BY_SIDE = 10
-"""Seeds side by side on an accelerator: enough to fill it, little enough for its memory."""
+Tree = Any
+
+
+class How(NamedTuple):
+    """How a sweep runs; its values depend on this up to rounding only."""
+
+    width: int | None = None
+    """Points side by side on a device (None: what suits the device and its memory)."""
+    memory: int | None = None
+    """Bytes to use on a device (None: 80 % of what is free)."""
+    devices: int | None = None
+    """Number of local devices (None: all)."""
+    store: Store | None = None
+    """Where finished chunks are kept (None: nowhere)."""
+    progress: Progress = lambda stage, done, total, left_s: None
 
 
 class Execution(NamedTuple):
-    """How a result was computed: the same values here mean the same bits."""
+    """How a result was computed: the same device, precision, width and devices, the same bits."""
 
-    executor: str
-    """"map" (one after the other) or "vmap" (side by side)."""
-    width: int
-    """Seeds in a chunk."""
     device: str
     precision: str
+    devices: int
+    width: int
+    """Points side by side on a device; the fewest, where shapes differ."""
+    models: int
+    """Number of models: a teacher for every combination of the shared axes, and its points."""
+    from_store: int
+    """How many of them an earlier run had finished."""
     compile_s: float
     run_s: float
 
 
-def over_seeds(
-    one_seed: Callable[[jax.Array, Any], Any],
-    seeds: Sequence[int],
-    data: Any,
+def grid(
+    build: Callable[..., Program],
     *,
-    executor: Literal["map", "vmap"] | None = None,
-    width: int | None = None,
+    shared: Mapping[str, Axis],
+    points: Mapping[str, Axis],
+    variables: Variables,
+    shapes: Mapping[str, Sequence[Any]] | None = None,
+    coords: Mapping[str, Sequence[Any]] | None = None,
+    data: Tree = (),
     precision: str = "float32",
-    progress: Progress | None = None,
-) -> tuple[Any, Execution]:
-    """Run ``one_seed(seed, data)`` for every seed; stack what it returns on a leading seed axis.
+    how: How | None = None,
+) -> tuple[xr.Dataset, Execution]:
+    """Run every point of a grid.
 
     Args:
-        one_seed: pure function of a scalar int32 seed and the shared data to a pytree of arrays.
-        seeds: any distinct non-negative integers; a seed's values depend on no other seed.
-        data: arrays every seed reads; held once on the device.
-        executor: "map", one seed after the other, or "vmap", side by side (default: "map" on a
-            CPU, "vmap" on an accelerator); the two agree up to the rounding of float32.
-        width: seeds in a chunk (default: 1 with "map", at most 10 with "vmap").
+        build: ``build(**shape)``, called once for every combination of the axes in ``shapes``.
+        shared: axes of ``prepare`` by name: numbers, or label -> pytree of arrays.
+        points: axes of ``point``, likewise.
+        variables: for each recorded array its dimensions behind the axes, its unit, one sentence.
+        shapes: axes that change shapes.
+        coords: coordinates of the dimensions behind the axes.
+        data: arrays that every model reads; held once on each device.
         precision: of float32 matrix products, explicit on every device.
-        progress: told of every stage and every finished chunk.
+        how: width, memory, devices, store, progress.
 
     Returns:
-        The pytree, with numpy leaves (seeds, ...), and how it was computed.
+        A Dataset with dimensions (shapes, shared, points, ...), and how it was computed. Its bool
+        variable ``failed`` marks the points with a value that is not finite.
 
     Raises:
-        UserError: a width below one.
+        UserError: a width below one, more devices than there are, a model larger than the memory.
 
-    >>> values, how = over_seeds(lambda seed, data: seed * data, [3, 1, 2], 2.0, width=2)
-    >>> values.tolist(), how.width
-    ([6.0, 2.0, 4.0], 2)
+    >>> times = Program(lambda data, seed: (seed, {}), lambda data, seed, x: {"y": seed * x})
+    >>> dataset, _ = grid(lambda: times, shared={"seed": [1, 2]}, points={"x": [0.5, 1.0, 4.0]},
+    ...                   variables={"y": ((), "1", "x times the seed")})
+    >>> dataset.y.values.tolist()
+    [[0.5, 1.0, 4.0], [1.0, 2.0, 8.0]]
 
     """
-    device = jax.devices()[0]
-    executor = executor or ("map" if device.platform == "cpu" else "vmap")
-    if width is None:
-        width = 1 if executor == "map" else min(SIDE_BY_SIDE, len(seeds))
-    if width < 1:
-        raise UserError(f"chunk must be at least 1; got {width}")
-
-    def chunk(seeds: jax.Array, data: Any) -> Any:
-        if executor == "map":
-            return jax.lax.map(lambda seed: one_seed(seed, data), seeds)
-        return jax.vmap(one_seed, in_axes=(0, None))(seeds, data)
-
-    tell = progress or (lambda stage, done, total: None)
-    tell("compiling", 0, len(seeds))
+    how, shapes = how or How(), shapes or {}
+    seeds, values = Grid.of(shared), Grid.of(points)
+    mesh = device_mesh(how.devices, len(seeds), len(values))
+    combinations = [
+        dict(zip(shapes, chosen, strict=True)) for chosen in itertools.product(*shapes.values())
+    ]
     start = time.perf_counter()
-    data = jax.device_put(data, device)
+    sheets = []
     with jax.default_matmul_precision(precision):
-        compiled = jax.jit(chunk).lower(jnp.zeros(width, jnp.int32), data).compile()
+        data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
+        common = salt(mesh, precision, data)
+        for i, chosen in enumerate(combinations):
+            how.progress("compiling", i, len(combinations), None)
+            program = build(**chosen)
+            sheets.append(
+                sheet(program, data, seeds, values, mesh, how.width, how.memory, how.store, common)
+            )
     compile_s = time.perf_counter() - start
 
-    tell("seeds", 0, len(seeds))
     start = time.perf_counter()
-    done = []
-    for first in range(0, len(seeds), width):
-        block = np.asarray(seeds[first : first + width], np.int32)
-        filled = np.pad(block, (0, width - len(block)), mode="edge")
-        values = wait(compiled(jnp.asarray(filled), data))
-        done.append(jax.tree.map(np.asarray, values))
-        tell("seeds", first + len(block), len(seeds))
-    run_s = time.perf_counter() - start
-
-    stacked = jax.tree.map(lambda *a: np.concatenate(a)[: len(seeds)], *done)
-    kind = f"{device.platform} ({device.device_kind})"
-    return stacked, Execution(executor, width, kind, precision, compile_s, run_s)
-
-
-def wait(values: Any) -> Any:
-    """Wait for arrays in steps of a blink, so that Ctrl-C is heard in the middle of a chunk."""
-    while not all(leaf.is_ready() for leaf in jax.tree.leaves(values)):
-        time.sleep(0.002)
-    return values
+    clock = Clock(how.progress, sheets)
+    for one in sheets:
+        compute(one, data, mesh, how.store, clock)
+    labelled_parts = [
+        labelled(*one.results, seeds, values, variables, {**(coords or {}), **one.program.coords})
+        for one in sheets
+    ]
+    device = mesh.devices.flat[0]
+    models = len(sheets) * len(seeds) * (1 + len(values))
+    return joined(list(zip(combinations, labelled_parts, strict=True)), shapes), Execution(
+        device=f"{device.platform} ({device.device_kind})",
+        precision=precision,
+        devices=mesh.size,
+        width=min(one.width.points for one in sheets),
+        models=models,
+        from_store=models - clock.total,
+        compile_s=compile_s,
+        run_s=time.perf_counter() - start,
+    )

@@ -1,0 +1,113 @@
+"""Named axes: their product as arrays a program can read, and results under their names."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import xarray as xr
+
+Tree = Any
+
+Axis = Sequence[float] | Mapping[str, Tree]
+"""Numbers, which are their own coordinates, or label -> pytree of arrays (a mask, a choice)."""
+
+Arrays = Mapping[str, np.ndarray]
+
+Variables = Mapping[str, tuple[tuple[str, ...], str, str]]
+"""For each variable of a result its dimensions behind the axes, its unit, and one sentence."""
+
+
+class Grid(NamedTuple):
+    """The product of named axes, flattened; the last axis runs fastest."""
+
+    coords: dict[str, list[Any]]
+    columns: dict[str, Tree]
+    """For each axis the values of all points, stacked on a leading axis."""
+
+    @classmethod
+    def of(cls, axes: Mapping[str, Axis]) -> "Grid":
+        """The product of axes.
+
+        >>> grid = Grid.of({"seed": [7, 8], "rho": [0.0, 0.5, 1.0]})
+        >>> len(grid), grid.columns["rho"].tolist()
+        (6, [0.0, 0.5, 1.0, 0.0, 0.5, 1.0])
+        """
+        coords = {name: list(axis) for name, axis in axes.items()}
+        rows = np.indices([len(labels) for labels in coords.values()]).reshape(len(axes), -1)
+        columns = {}
+        for (name, axis), row in zip(axes.items(), rows, strict=True):
+            values = list(axis.values()) if isinstance(axis, Mapping) else list(axis)
+            stacked = jax.tree.map(lambda *leaves: plain(leaves), *values)
+            columns[name] = jax.tree.map(lambda a, row=row: a[row], stacked)
+        return cls(coords, columns)
+
+    def __len__(self) -> int:
+        """Number of points."""
+        return math.prod(self.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return tuple(len(labels) for labels in self.coords.values())
+
+    def block(self, first: int, size: int) -> dict[str, Tree]:
+        """The values of ``size`` points from ``first`` on; behind the end the last is repeated."""
+        rows = np.minimum(np.arange(first, first + size), len(self) - 1)
+        return jax.tree.map(lambda a: a[rows], self.columns)
+
+
+def plain(values: Sequence[Any]) -> np.ndarray:
+    """Stack numbers or arrays in JAX's own widths (int32 and float32 but under x64)."""
+    stacked = np.stack([np.asarray(value) for value in values])
+    return stacked.astype(jax.dtypes.canonicalize_dtype(stacked.dtype))
+
+
+def labelled(
+    prepared: Arrays,
+    recorded: Arrays,
+    shared: Grid,
+    points: Grid,
+    variables: Variables,
+    coords: Mapping[str, Sequence[Any]],
+) -> xr.Dataset:
+    """Results of one shape, (shared, ...) and (shared, points, ...), under the names of their axes.
+
+    The bool variable ``failed`` marks the points with a value that is not finite, be it their own
+    or one of their teacher.
+    """
+    finite = np.ones((len(shared), len(points)), bool)
+    arrays = {}
+    for leading, part in (((shared,), prepared), ((shared, points), recorded)):
+        for name, array in part.items():
+            rows = array.reshape(*array.shape[: len(leading)], -1)
+            finite &= np.isfinite(rows).all(axis=-1).reshape(len(shared), -1)
+            dims, units, description = variables[name]
+            axes = [axis for grid in leading for axis in grid.coords]
+            shape = sum((grid.shape for grid in leading), ()) + array.shape[len(leading) :]
+            about = {"units": units, "description": description}
+            arrays[name] = ((*axes, *dims), array.reshape(shape), about)
+    about = {"description": "a value of this point is not finite"}
+    failed = ((*shared.coords, *points.coords), ~finite.reshape(shared.shape + points.shape), about)
+    used = {dim for dims, _, _ in arrays.values() for dim in dims}
+    known = {dim: labels for dim, labels in coords.items() if dim in used}
+    return xr.Dataset({**arrays, "failed": failed}, {**shared.coords, **points.coords, **known})
+
+
+def joined(
+    parts: Sequence[tuple[Mapping[str, Any], xr.Dataset]], shapes: Mapping[str, Sequence[Any]]
+) -> xr.Dataset:
+    """Results of all shapes, along the axes that tell them apart.
+
+    Where a coordinate differs from shape to shape (layers), what a shape doesn't have is NaN.
+    """
+    if not shapes:
+        return parts[0][1]
+    placed = [
+        dataset.expand_dims({name: [value] for name, value in chosen.items()})
+        for chosen, dataset in parts
+    ]
+    whole = xr.combine_by_coords(placed, join="outer", combine_attrs="override")
+    assert isinstance(whole, xr.Dataset)
+    return whole.sel({name: list(values) for name, values in shapes.items()})

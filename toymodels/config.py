@@ -1,0 +1,77 @@
+"""What every experiment of a teacher and its students has to say, field by field.
+
+An experiment's Config extends `Protocol`. Nothing heavy is imported here: ``--help`` reads it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from toymodels.errors import at_least, literals, positive
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A teacher learns images; students imitate it on noise. The defaults are small."""
+
+    dataset: Literal["auto", "mnist", "digits"] = "auto"
+    """What the teacher learns: mnist (28x28), digits (8x8, embedded), or auto: mnist if it is here
+    or can be downloaded, else digits."""
+    seeds: int = 5
+    """Number of seeds; each has its own reference, teacher, noise and students."""
+    first_seed: int = 0
+    """First seed; they are consecutive."""
+    train_images: int | None = 4096
+    """Use the first so many training images (None: all)."""
+    noise: Literal["fixed", "fresh"] = "fixed"
+    """Distillation inputs: one fixed set, reused every epoch, or fresh noise at every step (then
+    an epoch has whole batches only)."""
+    noise_images: int = 8000
+    """Distillation inputs in an epoch, in images of U(-1, 1) noise."""
+    batch: int = 64
+    """Batch size, in images."""
+    teacher_epochs: int = 10
+    """Passes of the teacher over the training images."""
+    student_epochs: int = 10
+    """Passes of the students over the distillation inputs."""
+    teacher_lr: float = 1e-3
+    """Adam's learning rate for the teacher."""
+    student_lr: float = 1e-3
+    """Adam's learning rate for the students."""
+    loss: Literal["kl", "mse"] = "kl"
+    """Imitation: KL(teacher || student) of the softmax, or squared error of the logits."""
+    temperature: float = 1.0
+    """Of both softmaxes in the KL loss; no effect on mse."""
+    precision: Literal["float32", "tensorfloat32", "bfloat16"] = "float32"
+    """Of matrix products; the reduced ones change nothing on a CPU."""
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            UserError: one sentence with the field, its value and what is allowed.
+
+        """
+        at_least(self, 1, "seeds", "train_images", "noise_images", "batch")
+        at_least(self, 1, "teacher_epochs", "student_epochs")
+        at_least(self, 0, "first_seed", most=2**31 - 1 - self.seeds)
+        positive(self, "teacher_lr", "student_lr", "temperature")
+        literals(self)
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds."""
+        return list(range(self.first_seed, self.first_seed + self.seeds))
+
+
+CLOUD: dict[str, Any] = {
+    "dataset": "mnist",
+    "train_images": None,
+    "noise_images": 60_000,
+    "batch": 1024,
+    "teacher_epochs": 5,
+    "student_epochs": 5,
+    "teacher_lr": 3e-4,
+    "student_lr": 3e-4,
+}
+"""The reference protocol, as fields of a `Protocol`: arXiv 2507.14805, section on MNIST, and its
+released code."""

@@ -1,0 +1,301 @@
+"""Related initialisations: how a student's initialisation may resemble its teacher's.
+
+A relation is a pure function of (teacher's init, key, amount). The key decides everything random;
+the same key at several amounts gives paired students: one independent init W', one order in which
+entries or units are exchanged. ``W`` is the teacher's init, ``W'`` an independent one of the same
+law (``draw(key)``), and the amount means
+
+==================  ========================================================  ==================
+relation            the student's init                                        unchanged at
+==================  ========================================================  ==================
+``rotation``        rho W + sqrt(1 - rho^2) W'                                rho = 1
+``interpolation``   a W + (1 - a) W'                                          a = 1
+``entries``         W in a random share of the entries, W' in the others      share = 1
+``units``           W where both ends are in a random share of the units      share = 1
+``noise``           W + sigma N(0, 1)                                         sigma = 0
+``relative_noise``  W + r std(W) N(0, 1), std of each tensor                  r = 0
+``scaling``         c W                                                       c = 1
+``permutation``     a random share of hidden units stays, the others shuffle  share = 1
+``aligned``         the permutation, undone again by matching units           any
+==================  ========================================================  ==================
+
+What they keep. The rotation keeps mean and variance of any init and, where W and W' are Gaussian,
+the whole law, so that overlap is the only thing that varies; for a uniform init the sum is no
+longer uniform. Entries and units keep the law of any init with independent entries. Interpolation
+shrinks the variance by a^2 + (1 - a)^2, noise raises it, scaling changes nothing else. Permutation
+keeps every weight and the function of the network, and moves only where the weights are.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from toymodels.models import Network, Params
+from toymodels.probes import HEADS, cka, cosine, flat, layers
+
+Relation = Callable[[Params, jax.Array, jax.Array], Params]
+"""``relation(init, key, amount) -> params``; the amount a scalar, traced or not."""
+
+Draw = Callable[[jax.Array], Params]
+"""``draw(key) -> params``: an independent initialisation."""
+
+
+def mixed(
+    draw: Draw, weights: Callable[[jax.Array], tuple[jax.Array | float, jax.Array | float]]
+) -> Relation:
+    """A sum of W and W' with ``weights(amount)``."""
+
+    def relation(init: Params, key: jax.Array, amount: jax.Array) -> Params:
+        own, others = weights(amount)
+        return jax.tree.map(lambda w, v: own * w + others * v, init, draw(key))
+
+    return relation
+
+
+def rotation(draw: Draw) -> Relation:
+    """The sum rho W + sqrt(1 - rho^2) W', for rho in [-1, 1]; at rho = 1 exactly W."""
+    return mixed(draw, lambda rho: (rho, jnp.sqrt(1 - jnp.square(rho))))
+
+
+def interpolation(draw: Draw) -> Relation:
+    """The sum a W + (1 - a) W'."""
+    return mixed(draw, lambda a: (a, 1 - a))
+
+
+def entries(draw: Draw) -> Relation:
+    """W in a random share of all entries, W' in the others; a larger share keeps the smaller."""
+
+    def relation(init: Params, key: jax.Array, share: jax.Array) -> Params:
+        other_key, order_key = jax.random.split(key)
+        ranks = each_leaf(jax.random.uniform, order_key, init)
+        return jax.tree.map(
+            lambda w, v, u: jnp.where(u < share, w, v), init, draw(other_key), ranks
+        )
+
+    return relation
+
+
+def units(draw: Draw) -> Relation:
+    """W where both ends of a weight are shared units; W' elsewhere.
+
+    A random share of each hidden layer's units is shared, inputs and outputs always are: the shared
+    units form the same subnetwork in teacher and student.
+    """
+
+    def relation(init: Params, key: jax.Array, share: jax.Array) -> Params:
+        other_key, order_key = jax.random.split(key)
+        other, kept = draw(other_key), {}
+        below = jnp.ones(len(init[layers(init)[0]]["kernel"]), bool)
+        for name in layers(init):
+            n = len(init[name]["bias"])
+            here = jnp.ones(n, bool)
+            if name not in HEADS:
+                order_key, own_key = jax.random.split(order_key)
+                here = jax.random.uniform(own_key, (n,)) < share
+            both = {"kernel": below[:, None] & here, "bias": here}
+            kept[name] = jax.tree.map(jnp.where, both, init[name], other[name])
+            below = below if name in HEADS else here
+        return kept
+
+    return relation
+
+
+def noise(draw: Draw) -> Relation:
+    """W + sigma N(0, 1), the same sigma for every entry, biases included."""
+
+    def relation(init: Params, key: jax.Array, sigma: jax.Array) -> Params:
+        return jax.tree.map(
+            lambda w, z: w + sigma * z, init, each_leaf(jax.random.normal, key, init)
+        )
+
+    return relation
+
+
+def relative_noise(draw: Draw) -> Relation:
+    """W + r std(W) N(0, 1), std of each tensor: zero biases stay zero."""
+
+    def relation(init: Params, key: jax.Array, r: jax.Array) -> Params:
+        return jax.tree.map(
+            lambda w, z: w + r * w.std() * z, init, each_leaf(jax.random.normal, key, init)
+        )
+
+    return relation
+
+
+def scaling(draw: Draw) -> Relation:
+    """Every parameter times c."""
+    return lambda init, key, c: jax.tree.map(lambda w: c * w, init)
+
+
+def permutation(draw: Draw) -> Relation:
+    """Hidden units in another order: the same function, other parameters.
+
+    A random share of each hidden layer's units stays where it is.
+    """
+
+    def relation(init: Params, key: jax.Array, share: jax.Array) -> Params:
+        orders = {}
+        for name in layers(init):
+            if name not in HEADS:
+                key, stay_key, shuffle_key = jax.random.split(key, 3)
+                orders[name] = partial_shuffle(
+                    stay_key, shuffle_key, len(init[name]["bias"]), share
+                )
+        return permuted(init, orders)
+
+    return relation
+
+
+def aligned(draw: Draw) -> Relation:
+    """The permutation, re-aligned: its units matched to the teacher's by their weights."""
+    shuffle = permutation(draw)
+    return lambda init, key, share: align(shuffle(init, key, share), init)
+
+
+RELATIONS: dict[str, Callable[[Draw], Relation]] = {
+    "rotation": rotation,
+    "interpolation": interpolation,
+    "entries": entries,
+    "units": units,
+    "noise": noise,
+    "relative_noise": relative_noise,
+    "scaling": scaling,
+    "permutation": permutation,
+    "aligned": aligned,
+}
+"""Every relation by its name: ``RELATIONS[name](draw) -> relation``."""
+
+
+def each_leaf(sample: Callable[..., jax.Array], key: jax.Array, params: Params) -> Params:
+    """Independent random numbers in the shape of a pytree."""
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    return jax.tree.unflatten(
+        tree, [sample(k, w.shape, w.dtype) for k, w in zip(keys, leaves, strict=True)]
+    )
+
+
+def partial_shuffle(
+    stay_key: jax.Array, shuffle_key: jax.Array, n: int, share: jax.Array
+) -> jax.Array:
+    """An order of n units in which each stays with probability ``share``, the others shuffle."""
+    stays = jax.random.uniform(stay_key, (n,)) < share
+    # Positions of the units that move, first in order, then in a random order: one goes to the
+    # other. A stable sort puts those that stay behind them, in order both times.
+    places = jnp.argsort(stays, stable=True)
+    mixed_up = jnp.argsort(
+        jnp.where(stays, 2.0, jax.random.uniform(shuffle_key, (n,))), stable=True
+    )
+    return jnp.zeros(n, int).at[places].set(mixed_up)
+
+
+def permuted(params: Params, orders: dict[str, jax.Array]) -> Params:
+    """Hidden layers with their units in other orders: unit i of the result is orders[layer][i].
+
+    The function of the network stays the same.
+    """
+    moved, below = {}, jnp.arange(len(params[layers(params)[0]]["kernel"]))
+    for name in layers(params):
+        kernel, bias = params[name]["kernel"][below], params[name]["bias"]
+        if name not in HEADS:
+            below = orders[name]
+            kernel, bias = kernel[:, below], bias[below]
+        moved[name] = {"kernel": kernel, "bias": bias}
+    return moved
+
+
+def align(params: Params, target: Params) -> Params:
+    """Reorder hidden units to match those of ``target``; the function stays the same.
+
+    Layer by layer from the inputs, the assignment that maximises the inner product of incoming
+    weights (Ainsworth et al. 2023, arXiv 2209.04836, section 3.2, one pass).
+    """
+    orders: dict[str, jax.Array] = {}
+    for name in layers(params):
+        if name not in HEADS:
+            same = {other: jnp.arange(len(params[other]["bias"])) for other in layers(params)}
+            so_far = permuted(params, same | orders)
+            likeness = target[name]["kernel"].T @ so_far[name]["kernel"]
+            _, orders[name] = optax.assignment.hungarian_algorithm(-likeness)
+    return permuted(params, orders)
+
+
+def groups(params: Params, n_classes: int) -> dict[str, Params]:
+    """Named parts of a network, each a pytree of bool arrays in the shape of the parameters.
+
+    Every layer by itself (the head as ``class_head`` and ``aux_head``, be they one layer or two;
+    weights and biases), ``hidden``, ``heads``, ``biases`` and ``all``.
+
+    >>> from toymodels.models import MLP, functional
+    >>> params = functional(lambda rngs: MLP((4, 8, 8, 5), rngs=rngs)).init(jax.random.key(0))
+    >>> list(groups(params, 3))
+    ['hidden1', 'hidden2', 'class_head', 'aux_head', 'hidden', 'heads', 'biases', 'all']
+    """
+    hidden = [name for name in layers(params) if name not in HEADS]
+
+    def where(chosen: Callable[[str, str, jax.Array], jax.Array]) -> Params:
+        """The mask of ``chosen(layer, kind, output number)``."""
+        return {
+            layer: {
+                kind: jnp.broadcast_to(chosen(layer, kind, jnp.arange(w.shape[-1])), w.shape)
+                for kind, w in params[layer].items()
+            }
+            for layer in params
+        }
+
+    def whole(*names: str) -> Params:
+        return where(lambda layer, kind, i: jnp.full(i.shape, layer in names))
+
+    def head(own: str, inside: Callable[[jax.Array], jax.Array]) -> Params:
+        return where(lambda layer, kind, i: (layer == own) | ((layer == "head") & inside(i)))
+
+    return {
+        **{name: whole(name) for name in hidden},
+        "class_head": head("class_head", lambda i: i < n_classes),
+        "aux_head": head("aux_head", lambda i: i >= n_classes),
+        "hidden": whole(*hidden),
+        "heads": whole(*HEADS),
+        "biases": where(lambda layer, kind, i: jnp.full(i.shape, kind == "bias")),
+        "all": whole(*params),
+    }
+
+
+def within(group: Params, related: Params, init: Params) -> Params:
+    """``related`` in the parameters of a group, ``init`` in all others."""
+    return jax.tree.map(jnp.where, group, related, init)
+
+
+def measured(params: Params, init: Params, parts: dict[str, Params]) -> jax.Array:
+    """Cosine of two initialisations in each part: (parts,); 0 where one of them is zero."""
+
+    def one(mask: Params) -> jax.Array:
+        here, there = (
+            flat(jax.tree.map(lambda inside, w: jnp.where(inside, w, 0.0), mask, tree))
+            for tree in (params, init)
+        )
+        return cosine(here, there)
+
+    return jnp.stack([one(mask) for mask in parts.values()])
+
+
+def functional_overlap(
+    network: Network, params: Params, init: Params, x: jax.Array, n_classes: int
+) -> dict[str, jax.Array]:
+    """How alike two networks are as functions on inputs x (n, pixels).
+
+    ``class_agreement`` and ``aux_agreement``: cosine of their class and auxiliary logits over all
+    inputs, each logit's mean taken off; ``latent_cka``: linear CKA of the last hidden layers.
+    """
+
+    def centred(tree: Params) -> jax.Array:
+        logits = network.apply(tree, x)
+        return logits - logits.mean(axis=0)
+
+    here, there = centred(params), centred(init)
+    return {
+        "class_agreement": cosine(here[:, :n_classes].ravel(), there[:, :n_classes].ravel()),
+        "aux_agreement": cosine(here[:, n_classes:].ravel(), there[:, n_classes:].ravel()),
+        "latent_cka": cka(network.latent(params, x), network.latent(init, x)),
+    }
