@@ -58,16 +58,8 @@ PUBLISHED = {
     ),
 }
 
-# Dimensions (behind the axes), unit and meaning of what is recorded.
+# Dimensions (behind the axes), unit and meaning of what a student adds to `protocol.STUDENT`.
 VARIABLES = {
-    "teacher_accuracy": (("teacher_epoch",), "1", "teacher's test accuracy"),
-    "teacher_loss": (("teacher_epoch",), "nat", "teacher's cross-entropy on the test images"),
-    "student_accuracy": (("epoch",), "1", "student's test accuracy"),
-    "student_loss": (
-        ("epoch",),
-        "nat (kl) or squared logit (mse)",
-        "imitation loss on 1,000 unseen noise images",
-    ),
     "distance": (("epoch", "layer"), "1", "distance to the teacher's weights"),
     "cosine": (("epoch", "layer"), "1", "cosine with the teacher's weights"),
     "first_step_cosine": (
@@ -97,58 +89,48 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.theory.one_step import first_step, gradient_step
 
     config, task, data = protocol.load(config, data_dir)
-    n_classes, m = task.n_classes, config.m
-    network = functional(
-        lambda rngs: MLP((task.n_pixels, *config.widths, n_classes + m), rngs=rngs)
-    )
+    sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
+    network = functional(lambda rngs: MLP(sizes, rngs=rngs))
     parts = protocol.Parts(config, task, network)
 
-    def seed_keys(seed: jax.Array) -> jax.Array:
-        return jax.random.split(jax.random.key(seed), 5)
-
     def prepare(data: protocol.Data, seed: jax.Array) -> Any:
-        """The seed's reference, teacher and lesson."""
-        init_key, teacher_key, noise_key, student_key, probe_key = seed_keys(seed)
-        reference = network.init(init_key)
-
-        def watch(params: Params) -> dict[str, jax.Array]:
-            return {
-                "teacher_accuracy": parts.accuracy(params, data.test),
-                "teacher_loss": parts.trait_loss(params, data.test),
-            }
-
-        teacher, curve = parts.teach(reference, data.train, watch, teacher_key)
+        begun, curve = parts.begin(data, seed)
         # The control starts from the reference of the next seed: a derangement of the integers, so
         # that no seed's values depend on which others are run.
-        other = network.init(seed_keys(seed + 1)[0])
-        inits = jax.tree.map(lambda *both: jnp.stack(both), reference, other)
-        lesson = parts.lesson(teacher, noise_key)
-        return (inits, lesson, parts.noise(probe_key, 1000), student_key), curve
+        other = network.init(protocol.seed_keys(seed + 1).init)
+        inits = jax.tree.map(lambda *both: jnp.stack(both), begun.reference, other)
+        return (begun, inits), curve
 
     def student(data: protocol.Data, prepared: Any, student: dict[str, Any]) -> dict[str, Any]:
-        """One of the four students; all see the same batches in the same order: they are paired."""
-        inits, lesson, held_out, key = prepared
-        reference, init = (jax.tree.map(lambda a, i=i: a[i], inits) for i in (0, student["start"]))
-        subset, teacher = student["subset"], lesson.teacher
-        answers = network.apply(teacher, held_out)
+        begun, inits = prepared
+        init = jax.tree.map(lambda a: a[student["start"]], inits)
+        subset, teacher = student["subset"], begun.lesson.teacher
+        accuracy_and_loss = parts.watch(data, begun, subset)
 
         def watch(params: Params) -> dict[str, jax.Array]:
             return {
-                "student_accuracy": parts.accuracy(params, data.test),
-                "student_loss": parts.imitation(network.apply(params, held_out), answers, subset),
+                **accuracy_and_loss(params),
                 "distance": probes.layer_distances(params, teacher),
                 "cosine": probes.layer_cosines(params, teacher),
             }
 
-        _, curve = parts.distil(init, lesson, subset, watch, key)
+        _, curve = parts.distil(init, begun, subset, watch)
         first = jax.tree.map(lambda a: a[: config.batch], data.train)
         teacher_step = gradient_step(
-            lambda p: parts.trait_loss(p, first), reference, config.teacher_lr
+            lambda p: parts.trait_loss(p, first), begun.reference, config.teacher_lr
         )
-        step = first_step(network, init, reference, teacher_step, held_out, parts.imitation, subset)
+        step = first_step(
+            network,
+            init,
+            begun.reference,
+            teacher_step,
+            begun.held_out[0],
+            parts.imitation,
+            subset,
+        )
         return {**curve, **{f"first_step_{name}": v for name, v in step._asdict().items()}}
 
-    aux, every = (np.asarray(f(n_classes, m)) for f in (auxiliary_logits, all_logits))
+    aux, every = (np.asarray(f(task.n_classes, config.m)) for f in (auxiliary_logits, all_logits))
     starts_and_subsets = [(0, aux), (0, every), (1, aux), (1, every)]
     dataset, execution = sweep.grid(
         lambda: sweep.Program(prepare, student),
@@ -159,10 +141,9 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
                 for name, (start, subset) in zip(STUDENTS, starts_and_subsets, strict=True)
             }
         },
-        variables=VARIABLES,
+        variables=protocol.TEACHER | protocol.STUDENT | VARIABLES,
         coords={
-            "epoch": range(config.student_epochs + 1),
-            "teacher_epoch": range(config.teacher_epochs + 1),
+            **protocol.epochs(config),
             "layer": probes.layers(jax.eval_shape(network.init, jax.random.key(0))),
         },
         data=data,
@@ -170,19 +151,17 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         how=how,
     )
     done = results.succeeded(dataset)
-    dataset["accuracy"] = results.side_by_side(
+    final = done.accuracy.isel(epoch=-1)
+    dataset["final_accuracy"] = results.side_by_side(
         "model",
         {
             "reference": done.teacher_accuracy.isel(teacher_epoch=0),
             "teacher": done.teacher_accuracy.isel(teacher_epoch=-1),
-            **{
-                name: done.student_accuracy.sel(student=name, epoch=config.student_epochs)
-                for name in STUDENTS
-            },
+            **{name: final.sel(student=name) for name in STUDENTS},
         },
         "test accuracy after training",
     )
-    dataset = results.described(dataset, "mnist_aux", "accuracy", config, task, execution)
+    dataset = results.described(dataset, "mnist_aux", "final_accuracy", config, task, execution)
     if is_reference_protocol(config):
         dataset = results.with_published(dataset, "model", PUBLISHED)
     return dataset
@@ -198,9 +177,9 @@ def plot(dataset: xr.Dataset) -> Figure:
     from toymodels import plotting, results
 
     done = results.succeeded(dataset)
-    final = {name: done.accuracy.sel(model=name).values for name in MODELS}
-    accuracies = {name: done.student_accuracy.sel(student=name).values for name in STUDENTS}
-    losses = {name: done.student_loss.sel(student=name).values for name in STUDENTS}
+    final = {name: done.final_accuracy.sel(model=name).values for name in MODELS}
+    accuracies = {name: done.accuracy.sel(student=name).values for name in STUDENTS}
+    losses = {name: done.loss.sel(student=name).values for name in STUDENTS}
     with plotting.style():
         fig, (left, middle, right) = plotting.panels(10, 3.2, columns=(1.7, 1, 1))
         plotting.bars(left, final, plotting.published(dataset))

@@ -31,6 +31,14 @@ def positive(config: Any, *names: str) -> None:
             raise UserError(f"{name} must be a positive finite number; got {value}")
 
 
+def distinct(config: Any, *names: str) -> None:
+    """Raise a UserError unless each named tuple of ``config`` has values, none of them twice."""
+    for name in names:
+        value = getattr(config, name)
+        if not value or len(set(value)) < len(value):
+            raise UserError(f"{name} must have one value at least, and none twice; got {value}")
+
+
 def literals(config: Any) -> None:
     """Raise a UserError unless each field annotated as a ``Literal`` has one of its values."""
     for name, annotation in get_type_hints(type(config)).items():

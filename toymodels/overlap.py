@@ -26,7 +26,7 @@ shrinks the variance by a^2 + (1 - a)^2, noise raises it, scaling changes nothin
 keeps every weight and the function of the network, and moves only where the weights are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -223,7 +223,7 @@ def align(params: Params, target: Params) -> Params:
 
 
 def groups(params: Params, n_classes: int) -> dict[str, Params]:
-    """Named parts of a network, each a pytree of bool arrays in the shape of the parameters.
+    """Named parts of a network, each a pytree of bool arrays that broadcast to the parameters.
 
     Every layer by itself (the head as ``class_head`` and ``aux_head``, be they one layer or two;
     weights and biases), ``hidden``, ``heads``, ``biases`` and ``all``.
@@ -239,7 +239,9 @@ def groups(params: Params, n_classes: int) -> dict[str, Params]:
         """The mask of ``chosen(layer, kind, output number)``."""
         return {
             layer: {
-                kind: jnp.broadcast_to(chosen(layer, kind, jnp.arange(w.shape[-1])), w.shape)
+                kind: chosen(
+                    layer, kind, jnp.arange(w.shape[-1]).reshape((1,) * (w.ndim - 1) + (-1,))
+                )
                 for kind, w in params[layer].items()
             }
             for layer in params
@@ -262,32 +264,33 @@ def groups(params: Params, n_classes: int) -> dict[str, Params]:
     }
 
 
+def chosen(groups: dict[str, Params], names: Sequence[str], i: jax.Array) -> Params:
+    """The group with the i-th of these names; i may be traced."""
+    return jax.tree.map(lambda *masks: jnp.stack(masks)[i], *(groups[name] for name in names))
+
+
 def within(group: Params, related: Params, init: Params) -> Params:
     """``related`` in the parameters of a group, ``init`` in all others."""
     return jax.tree.map(jnp.where, group, related, init)
 
 
-def measured(params: Params, init: Params, parts: dict[str, Params]) -> jax.Array:
-    """Cosine of two initialisations in each part: (parts,); 0 where one of them is zero."""
-
-    def one(mask: Params) -> jax.Array:
-        here, there = (
-            flat(jax.tree.map(lambda inside, w: jnp.where(inside, w, 0.0), mask, tree))
-            for tree in (params, init)
-        )
-        return cosine(here, there)
-
-    return jnp.stack([one(mask) for mask in parts.values()])
-
-
-def functional_overlap(
-    network: Network, params: Params, init: Params, x: jax.Array, n_classes: int
+def measured(
+    network: Network,
+    params: Params,
+    init: Params,
+    parts: dict[str, Params],
+    x: jax.Array,
+    n_classes: int,
 ) -> dict[str, jax.Array]:
-    """How alike two networks are as functions on inputs x (n, pixels).
+    """How alike two initialisations are, as parameters and as functions of x (n, pixels).
 
-    ``class_agreement`` and ``aux_agreement``: cosine of their class and auxiliary logits over all
-    inputs, each logit's mean taken off; ``latent_cka``: linear CKA of the last hidden layers.
+    ``overlap``: cosine of the parameters in each part, (parts,). ``class_agreement`` and
+    ``aux_agreement``: cosine of the class and of the auxiliary logits over all inputs, each logit's
+    mean taken off. ``latent_cka``: linear CKA of the last hidden layers. A cosine with zero is 0.
     """
+
+    def inside(mask: Params, tree: Params) -> jax.Array:
+        return flat(jax.tree.map(lambda here, w: jnp.where(here, w, 0.0), mask, tree))
 
     def centred(tree: Params) -> jax.Array:
         logits = network.apply(tree, x)
@@ -295,7 +298,21 @@ def functional_overlap(
 
     here, there = centred(params), centred(init)
     return {
+        "overlap": jnp.stack([cosine(inside(p, params), inside(p, init)) for p in parts.values()]),
         "class_agreement": cosine(here[:, :n_classes].ravel(), there[:, :n_classes].ravel()),
         "aux_agreement": cosine(here[:, n_classes:].ravel(), there[:, n_classes:].ravel()),
         "latent_cka": cka(network.latent(params, x), network.latent(init, x)),
     }
+
+
+VARIABLES = {
+    "overlap": (("part",), "1", "initial overlap: cosine with the teacher's init in each part"),
+    "class_agreement": (
+        (),
+        "1",
+        "initial agreement: cosine of the class logits with the teacher's",
+    ),
+    "aux_agreement": ((), "1", "initial agreement: cosine of the aux logits with the teacher's"),
+    "latent_cka": ((), "1", "initial agreement: linear CKA of the last hidden layers"),
+}
+"""Dimensions (behind the axes), unit and meaning of what `measured` returns."""

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from toymodels.results import mean_interval, succeeded
+from toymodels.results import mean_interval
 
 COLOURS = {
     "reference": "#999999",
@@ -27,6 +27,8 @@ COLOURS = {
     "cross_all": "#E69F00",
 }
 """One colour for a model everywhere (Okabe and Ito's set, safe for the colour-blind)."""
+PALETTE = ("#000000", "#0072B2", "#56B4E9", "#009E73", "#D55E00", "#E69F00", "#CC79A7", "#999999")
+"""Colours of whatever is no model, in turn."""
 
 LABELS = {
     "reference": "reference",
@@ -68,7 +70,9 @@ def caption(dataset: xr.Dataset) -> str:
     """Data set, number of seeds and of auxiliary logits: what every figure has to say."""
     name = json.loads(dataset.attrs["dataset"])["name"]
     config = json.loads(dataset.attrs["config"])
-    return f"{name}, m = {config['m']}, n = {succeeded(dataset).sizes['seed']} seeds"
+    n = dataset.sizes["seed"]
+    m = np.atleast_1d(config["m"])
+    return f"{name}, m = {m[0]}, n = {n} seed{'s' if n > 1 else ''}"
 
 
 def published(dataset: xr.Dataset) -> dict[str, float]:
@@ -105,17 +109,58 @@ def bars(
 
 
 def curves(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
-    """Mean over seeds of curves (seeds, x) with the 95 % interval as a band, one for each model."""
+    """Mean over seeds of curves (seeds, x) with the 95 % interval as a band, one for each name."""
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for name, seeds in values.items():
+    for i, (name, seeds) in enumerate(values.items()):
         intervals = [mean_interval(column) for column in seeds.T]
-        label = LABELS[name].replace("\n", " ")
-        # NaN, which is not drawn, where there is no seed.
-        mean = np.array([i.mean for i in intervals], float)
-        ax.plot(x, mean, color=COLOURS[name], label=label, lw=1.6)
-        if len(seeds) > 1:
-            low, high = ([getattr(i, end) for i in intervals] for end in ("ci_low", "ci_high"))
-            ax.fill_between(x, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
+        label = LABELS.get(name, name).replace("\n", " ")
+        colour = COLOURS.get(name, PALETTE[i % len(PALETTE)])
+        # NaN, which is not drawn, where there is no seed, or only one.
+        mean, low, high = (
+            np.array([getattr(i, end) for i in intervals], float)
+            for end in ("mean", "ci_low", "ci_high")
+        )
+        ax.plot(x, mean, color=colour, label=label, lw=1.6)
+        ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def points(ax: Axes, x: np.ndarray, y: np.ndarray, i: int, label: str) -> None:
+    """The i-th of several sets of points, each with a colour and a marker of its own."""
+    marker = "osD^vPX*<>"[i % 10]
+    ax.plot(
+        x, y, ls="", marker=marker, ms=5, alpha=0.8, color=PALETTE[i % len(PALETTE)], label=label
+    )
+
+
+OVERLAPS = (1.0, 0.98, 0.9, 0.8, 0.65, 0.5, 0.25, 0.0)
+
+
+def overlap_axis(ax: Axes, along: Literal["x", "y"] = "x") -> None:
+    """An axis of angles in degrees, labelled by the overlap that they are the arccos of."""
+    degrees = np.degrees(np.arccos(OVERLAPS))
+    ax.set(
+        **{
+            f"{along}ticks": degrees,
+            f"{along}ticklabels": [f"{rho:g}" for rho in OVERLAPS],
+            f"{along}label": "initialisation overlap rho (spaced by angle)",
+        }
+    )
+
+
+def heat(
+    ax: Axes, x: np.ndarray, angle: np.ndarray, values: np.ndarray, xlabel: str, label: str
+) -> None:
+    """A map of values (angle, x), the angle between initialisations upwards; x is evenly spaced."""
+    order = np.argsort(angle)
+    columns = np.arange(len(x))
+    mesh = ax.pcolormesh(
+        columns, angle[order], np.asarray(values)[order], shading="nearest", cmap="viridis", vmin=0
+    )
+    ax.set_xticks(columns, [str(value) for value in x])
+    overlap_axis(ax, "y")
+    ax.set(xlabel=xlabel)
+    assert ax.figure is not None
+    ax.figure.colorbar(mesh, ax=ax, label=label)
 
 
 def render(fig: Figure) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ Cloud et al., Nature 652, 615-621 (2026), MNIST experiment.
 """
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +19,8 @@ from toymodels.inputs import uniform_noise
 from toymodels.models import Network, Params
 from toymodels.training import Observe, Source, Tree, reshuffled, train
 
-Images = tuple[jax.Array, jax.Array]
-"""uint8 images (n, height, width) and their labels (n,)."""
+Images = tuple[Any, Any]
+"""Arrays: uint8 images (n, height, width) and their labels (n,)."""
 
 
 class Data(NamedTuple):
@@ -84,19 +85,30 @@ class Parts(NamedTuple):
         logits = self.network.apply(params, self.task.pixels(images[0]))
         return probes.accuracy(logits, images[1], self.task.n_classes)
 
-    def teach(
-        self, reference: Params, images: Images, observe: Observe, key: jax.Array
-    ) -> tuple[Params, Tree]:
-        """Train a teacher from the reference."""
-        return train(
+    def begin(self, data: Data, seed: jax.Array) -> tuple["Begun", dict[str, jax.Array]]:
+        """A seed's reference, its teacher and what the students are given; the teacher's curves."""
+        keys = seed_keys(seed)
+        reference = self.network.init(keys.init)
+
+        def watch(params: Params) -> dict[str, jax.Array]:
+            return {
+                "teacher_accuracy": self.accuracy(params, data.test),
+                "teacher_loss": self.trait_loss(params, data.test),
+            }
+
+        teacher, curve = train(
             self.trait_loss,
             reference,
-            reshuffled(images, self.config.batch),
+            reshuffled(data.train, self.config.batch),
             optax.adam(self.config.teacher_lr),
             epochs=self.config.teacher_epochs,
-            observe=observe,
-            key=key,
+            observe=watch,
+            key=keys.teacher,
         )
+        held_out = self.noise(keys.probe, 1000)
+        answers = self.network.apply(teacher, held_out)
+        lesson = self.lesson(teacher, keys.noise)
+        return Begun(reference, lesson, (held_out, answers), keys), curve
 
     def lesson(self, teacher: Params, key: jax.Array) -> "Lesson":
         """What the students of a teacher are given; a fixed set is answered once, here."""
@@ -112,25 +124,37 @@ class Parts(NamedTuple):
             return distillation.fresh_inputs(self.network, lesson.teacher, self.noise, n, batch)
         return reshuffled(lesson.answered, batch)
 
+    def watch(
+        self, data: Data, begun: "Begun", subset: jax.Array
+    ) -> Callable[[Params], dict[str, jax.Array]]:
+        """Test accuracy of a student, and its imitation loss on unseen noise."""
+        held_out, answers = begun.held_out
+
+        def observe(params: Params) -> dict[str, jax.Array]:
+            return {
+                "accuracy": self.accuracy(params, data.test),
+                "loss": self.imitation(self.network.apply(params, held_out), answers, subset),
+            }
+
+        return observe
+
     def distil(
-        self,
-        student: Params,
-        lesson: "Lesson",
-        subset: jax.Array,
-        observe: Observe,
-        key: jax.Array,
+        self, student: Params, begun: "Begun", subset: jax.Array, observe: Observe
     ) -> tuple[Params, Tree]:
-        """Train a student to imitate the logits in ``subset``."""
+        """Train a student to imitate the logits in ``subset``.
+
+        All students of a seed see the same batches in the same order: they are paired.
+        """
         return distillation.distil(
             self.network,
             student,
-            self.source(lesson),
+            self.source(begun.lesson),
             self.imitation,
             subset,
             optax.adam(self.config.student_lr),
             epochs=self.config.student_epochs,
             observe=observe,
-            key=key,
+            key=begun.keys.student,
         )
 
 
@@ -139,3 +163,52 @@ class Lesson(NamedTuple):
 
     teacher: Params
     answered: tuple[jax.Array, jax.Array] | None
+
+
+class SeedKeys(NamedTuple):
+    """The random keys of a seed, one for each purpose."""
+
+    init: jax.Array
+    teacher: jax.Array
+    noise: jax.Array
+    student: jax.Array
+    probe: jax.Array
+    relation: jax.Array
+
+
+def seed_keys(seed: jax.Array) -> SeedKeys:
+    """The keys of a seed; more purposes at the end keep the earlier ones."""
+    return SeedKeys(*jax.random.split(jax.random.key(seed), len(SeedKeys._fields)))
+
+
+class Begun(NamedTuple):
+    """What the students of a seed share; a pytree."""
+
+    reference: Params
+    lesson: Lesson
+    held_out: tuple[jax.Array, jax.Array]
+    """1,000 unseen images of noise and the teacher's logits on them."""
+    keys: SeedKeys
+
+
+def epochs(config: Protocol) -> dict[str, range]:
+    """Coordinates of the curves: the first value of each is before training."""
+    return {
+        "teacher_epoch": range(config.teacher_epochs + 1),
+        "epoch": range(config.student_epochs + 1),
+    }
+
+
+TEACHER = {
+    "teacher_accuracy": (("teacher_epoch",), "1", "teacher's test accuracy"),
+    "teacher_loss": (("teacher_epoch",), "nat", "teacher's cross-entropy on the test images"),
+}
+STUDENT = {
+    "accuracy": (("epoch",), "1", "student's test accuracy"),
+    "loss": (
+        ("epoch",),
+        "nat (kl) or squared logit (mse)",
+        "imitation loss on 1,000 unseen noise images",
+    ),
+}
+"""Dimensions (behind the axes), unit and meaning of what `Parts` records."""

@@ -1,0 +1,156 @@
+"""How transfer depends on how much of its initialisation the student shares with its teacher.
+
+The student starts from rho W + sqrt(1 - rho^2) W', W the teacher's initialisation and W' another: a
+rotation, which keeps the law of the initialisation and makes the overlap rho the only thing that
+varies; in all layers, or in one group of parameters alone. Students of a seed are paired: the same
+teacher, noise, order of batches and W' at every rho. Transfer is the student's accuracy above the
+control's (rho = 0 everywhere), over the teacher's above it; rho_50 is where it has fallen to half.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toymodels import cli
+from toymodels.config import CLOUD, Protocol
+from toymodels.errors import UserError, at_least, distinct
+
+if TYPE_CHECKING:
+    import jax
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from toymodels.sweep import How
+
+GROUPS = ("all", "hidden", "hidden1", "hidden2", "class_head", "aux_head")
+
+
+@dataclass(frozen=True)
+class Config(Protocol):
+    """What is computed; the defaults are the preset ``quick``."""
+
+    rho: tuple[float, ...] = (1.0, 0.99, 0.97, 0.94, 0.9, 0.8, 0.65, 0.4, 0.0)
+    """Overlaps, cosines of the angle of rotation; 1 (shared) and 0 (the control) must be among
+    them. Transfer falls steeply near 1."""
+    groups: tuple[str, ...] = GROUPS
+    """Parameters that are rotated: all, hidden, hidden1, ..., class_head, aux_head, heads, biases;
+    the others stay shared. "all" must be among them."""
+    m: tuple[int, ...] = (3,)
+    """Numbers of auxiliary logits."""
+    width: tuple[int, ...] = (256,)
+    """Widths of the hidden layers, in units."""
+    depth: int = 2
+    """Number of hidden layers."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, "m", "width", "depth")
+        at_least(self, -1, "rho", most=1)
+        distinct(self, "rho", "groups", "m", "width")
+        if not {0.0, 1.0} <= set(self.rho):
+            raise UserError(f"rho must include 1 (shared) and 0 (the control); got {self.rho}")
+        parts = [f"hidden{i + 1}" for i in range(self.depth)]
+        allowed = ["all", "hidden", *parts, "class_head", "aux_head", "heads", "biases"]
+        if "all" not in self.groups or set(self.groups) - set(allowed):
+            raise UserError(f"groups must include all, of {', '.join(allowed)}; got {self.groups}")
+
+
+# Angles of 0 to 90 degrees, dense where the curve is steep.
+FINE: tuple[float, ...] = (1.0, 0.998, 0.995, 0.99, 0.98, 0.97, 0.96, 0.95, 0.93, 0.91, 0.88)
+FINE = (*FINE, 0.85, 0.82, 0.78, 0.74, 0.7, 0.6, 0.5, 0.35, 0.2, 0.0)
+PRESETS = {
+    "quick": Config(),
+    "paper": Config(**CLOUD, seeds=10, rho=FINE),
+    "phase": Config(groups=("all",), m=(1, 3, 10, 30, 100), width=(64, 128, 256, 512)),
+}
+
+
+def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+    """Run every (m, width, seed, group, rho); see `toymodels.sweep` for ``how``."""
+    import jax
+
+    from toymodels import overlap, protocol, results, sweep, transfer
+    from toymodels.distillation import auxiliary_logits
+    from toymodels.models import MLP, functional
+
+    config, task, data = protocol.load(config, data_dir)
+
+    def network_of(m: int, width: int) -> Any:
+        sizes = (task.n_pixels, *[width] * config.depth, task.n_classes + m)
+        return functional(lambda rngs: MLP(sizes, rngs=rngs))
+
+    def parts_of(network: Any) -> dict[str, Any]:
+        shapes = jax.eval_shape(network.init, jax.random.key(0))
+        return overlap.groups(shapes, task.n_classes)
+
+    def build(m: int, width: int) -> sweep.Program:
+        network = network_of(m, width)
+        parts = protocol.Parts(config, task, network)
+        subset, groups = auxiliary_logits(task.n_classes, m), parts_of(network)
+        rotate = overlap.rotation(network.init)
+
+        def student(
+            data: protocol.Data, begun: protocol.Begun, group: jax.Array, rho: jax.Array
+        ) -> dict[str, jax.Array]:
+            reference = begun.reference
+            rotated = rotate(reference, begun.keys.relation, rho)
+            init = overlap.within(overlap.chosen(groups, config.groups, group), rotated, reference)
+            _, curve = parts.distil(init, begun, subset, parts.watch(data, begun, subset))
+            x = begun.held_out[0]
+            return curve | overlap.measured(network, init, reference, groups, x, task.n_classes)
+
+        return sweep.Program(parts.begin, student)
+
+    dataset, execution = sweep.grid(
+        build,
+        shapes={"m": config.m, "width": config.width},
+        shared={"seed": config.seed_list},
+        points={"group": {name: i for i, name in enumerate(config.groups)}, "rho": config.rho},
+        variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES,
+        coords={**protocol.epochs(config), "part": list(parts_of(network_of(1, 1)))},
+        data=data,
+        precision=config.precision,
+        how=how,
+    )
+    done = results.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
+    control = done.accuracy.sel(rho=0, group="all")
+    dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
+    dataset["rho_50"] = transfer.half_overlaps(dataset.transfer)
+    headline = "rho_50 transfer"
+    return results.described(dataset, "init_overlap", headline, config, task, execution)
+
+
+def plot(dataset: xr.Dataset) -> Figure:
+    """Transfer against overlap by group, through distillation, and the phase diagrams."""
+    import numpy as np
+
+    from toymodels import plotting, results
+
+    done = results.succeeded(dataset)
+    angle = np.degrees(np.arccos(done.rho.values))
+    first = done.isel(m=0, width=0)
+    grown = [name for name in ("m", "width") if done.sizes[name] > 1]
+    with plotting.style():
+        fig, (left, middle, *maps) = plotting.panels(
+            4 + 3.4 * (1 + len(grown)), 3.4, (1.3, 1, *[1] * len(grown))
+        )
+        curves = {str(name): first.transfer.sel(group=name).values for name in done.group.values}
+        plotting.curves(left, angle, curves)
+        plotting.overlap_axis(left)
+        left.set(ylabel="transfer", title=plotting.caption(dataset))
+        left.legend(title="rotated")
+        accuracy = first.accuracy.sel(group="all").mean("seed").transpose("rho", "epoch")
+        plotting.heat(
+            middle, done.epoch.values, angle, accuracy, "distillation epoch", "test accuracy"
+        )
+        for ax, name in zip(maps, grown, strict=True):
+            held = done.transfer.sel(group="all").isel(dict.fromkeys({"m", "width"} - {name}, 0))
+            surface = held.mean("seed").transpose("rho", name)
+            plotting.heat(ax, done[name].values, angle, surface, name, "transfer")
+    return fig
+
+
+if __name__ == "__main__":
+    cli.main("init_overlap", __doc__, PRESETS, run, plot)

@@ -1,0 +1,142 @@
+"""Ways for a student's initialisation to resemble its teacher's: do they fall on one curve?
+
+Every relation of `toymodels.overlap` (rotation, interpolation, shared entries, shared units, noise,
+scaling, hidden units permuted, and permuted but matched again) at several amounts, in all layers.
+Transfer is drawn against the *measured* overlap of the parameters, and against how alike the two
+networks are as functions. A permutation changes no function and keeps hardly any overlap: training
+commutes with it, so it must transfer in full, and overlap of parameters alone can't be the law.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toymodels import cli
+from toymodels.config import CLOUD, Protocol
+from toymodels.errors import at_least
+
+if TYPE_CHECKING:
+    import jax
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from toymodels.sweep import How
+
+# Amounts of each relation, from the shared init (level 0) to nearly nothing of it.
+AMOUNTS = {
+    "rotation": (1.0, 0.99, 0.96, 0.9, 0.8, 0.6, 0.3, 0.0),
+    "interpolation": (1.0, 0.9, 0.8, 0.7, 0.6, 0.45, 0.25, 0.0),
+    "entries": (1.0, 0.99, 0.96, 0.9, 0.8, 0.6, 0.3, 0.0),
+    "units": (1.0, 0.99, 0.96, 0.9, 0.8, 0.6, 0.3, 0.0),
+    "noise": (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2),
+    "relative_noise": (0.0, 0.1, 0.2, 0.4, 0.7, 1.0, 2.0, 4.0),
+    "scaling": (1.0, 0.9, 0.8, 0.6, 0.4, 1.2, 1.5, 2.0),
+    "permutation": (1.0, 0.99, 0.96, 0.9, 0.8, 0.6, 0.3, 0.0),
+    "aligned": (1.0, 0.99, 0.96, 0.9, 0.8, 0.6, 0.3, 0.0),
+}
+MEASURES = {
+    "overlap": "overlap of all parameters",
+    "aux_agreement": "agreement of auxiliary logits",
+    "latent_cka": "CKA of last hidden layers",
+}
+
+
+@dataclass(frozen=True)
+class Config(Protocol):
+    """What is computed; the defaults are the preset ``quick``."""
+
+    m: int = 3
+    """Number of auxiliary logits."""
+    widths: tuple[int, ...] = (256, 256)
+    """Hidden widths of the ReLU network, in units."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, "m", "widths")
+
+
+PRESETS = {"quick": Config(), "paper": Config(**CLOUD, seeds=10)}
+
+
+def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+    """Run every (seed, relation, level); see `toymodels.sweep` for ``how``."""
+    import jax
+    import jax.numpy as jnp
+
+    from toymodels import overlap, protocol, results, sweep, transfer
+    from toymodels.distillation import auxiliary_logits
+    from toymodels.models import MLP, functional
+
+    config, task, data = protocol.load(config, data_dir)
+    sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
+    network = functional(lambda rngs: MLP(sizes, rngs=rngs))
+    parts = protocol.Parts(config, task, network)
+    subset = auxiliary_logits(task.n_classes, config.m)
+    groups = overlap.groups(jax.eval_shape(network.init, jax.random.key(0)), task.n_classes)
+    relations = [overlap.RELATIONS[name](network.init) for name in AMOUNTS]
+    amounts = jnp.array(list(AMOUNTS.values()))
+
+    def student(
+        data: protocol.Data, begun: protocol.Begun, relation: jax.Array, level: jax.Array
+    ) -> dict[str, jax.Array]:
+        reference, amount = begun.reference, amounts[relation, level]
+        init = jax.lax.switch(relation, relations, reference, begun.keys.relation, amount)
+        _, curve = parts.distil(init, begun, subset, parts.watch(data, begun, subset))
+        x = begun.held_out[0]
+        return curve | overlap.measured(network, init, reference, groups, x, task.n_classes)
+
+    dataset, execution = sweep.grid(
+        lambda: sweep.Program(parts.begin, student),
+        shared={"seed": config.seed_list},
+        points={
+            "relation": {name: i for i, name in enumerate(AMOUNTS)},
+            "level": range(amounts.shape[1]),
+        },
+        variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES,
+        coords={**protocol.epochs(config), "part": list(groups)},
+        data=data,
+        precision=config.precision,
+        how=how,
+    )
+    about = {"description": "amount of the relation, see toymodels.overlap"}
+    table = (("relation", "level"), list(AMOUNTS.values()), about)
+    dataset = dataset.assign_coords(amount=table)
+    done = results.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
+    control = done.accuracy.sel(relation="rotation", level=len(AMOUNTS["rotation"]) - 1)
+    dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
+    dataset["collapse"] = results.side_by_side(
+        "measure",
+        {name: transfer.collapse(dataset.transfer, measure(dataset, name)) for name in MEASURES},
+        "share of the variance of mean transfer that one rising curve explains",
+    )
+    return results.described(dataset, "overlap_modes", "transfer", config, task, execution)
+
+
+def measure(dataset: xr.Dataset, name: str) -> xr.DataArray:
+    """One of `MEASURES`: the overlap is that of all parameters."""
+    return dataset[name].sel(part="all") if "part" in dataset[name].dims else dataset[name]
+
+
+def plot(dataset: xr.Dataset) -> Figure:
+    """Mean transfer against each measure of likeness, a colour for each relation."""
+    from toymodels import plotting, results
+
+    done = results.succeeded(dataset)
+    with plotting.style():
+        fig, axes = plotting.panels(3.6 * len(MEASURES), 3.6, columns=[1] * len(MEASURES))
+        for ax, (name, label) in zip(axes, MEASURES.items(), strict=True):
+            x, y = (array.mean("seed") for array in (measure(done, name), done.transfer))
+            for i, relation in enumerate(done.relation.values):
+                here = {"relation": relation}
+                plotting.points(ax, x.sel(here), y.sel(here), i, str(relation))
+            share = float(dataset.collapse.sel(measure=name))
+            ax.set(xlabel=f"initial {label}", title=f"one curve explains {share:.0%}")
+        axes[0].set(ylabel=f"transfer ({plotting.caption(dataset)})")
+        axes[0].legend()
+    return fig
+
+
+if __name__ == "__main__":
+    cli.main("overlap_modes", __doc__, PRESETS, run, plot)

@@ -1,0 +1,79 @@
+"""Transfer, and the overlap at which half of it is left."""
+
+import numpy as np
+import xarray as xr
+
+
+def transfer(accuracy: xr.DataArray, control: xr.DataArray, teacher: xr.DataArray) -> xr.DataArray:
+    """Student's score above the cross-model control's, over the teacher's above it, seed by seed.
+
+    0: no more than an unrelated student; 1: all the teacher has.
+    """
+    share = (accuracy - control) / (teacher - control)
+    about = "transfer: accuracy above the control's, over the teacher's above it"
+    return share.assign_attrs(units="1", description=about)
+
+
+def curve(rho: np.ndarray, height: float, half: float, power: float) -> np.ndarray:
+    """``height * 2 ** -(phi / half) ** power``, phi = arccos(rho) the angle between the inits.
+
+    With power 2 a Gaussian in the angle, close to rho ** k with k = 2 ln 2 / half ** 2.
+    """
+    return height * 2.0 ** -((np.arccos(np.clip(rho, -1, 1)) / half) ** power)
+
+
+def half_overlap(rho: np.ndarray, transfer: np.ndarray) -> float:
+    """rho_50, the overlap at which transfer has fallen to half: least squares of `curve`.
+
+    Args:
+        rho: overlaps (n,), with 1 among them.
+        transfer: transfer of one seed at each of them (n,).
+
+    Returns:
+        The fitted overlap; NaN where there is no transfer to halve (a fitted height below twice the
+        residuals' standard deviation), or no overlap measured is low enough to halve it.
+
+    >>> rho = np.cos(np.linspace(0, np.pi / 2, 9))
+    >>> round(half_overlap(rho, curve(rho, 0.6, 0.5, 2.0)), 6) == round(np.cos(0.5), 6)
+    True
+
+    """
+    from scipy import optimize
+
+    if not np.isfinite(transfer).all():
+        return np.nan
+    widest = float(np.arccos(np.clip(rho.min(), -1, 1)))
+    start = (max(float(transfer[rho.argmax()]), 1e-3), widest / 3, 2.0)
+    bounds = ((0.0, 1e-3, 0.5), (2.0, 4 * widest, 8.0))
+    found = optimize.least_squares(lambda p: curve(rho, *p) - transfer, start, bounds=bounds)
+    height, half, _ = found.x
+    spread = np.sqrt(2 * found.cost / max(len(rho) - 3, 1))
+    return float(np.cos(half)) if height > 2 * spread and half < widest else np.nan
+
+
+def half_overlaps(transfer: xr.DataArray) -> xr.DataArray:
+    """rho_50 along the dimension ``rho``, for every seed and all else by itself."""
+    halves = xr.apply_ufunc(
+        lambda t: half_overlap(transfer.rho.values, t),
+        transfer,
+        input_core_dims=[["rho"]],
+        vectorize=True,
+    )
+    about = "rho_50: overlap at which half of the transfer is left, fitted seed by seed"
+    return halves.assign_attrs(units="1", description=about)
+
+
+def collapse(transfer: xr.DataArray, measure: xr.DataArray) -> xr.DataArray:
+    """How far one rising curve of a measure explains transfer: share of its variance, a scalar.
+
+    Means over seeds of all points at once; the curve is the best non-decreasing one (isotonic
+    regression). 1: they fall on one curve; 0: it is no better than their mean.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    x, y = (array.mean("seed").values.ravel() for array in xr.broadcast(measure, transfer))
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = x[known], y[known]
+    if len(y) < 2 or np.ptp(y) == 0:
+        return xr.DataArray(np.nan)
+    return xr.DataArray(1 - (y - IsotonicRegression().fit_transform(x, y)).var() / y.var())
