@@ -1,4 +1,4 @@
-"""Ways for a student's initialisation to resemble its teacher's: do they fall on one curve?
+"""Ways for a student's init to resemble its teacher's, and whether they fall on one curve.
 
 Every relation of `toymodels.overlap` (rotation, interpolation, shared entries, shared units, noise,
 scaling, hidden units permuted, and permuted but matched again) at several amounts, in all layers.

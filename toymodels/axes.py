@@ -10,7 +10,7 @@ import xarray as xr
 
 Tree = Any
 
-Axis = Sequence[float] | Mapping[str, Tree]
+Axis = Sequence[float] | Mapping[Any, Tree]
 """Numbers, which are their own coordinates, or label -> pytree of arrays (a mask, a choice)."""
 
 Arrays = Mapping[str, np.ndarray]

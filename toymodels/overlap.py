@@ -218,7 +218,8 @@ def align(params: Params, target: Params) -> Params:
             same = {other: jnp.arange(len(params[other]["bias"])) for other in layers(params)}
             so_far = permuted(params, same | orders)
             likeness = target[name]["kernel"].T @ so_far[name]["kernel"]
-            _, orders[name] = optax.assignment.hungarian_algorithm(-likeness)
+            theirs, ours = optax.assignment.hungarian_algorithm(-likeness)
+            orders[name] = jnp.zeros_like(ours).at[theirs].set(ours)
     return permuted(params, orders)
 
 

@@ -15,6 +15,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from toymodels.results import mean_interval
 
@@ -124,7 +125,7 @@ def curves(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
         ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
-def points(ax: Axes, x: np.ndarray, y: np.ndarray, i: int, label: str) -> None:
+def points(ax: Axes, x: ArrayLike, y: ArrayLike, i: int, label: str) -> None:
     """The i-th of several sets of points, each with a colour and a marker of its own."""
     marker = "osD^vPX*<>"[i % 10]
     ax.plot(

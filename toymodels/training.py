@@ -30,11 +30,12 @@ class Source(NamedTuple):
     """``batch(handle) -> arrays with the batch axis first``."""
 
 
-def reshuffled(arrays: Tree, batch_size: int) -> Source:
+def reshuffled(arrays: Tree, batch_size: int, only: jax.Array | None = None) -> Source:
     """The rows of ``arrays`` (leading axis n), each once an epoch, in a new random order.
 
     The last batch of an epoch is short where ``batch_size`` does not divide n. A batch larger than
-    n is the whole set.
+    n is the whole set. With ``only``, which may be traced, an epoch is still n rows long, but made
+    of the first ``only`` rows again and again.
     """
     n = jax.tree.leaves(arrays)[0].shape[0]
     size = min(batch_size, n)
@@ -42,6 +43,8 @@ def reshuffled(arrays: Tree, batch_size: int) -> Source:
 
     def epoch(key: jax.Array) -> tuple[jax.Array, jax.Array | None]:
         order = jax.random.permutation(key, n)
+        if only is not None:
+            order = order % only
         rows = order[: full * size].reshape(full, size)
         return rows, (order[full * size :] if n % size else None)
 

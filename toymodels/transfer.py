@@ -71,9 +71,12 @@ def collapse(transfer: xr.DataArray, measure: xr.DataArray) -> xr.DataArray:
     """
     from sklearn.isotonic import IsotonicRegression
 
-    x, y = (array.mean("seed").values.ravel() for array in xr.broadcast(measure, transfer))
+    x, y = (
+        array.mean("seed").values.ravel().astype(float) for array in xr.broadcast(measure, transfer)
+    )
     known = np.isfinite(x) & np.isfinite(y)
     x, y = x[known], y[known]
     if len(y) < 2 or np.ptp(y) == 0:
         return xr.DataArray(np.nan)
-    return xr.DataArray(1 - (y - IsotonicRegression().fit_transform(x, y)).var() / y.var())
+    fitted = IsotonicRegression(out_of_bounds="clip").fit_transform(x, y)
+    return xr.DataArray(1 - (y - fitted).var() / y.var())

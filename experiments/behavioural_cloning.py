@@ -1,0 +1,196 @@
+"""Functional overlap without shared parameters: a student first matched to the initial teacher.
+
+A student with an initialisation of its own is trained, for a number of epochs and on a number of
+inputs, to give the logits of the *untrained* teacher (KL over all logits). Then the teacher learns
+its digits, and the student is distilled on the auxiliary logits as ever. Matching restores part of
+the transfer although hardly any parameter is shared: on noise, where it is later distilled, more
+than on the images themselves. Cloud et al., Nature 652, 615-621 (2026), behavioural cloning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toymodels import cli
+from toymodels.config import CLOUD, Protocol
+from toymodels.errors import at_least, distinct
+
+if TYPE_CHECKING:
+    import jax
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from toymodels.models import Params
+    from toymodels.sweep import How
+
+INPUTS = ("noise", "images")
+
+
+@dataclass(frozen=True)
+class Config(Protocol):
+    """What is computed; the defaults are the preset ``quick``."""
+
+    m: int = 50
+    """Number of auxiliary logits."""
+    widths: tuple[int, ...] = (256, 256)
+    """Hidden widths of the ReLU network, in units."""
+    matching_epochs: tuple[int, ...] = (0, 3, 10, 30)
+    """Passes of matching after which a student is distilled; 0 is the cross-model control."""
+    matching_inputs: tuple[int, ...] = (500, 4000)
+    """Numbers of distinct inputs to match on (of training images, no more than there are). A pass
+    is as long with few as with the most: they are seen again."""
+    matching_lr: float = 1e-3
+    """Adam's learning rate in matching."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, "m", "widths", "matching_inputs")
+        at_least(self, 0, "matching_epochs")
+        distinct(self, "matching_epochs", "matching_inputs")
+
+
+PRESETS = {
+    "quick": Config(seeds=3),
+    "paper": Config(
+        **CLOUD,
+        seeds=10,
+        matching_epochs=(0, 1, 3, 10, 30, 100),
+        matching_inputs=(1000, 60_000),
+        matching_lr=3e-4,
+    ),
+}
+
+# Dimensions (behind the axes), unit and meaning of what is recorded beside the usual.
+VARIABLES = {
+    "shared_accuracy": (("epoch",), "1", "test accuracy of the student with the teacher's init"),
+}
+
+
+def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+    """Run every (seed, inputs, number of inputs, epochs); see `toymodels.sweep` for ``how``."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    import optax
+
+    from toymodels import overlap, protocol, results, sweep, transfer
+    from toymodels.distillation import all_logits, auxiliary_logits, distil
+    from toymodels.models import MLP, functional
+    from toymodels.training import reshuffled
+
+    config, task, data = protocol.load(config, data_dir)
+    sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
+    network = functional(lambda rngs: MLP(sizes, rngs=rngs))
+    parts = protocol.Parts(config, task, network)
+    subset, every = (f(task.n_classes, config.m) for f in (auxiliary_logits, all_logits))
+    groups = overlap.groups(jax.eval_shape(network.init, jax.random.key(0)), task.n_classes)
+    longest = max(config.matching_inputs)
+
+    def matched(data: protocol.Data, begun: protocol.Begun) -> Params:
+        """Students matched to the reference; leading axes: inputs, their number, epochs."""
+        init_key, noise_key, order_key = jax.random.split(begun.keys.relation, 3)
+        init, reference = network.init(init_key), begun.reference
+
+        def match(x: jax.Array, n: jax.Array) -> Params:
+            source = reshuffled((x, network.apply(reference, x)), config.batch, only=n)
+            adam = optax.adam(config.matching_lr)
+            epochs = max(config.matching_epochs)
+            _, states = distil(
+                network,
+                init,
+                source,
+                parts.imitation,
+                every,
+                adam,
+                epochs=epochs,
+                observe=lambda params: params,
+                key=order_key,
+            )
+            return jax.tree.map(lambda a: a[np.array(config.matching_epochs)], states)
+
+        def match_on(x: jax.Array) -> Params:
+            # One after the other: the states of all epochs are large, those we keep are few.
+            counts = jnp.minimum(jnp.array(config.matching_inputs), len(x))
+            return jax.lax.map(lambda n: match(x, n), counts)
+
+        images = task.pixels(data.train[0][:longest])
+        each = [match_on(x) for x in (parts.noise(noise_key, longest), images)]
+        return jax.tree.map(lambda *a: jnp.stack(a), *each)
+
+    def prepare(data: protocol.Data, seed: jax.Array) -> Any:
+        begun, curve = parts.begin(data, seed)
+        watch = parts.watch(data, begun, subset)
+        _, shared = parts.distil(begun.reference, begun, subset, watch)
+        return (begun, matched(data, begun)), curve | {"shared_accuracy": shared["accuracy"]}
+
+    def student(
+        data: protocol.Data, prepared: Any, inputs: jax.Array, n: jax.Array, epochs: jax.Array
+    ) -> dict[str, jax.Array]:
+        begun, students = prepared
+        init = jax.tree.map(lambda a: a[inputs, n, epochs], students)
+        _, curve = parts.distil(init, begun, subset, parts.watch(data, begun, subset))
+        x = begun.held_out[0]
+        start = overlap.measured(network, init, begun.reference, groups, x, task.n_classes)
+        return curve | start
+
+    def numbered(names: Any) -> dict[Any, int]:
+        return {name: i for i, name in enumerate(names)}
+
+    dataset, execution = sweep.grid(
+        lambda: sweep.Program(prepare, student),
+        shared={"seed": config.seed_list},
+        points={
+            "inputs": numbered(INPUTS),
+            "n": numbered(config.matching_inputs),
+            "epochs": numbered(config.matching_epochs),
+        },
+        variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES | VARIABLES,
+        coords={**protocol.epochs(config), "part": list(groups)},
+        data=data,
+        precision=config.precision,
+        how=how,
+    )
+    done = results.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
+    about = "student's final test accuracy by inputs, their number n and epochs of matching"
+    dataset["final_accuracy"] = done.accuracy.assign_attrs(description=about)
+    if 0 in config.matching_epochs:
+        control = done.accuracy.sel(epochs=0)
+        dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
+    headline = "final_accuracy"
+    return results.described(dataset, "behavioural_cloning", headline, config, task, execution)
+
+
+def plot(dataset: xr.Dataset) -> Figure:
+    """Accuracy against epochs of matching, and how alike the functions had become."""
+    import numpy as np
+
+    from toymodels import plotting, results
+
+    done = results.succeeded(dataset)
+    x = np.arange(done.sizes["epochs"])
+    shown = {
+        f"{inputs}, n = {n}": {"inputs": inputs, "n": n}
+        for inputs in done.inputs.values
+        for n in done.n.values
+    }
+    with plotting.style():
+        fig, (left, right) = plotting.panels(8.4, 3.4, columns=(1, 1))
+        shared = done.shared_accuracy.isel(epoch=-1).values
+        lines = {"shared init": np.tile(shared[:, None], len(x))}
+        plotting.curves(
+            left, x, lines | {k: done.final_accuracy.sel(at).values for k, at in shown.items()}
+        )
+        plotting.curves(right, x, {k: done.aux_agreement.sel(at).values for k, at in shown.items()})
+        for ax in (left, right):
+            ax.set_xticks(x, [str(epochs) for epochs in done.epochs.values])
+            ax.set(xlabel="epochs of matching", ylim=(-0.05, 1.05))
+        left.set(ylabel="student's test accuracy", title=plotting.caption(dataset))
+        right.set(ylabel="agreement of auxiliary logits\nafter matching, on unseen noise")
+        left.legend(title="matched on")
+    return fig
+
+
+if __name__ == "__main__":
+    cli.main("behavioural_cloning", __doc__, PRESETS, run, plot)
