@@ -177,13 +177,13 @@ def plot(dataset: xr.Dataset) -> Figure:
     }
     with plotting.style():
         fig, (left, right) = plotting.panels(8.4, 3.4, columns=(1, 1))
-        shared = done.shared_accuracy.isel(epoch=-1).values
-        lines = {"shared init": np.tile(shared[:, None], len(x))}
-        plotting.curves(
-            left, x, lines | {k: done.final_accuracy.sel(at).values for k, at in shown.items()}
-        )
-        plotting.curves(right, x, {k: done.aux_agreement.sel(at).values for k, at in shown.items()})
-        for ax in (left, right):
+        shared = np.tile(done.shared_accuracy.isel(epoch=-1).values[:, None], len(x))
+        for ax, of_shared, values in (
+            (left, shared, done.final_accuracy),
+            (right, np.ones_like(shared), done.aux_agreement),
+        ):
+            lines = {name: values.sel(at).values for name, at in shown.items()}
+            plotting.curves(ax, x, {"shared init": of_shared} | lines)
             ax.set_xticks(x, [str(epochs) for epochs in done.epochs.values])
             ax.set(xlabel="epochs of matching", ylim=(-0.05, 1.05))
         left.set(ylabel="student's test accuracy", title=plotting.caption(dataset))
