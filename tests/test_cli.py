@@ -58,10 +58,10 @@ def test_help_shows_the_presets_own_defaults():
 def test_a_run_leaves_its_four_files_and_a_table(tmp_path):
     done = call(*TINY, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    names = ["figure.pdf", "figure.png", "results.nc", "summary.json"]
+    names = ["chunks", "figure.pdf", "figure.png", "results.nc", "summary.json"]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == names
     assert "student_aux" in done.stdout
-    assert "seeds: 2 of 2" in done.stderr
+    assert "models: 10 of 10" in done.stderr
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert list(summary["metrics"]) == [
         "reference",
@@ -116,6 +116,9 @@ def test_auto_without_mnist_says_so_in_one_line_and_names_the_digits(tmp_path):
         ("--teacher-lr -1", ["teacher_lr must be a positive finite number; got -1"]),
         ("--student-lr nan", ["student_lr must be a positive finite number; got nan"]),
         ("--chunk 0", ["chunk must be at least 1; got 0"]),
+        ("--memory 0", ["memory must be a positive finite number; got 0"]),
+        ("--memory 1e-6 --dataset digits", ["memory: one model needs"]),
+        ("--devices 1000 --dataset digits", ["devices must be at least 1 and at most"]),
         ("--preset huge", ["huge", "quick", "paper"]),
         ("--no-such-option", ["--no-such-option"]),
         ("--dataset mnist --data-dir /no/such/folder", ["/no/such/folder"]),
@@ -159,13 +162,14 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path):
         assert "error: out: cannot write to" in done.stderr
         assert "No space left on device" in done.stderr
         assert "Traceback" not in done.stderr
-        assert list(folder.iterdir()) == []
+        # Chunks that were finished while there was room are kept; nothing else is.
+        assert {p.suffix for p in folder.rglob("*") if p.is_file()} <= {".chunk"}
     finally:
         subprocess.run(["umount", str(folder)], capture_output=True, check=False)
 
 
-@pytest.mark.parametrize("moment", ["compiling ...", "seeds ..."])
-def test_ctrl_c_is_heard_at_once_and_leaves_nothing(tmp_path, moment):
+@pytest.mark.parametrize("moment", ["compiling ...", "models ..."])
+def test_ctrl_c_is_heard_at_once_and_says_what_is_kept(tmp_path, moment):
     arguments = ["--dataset", "digits", "--seeds", "10000", "--out", str(tmp_path / "out")]
     # Where the tests run in the background, SIGINT is ignored, and children inherit that.
     heard = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -184,9 +188,53 @@ def test_ctrl_c_is_heard_at_once_and_leaves_nothing(tmp_path, moment):
         child.send_signal(signal.SIGINT)
         rest = child.stderr.read()
     assert child.returncode == 130
-    assert rest.splitlines()[-1] == "interrupted: nothing was written"
+    kept = "interrupted: finished chunks are kept; the same command goes on from there"
+    assert rest.splitlines()[-1] == kept
     assert "Traceback" not in rest
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.rglob("results.nc"))
+
+
+def values(folder):
+    with xr.open_dataset(folder / "results.nc") as dataset:
+        return dataset.load().drop_attrs()
+
+
+def test_killed_at_any_moment_the_same_command_ends_in_the_same_bits(tmp_path):
+    command = [*COMMAND, *TINY, "--seeds", "12", "--quiet", "--out"]
+    subprocess.run([*command, tmp_path / "whole"], cwd=ROOT, check=True)
+    whole = sorted((tmp_path / "whole" / "chunks").iterdir())
+    chunks = tmp_path / "killed" / "chunks"
+    for least in (2, 9):  # killed twice: as soon as so many chunks are there
+        child = subprocess.Popen([*command, tmp_path / "killed"], cwd=ROOT)
+        while child.poll() is None and len(list(chunks.glob("[0-9a-f]*"))) < least:
+            pass
+        child.kill()
+        child.wait()
+        assert not (tmp_path / "killed" / "results.nc").exists()
+    assert least <= len(list(chunks.glob("[0-9a-f]*"))) < len(whole)
+    subprocess.run([*command, tmp_path / "killed"], cwd=ROOT, check=True)
+    xr.testing.assert_identical(values(tmp_path / "killed"), values(tmp_path / "whole"))
+    summary = json.loads((tmp_path / "killed" / "summary.json").read_text())
+    assert 0 < summary["provenance"]["from_store"] < summary["provenance"]["models"]
+
+
+def test_two_runs_of_one_sweep_at_once_both_end_well(tmp_path):
+    command = [*COMMAND, *TINY, "--seeds", "6", "--quiet", "--out", tmp_path / "out"]
+    children = [subprocess.Popen(command, cwd=ROOT) for _ in range(2)]
+    assert [child.wait() for child in children] == [0, 0]
+    subprocess.run([*command[:-1], tmp_path / "alone"], cwd=ROOT, check=True)
+    xr.testing.assert_identical(values(tmp_path / "out"), values(tmp_path / "alone"))
+    assert not list((tmp_path / "out").rglob(".*"))
+
+
+def test_a_diverged_run_names_its_points_and_fails_if_all_do(tmp_path):
+    done = call(*TINY, "--student-lr", "1e30", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "every point diverged" in done.stderr
+    assert "left out, not finite: seed 0, student student_aux; " in done.stdout
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["metrics"]["student_aux"]["n"] == 0
+    assert {"seed": 1, "student": "cross_all"} in summary["failed"]["points"]
 
 
 def test_compiled_programs_are_kept_when_asked(tmp_path):

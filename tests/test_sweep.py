@@ -1,80 +1,293 @@
+"""The sweep engine: nothing but the grid decides its values, and nothing is computed twice."""
+
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 
-from toymodels import sweep
+from toymodels import programs, sweep
 from toymodels.errors import UserError
+from toymodels.store import Store
+from toymodels.sweep import How, Program
 
 DATA = {"x": np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)}
+VARIABLES = {
+    "scale": ((), "1", "of the seed's weights"),
+    "curve": (("step",), "1", "norm on the way"),
+}
 
 
-def one_seed(seed, data):
+def build(width=8):
     """A few steps of gradient descent: enough arithmetic for different bits to show."""
-    w = jax.random.normal(jax.random.key(seed), (8, 8))
 
-    def step(w, _):
-        return w - 0.1 * jax.grad(lambda w: jnp.tanh(data["x"] @ w).std())(w), None
+    def prepare(data, seed):
+        w = jax.random.normal(jax.random.key(seed), (8, width))
+        return w, {"scale": jnp.linalg.norm(w)}
 
-    w, _ = jax.lax.scan(step, w, None, length=20)
-    return {"w": w, "norm": jnp.linalg.norm(w)}
+    def point(data, w, rate, sign):
+        def step(w, _):
+            gradient = jax.grad(lambda w: jnp.tanh(data["x"] @ w).std())(w)
+            w = w - sign["by"] * rate * gradient
+            return w, jnp.linalg.norm(w)
 
+        return {"curve": jax.lax.scan(step, w, None, length=20)[1]}
 
-def values(seeds, **options):
-    return sweep.over_seeds(one_seed, seeds, DATA, **options)[0]
-
-
-def assert_same_bits(a, b):
-    jax.tree.map(np.testing.assert_array_equal, a, b)
-
-
-@pytest.mark.parametrize("width", [1, 2, 3, 8])
-def test_every_chunk_size_gives_the_same_bits(width):
-    assert_same_bits(values(range(5), width=width), values(range(5)))
+    return Program(prepare, point)
 
 
-def test_a_seed_alone_equals_the_seed_among_others_in_any_order():
-    together = values([4, 0, 7, 2], width=3)
-    for i, seed in enumerate([4, 0, 7, 2]):
-        assert_same_bits(
-            jax.tree.map(lambda a, i=i: a[i], together),
-            jax.tree.map(lambda a: a[0], values([seed])),
-        )
-
-
-@pytest.mark.parametrize("width", [1, 3, 5])
-def test_side_by_side_agrees_up_to_rounding(width):
-    together = values(range(5), executor="vmap", width=width)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
-        together,
-        values(range(5)),
+def run(
+    *,
+    make=build,
+    seeds=(0, 1, 2),
+    rates=(0.0, 0.1, 0.3, 0.7, 1.0),
+    shapes=None,
+    data=DATA,
+    **how,
+):
+    return sweep.grid(
+        make,
+        shapes=shapes,
+        shared={"seed": seeds},
+        points={"rate": rates, "sign": {"down": {"by": 1.0}, "up": {"by": -1.0}}},
+        variables=VARIABLES,
+        coords={"step": range(20)},
+        data=data,
+        how=How(**how),
     )
 
 
-def test_compiled_once_whatever_the_number_of_chunks():
+def assert_close(a, b):
+    xr.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def counted():
+    """A program, and the list of its traces."""
     traces = []
 
-    def counted(seed, data):
-        traces.append(seed)
-        return one_seed(seed, data)
+    def make(**shape):
+        program = build(**shape)
 
-    sweep.over_seeds(counted, range(7), DATA, width=2)
-    assert len(traces) == 1
+        def point(data, w, rate, sign):
+            traces.append(shape)
+            return program.point(data, w, rate, sign)
+
+        return Program(program.prepare, point)
+
+    return make, traces
 
 
-def test_progress_tells_each_stage_and_each_chunk():
+def test_values_are_those_of_every_point_by_itself():
+    dataset, _ = run()
+    program = build()
+    for seed in (0, 2):
+        w, start = program.prepare(DATA, jnp.int32(seed))
+        np.testing.assert_allclose(dataset.scale.sel(seed=seed), start["scale"], rtol=1e-6)
+        for rate in (0.0, 0.7):
+            alone = program.point(DATA, w, rate, {"by": -1.0})["curve"]
+            got = dataset.curve.sel(seed=seed, rate=rate, sign="up")
+            np.testing.assert_allclose(got, alone, rtol=1e-4)
+
+
+def test_dimensions_are_the_named_axes():
+    dataset, how = run(shapes={"width": [8, 4]})
+    assert dataset.curve.dims == ("width", "seed", "rate", "sign", "step")
+    assert dataset.width.values.tolist() == [8, 4]
+    assert dataset.sign.values.tolist() == ["down", "up"]
+    assert dataset.scale.dims == ("width", "seed")
+    assert not dataset.failed.any()
+    assert how.models == 2 * 3 * (1 + 10)
+
+
+@pytest.mark.parametrize("width", [1, 3, 4, 10])
+def test_every_width_gives_the_same_values_up_to_rounding(width):
+    assert_close(run(width=width)[0], run()[0])
+
+
+def test_at_one_width_the_bits_do_not_depend_on_company_or_order():
+    whole, _ = run(width=4)
+    alone, _ = run(seeds=(2,), rates=(0.7,), width=4)
+    xr.testing.assert_equal(whole.sel(alone.coords), alone)
+    turned, _ = run(seeds=(2, 0, 1), rates=(1.0, 0.7, 0.3, 0.1, 0.0), width=4)
+    xr.testing.assert_equal(turned.sel(whole.coords), whole)
+
+
+def test_each_shape_is_traced_once_whatever_the_number_of_points():
+    make, traces = counted()
+    run(make=make, shapes={"width": [4, 8]}, width=2)
+    assert traces == [{"width": 4}, {"width": 8}]
+
+
+def test_a_value_that_is_not_finite_marks_its_point_and_no_other():
+    def make():
+        program = build()
+
+        def point(data, w, rate, sign):
+            curve = program.point(data, w, rate, sign)["curve"]
+            return {"curve": jnp.where(rate == jnp.float32(0.3), jnp.nan, curve)}
+
+        return Program(program.prepare, point)
+
+    dataset, _ = run(make=make)
+    np.testing.assert_array_equal(
+        dataset.failed, (dataset.rate == 0.3).broadcast_like(dataset.failed)
+    )
+
+
+def test_devices_share_the_work_and_change_rounding_at_most(tmp_path):
+    script = (
+        "import jax, numpy as np, sys; sys.path.insert(0, 'tests')\n"
+        "from test_sweep import run, assert_close\n"
+        "one, how = run(devices=1, width=2)\n"
+        "assert how.devices == 1 and len(jax.local_devices()) == 4\n"
+        "for n in (2, 3, 4):\n"
+        "    many, how = run(devices=n, width=2)\n"
+        "    assert how.devices == n\n"
+        "    assert_close(many, one)\n"
+    )
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=flags, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("n_shared", "n_points", "devices", "shape"),
+    [(5, 84, 8, (1, 8)), (16, 4, 8, (8, 1)), (4, 2, 8, (4, 2)), (3, 1, 1, (1, 1))],
+)
+def test_the_mesh_leaves_few_devices_idle(n_shared, n_points, devices, shape):
+    assert programs.mesh_shape(devices, n_shared, n_points) == shape
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"width": 0}, "chunk must be at least 1; got 0"),
+        ({"devices": 99}, "devices must be at least 1 and at most .*; got 99"),
+        ({"memory": 100}, "memory: one model needs .* GB, of 0.00 GB allowed"),
+    ],
+)
+def test_what_can_not_be_is_said(how, words):
+    with pytest.raises(UserError, match=words):
+        run(**how)
+
+
+def needs(width):
+    """Bytes of the program that runs so many points side by side."""
+    from toymodels.axes import Grid
+
+    shared, points = (
+        Grid.of({"seed": [0]}),
+        Grid.of({"rate": [0.0] * 10, "sign": {"x": {"by": 1.0}}}),
+    )
+    mesh = programs.device_mesh(1, 1, 10)
+    traced = programs.trace(build(), DATA, shared, points, mesh, programs.Width(1, width), "salt")
+    return programs.memory.needed(traced.point.compile())
+
+
+def test_short_memory_halves_the_width_and_a_resumed_run_keeps_it(tmp_path):
+    wide, how = run()
+    assert how.width == 5
+    store = Store(tmp_path)
+    narrow, how = run(memory=(needs(3) + needs(5)) // 2, store=store)
+    assert how.width == 3
+    assert_close(narrow, wide)
+    again, how = run(store=store)  # with all memory: the sweep goes on as it began
+    assert (how.width, how.from_store) == (3, how.models)
+    xr.testing.assert_identical(again, narrow)
+
+
+def test_a_finished_sweep_is_loaded_to_the_bit_and_nothing_runs(tmp_path):
+    first, how = run(store=Store(tmp_path))
+    assert how.from_store == 0
+    second, how = run(store=Store(tmp_path))
+    assert how.from_store == how.models == 33
+    xr.testing.assert_identical(first, second)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.7])
+def test_a_broken_off_sweep_goes_on_to_the_same_bits(tmp_path, kept):
+    undisturbed, _ = run(width=2)
+    run(width=2, store=Store(tmp_path))
+    chunks = sorted(p for p in tmp_path.iterdir() if "width" not in p.name)
+    for path in chunks[int(kept * len(chunks)) :]:
+        path.unlink()
+    resumed, how = run(width=2, store=Store(tmp_path))
+    assert how.from_store < how.models
+    xr.testing.assert_identical(resumed, undisturbed)
+
+
+def test_a_damaged_chunk_is_noticed_and_done_again(tmp_path):
+    whole, _ = run(store=Store(tmp_path))
+    for i, path in enumerate(sorted(tmp_path.iterdir())):
+        content = bytearray(path.read_bytes())
+        if i % 3 == 0:
+            content[len(content) // 2] ^= 1
+        elif i % 3 == 1:
+            content = content[: len(content) // 2]
+        else:
+            content = b""
+        path.write_bytes(content)
+    again, how = run(store=Store(tmp_path))
+    assert how.from_store == 0
+    xr.testing.assert_identical(again, whole)
+    assert run(store=Store(tmp_path))[1].from_store == 33
+
+
+def test_more_seeds_compute_only_the_new_ones(tmp_path):
+    run(seeds=(0, 1), store=Store(tmp_path))
+    more, how = run(seeds=(0, 1, 2), store=Store(tmp_path))
+    assert how.from_store == 22
+    xr.testing.assert_identical(more, run()[0])
+
+
+def altered():
+    """Another program whose arrays have the same shapes."""
+    program = build()
+
+    def point(data, w, rate, sign):
+        return {"curve": program.point(data, w, rate, sign)["curve"] * 2}
+
+    return Program(program.prepare, point)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"make": altered},
+        {"data": {"x": DATA["x"] + 1}},
+        {"seeds": (3, 4, 5)},
+        {"rates": (0.0, 0.1, 0.3, 0.7, 2.0), "width": 1},
+        {"width": 4},
+    ],
+    ids=["program", "data", "seeds", "coordinate", "width"],
+)
+def test_nothing_old_is_taken_for_a_changed_sweep(tmp_path, change):
+    run(store=Store(tmp_path), width=1 if "rates" in change else None)
+    changed, how = run(store=Store(tmp_path), **change)
+    # Where one coordinate differs the other points are found; their teachers run once more.
+    assert how.from_store == (3 * 8 if "rates" in change else 0)
+    xr.testing.assert_identical(changed, run(**change)[0])
+
+
+def test_progress_counts_what_is_missing_and_estimates_the_rest(tmp_path):
     told = []
-    sweep.over_seeds(one_seed, range(3), DATA, width=2, progress=lambda *event: told.append(event))
-    assert told == [("compiling", 0, 3), ("seeds", 0, 3), ("seeds", 2, 3), ("seeds", 3, 3)]
+    run(width=5, seeds=(0, 1), progress=lambda *event: told.append(event))
+    assert told[:2] == [("compiling", 0, 1, None), ("models", 0, 22, None)]
+    assert [done for _, done, _, _ in told[2:]] == [1, 6, 11, 12, 17, 22]
+    assert all(left > 0 for *_, left in told[2:-1])
+    assert told[-1][-1] == 0
+    run(seeds=(0,), store=Store(tmp_path))
+    told.clear()
+    run(seeds=(0, 1), store=Store(tmp_path), progress=lambda *event: told.append(event))
+    assert told[1] == ("models", 0, 11, None)
 
 
-def test_execution_records_what_decides_the_bits():
-    _, how = sweep.over_seeds(one_seed, range(3), DATA, width=2, precision="float32")
-    assert (how.executor, how.width, how.precision) == ("map", 2, "float32")
-    assert how.device.startswith("cpu")
-
-
-def test_bad_width():
-    with pytest.raises(UserError, match="chunk must be at least 1; got 0"):
-        values([0], width=0)
+def test_a_store_that_can_not_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"out: cannot write to .*file"):
+        run(store=Store(tmp_path / "file"))

@@ -88,7 +88,7 @@ def labelled(
             shape = sum((grid.shape for grid in leading), ()) + array.shape[len(leading) :]
             about = {"units": units, "description": description}
             arrays[name] = ((*axes, *dims), array.reshape(shape), about)
-    about = {"description": "a value of this point is not finite"}
+    about = {"units": "1", "description": "whether a value of this point is not finite"}
     failed = ((*shared.coords, *points.coords), ~finite.reshape(shared.shape + points.shape), about)
     used = {dim for dims, _, _ in arrays.values() for dim in dims}
     known = {dim: labels for dim, labels in coords.items() if dim in used}

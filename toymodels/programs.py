@@ -65,9 +65,18 @@ def device_mesh(devices: int | None, n_shared: int, n_points: int) -> Mesh:
     n = len(local) if devices is None else devices
     if not 1 <= n <= len(local):
         raise UserError(f"devices must be at least 1 and at most {len(local)}; got {n}")
-    splits = [(a, n // a) for a in range(1, n + 1) if n % a == 0]
-    shape = min(splits, key=lambda s: -(-n_shared // s[0]) * -(-n_points // s[1]))
+    shape = mesh_shape(n, n_shared, n_points)
     return Mesh(np.array(local[:n]).reshape(shape), ("shared", "point"))
+
+
+def mesh_shape(n: int, n_shared: int, n_points: int) -> tuple[int, int]:
+    """N devices as (shared, point): the split with the fewest turns, then the fewest repeats.
+
+    >>> mesh_shape(8, 5, 84)
+    (1, 8)
+    """
+    splits = [(n // a, a) for a in range(1, n + 1) if n % a == 0]
+    return min(splits, key=lambda s: -(-n_shared // s[0]) * -(-n_points // s[1]))
 
 
 def widest(mesh: Mesh, shared: Grid, points: Grid, asked: int | None) -> Width:

@@ -1,0 +1,101 @@
+"""The other experiments on shared initialisations: what must hold exactly, and the findings."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from experiments import behavioural_cloning, head_overlap, overlap_modes
+from toymodels import plotting, results
+
+SMALL = {
+    "dataset": "digits",
+    "widths": (16,),
+    "noise_images": 256,
+    "teacher_epochs": 2,
+    "student_epochs": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def modes():
+    return overlap_modes.run(overlap_modes.Config(**SMALL, seeds=2))
+
+
+def test_level_zero_is_the_shared_init_for_every_relation(modes):
+    start = modes.isel(level=0)
+    np.testing.assert_array_equal(
+        start.accuracy, start.accuracy.sel(relation=["rotation"] * start.sizes["relation"])
+    )
+    assert (abs(start.overlap.sel(part="all") - 1) < 1e-5).all()
+
+
+def test_a_permuted_student_learns_what_the_shared_one_learns(modes):
+    """Training commutes with a permutation of units: other parameters, the same functions."""
+    permuted = modes.sel(relation="permutation")
+    assert (permuted.overlap.sel(part="all").isel(level=-1) < 0.5).all()
+    for level in permuted.level.values:
+        here, start = permuted.sel(level=level), permuted.sel(level=0)
+        np.testing.assert_allclose(here.loss, start.loss, rtol=1e-3)
+        np.testing.assert_allclose(here.accuracy, start.accuracy, atol=0.02)
+        np.testing.assert_allclose(here.aux_agreement, 1, atol=1e-5)
+
+
+def test_matching_units_undoes_a_permutation_to_the_bit(modes):
+    aligned = modes.accuracy.sel(relation="aligned")
+    np.testing.assert_array_equal(aligned, aligned.sel(level=[0] * aligned.sizes["level"]))
+
+
+def test_collapse_is_a_share_and_all_of_it_can_be_drawn(modes):
+    assert ((modes.collapse <= 1) & (modes.collapse >= 0)).all()
+    assert modes.amount.sel(relation="noise", level=0) == 0
+    plotting.render(overlap_modes.plot(modes))
+
+
+def test_random_class_head_gives_chance_and_random_hidden_layers_recover():
+    quick = head_overlap.PRESETS["quick"]
+    dataset = head_overlap.run(dataclasses.replace(quick, dataset="digits", seeds=2, m=(100,)))
+    accuracy = dataset.final_accuracy.sel(m=100)
+    places = dict.fromkeys(head_overlap.PARTS, "shared")
+    assert (accuracy.sel(places) > 0.9).all()
+    assert accuracy.sel(places | {"class_head": "random"}).mean() < 0.3
+    # The layers of an initialisation are independent: another teacher's are as good as random.
+    for source in ("random", "other"):
+        assert accuracy.sel(places | {"hidden": source}).mean() > 0.5
+        assert accuracy.sel(places | {"aux_head": source, "hidden": source}).mean() < 0.3
+    plotting.render(head_overlap.plot(dataset))
+
+
+def test_overlap_of_heads_is_measured_where_it_was_shared():
+    config = head_overlap.Config(**SMALL, seeds=1, m=(4,))
+    start = head_overlap.run(config).isel(m=0, seed=0).overlap
+    place = {"hidden": "random", "class_head": "shared", "aux_head": "other"}
+    parts = start.sel(place)
+    assert parts.sel(part="class_head") == pytest.approx(1, abs=1e-5)
+    assert abs(parts.sel(part="hidden")) < 0.2
+    assert abs(parts.sel(part="aux_head")) < 0.6
+
+
+@pytest.fixture(scope="module")
+def cloned():
+    config = behavioural_cloning.Config(
+        **SMALL, seeds=2, m=20, matching_epochs=(0, 2, 20), matching_inputs=(32, 512)
+    )
+    return behavioural_cloning.run(config)
+
+
+def test_no_matching_is_the_same_control_whatever_the_inputs(cloned):
+    start = cloned.accuracy.sel(epochs=0)
+    first = start.isel(inputs=[0, 0], n=[0, 0])
+    np.testing.assert_array_equal(start, first)
+    assert (cloned.transfer.sel(epochs=0) == 0).all()
+
+
+def test_matching_makes_the_functions_alike_and_not_the_parameters(cloned):
+    agreement = cloned.aux_agreement.sel(inputs="noise", n=512)
+    assert (agreement.diff("epochs") > 0.005).all()
+    more, fewer = (cloned.aux_agreement.sel(inputs="noise", n=n, epochs=20) for n in (512, 32))
+    assert (more > fewer).all()
+    assert (abs(cloned.overlap.sel(part="all")) < 0.3).all()
+    assert results.failed_seeds(cloned) == []
+    plotting.render(behavioural_cloning.plot(cloned))

@@ -1,0 +1,470 @@
+"""Related initialisations: what each relation keeps, to the bit where it can be."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+from toymodels import overlap
+from toymodels.models import MLP, functional
+from toymodels.probes import flat, layer_cosines, layers
+
+SIZES, CLASSES = (96, 80, 64, 13), 10
+SMALL = (12, 9, 7, 13)
+KEY = jax.random.key(1)
+HEADS = [None, CLASSES]
+
+TABLE = dict(re.findall(r"^``(\w+)`` .*?(?:= (\d)|any)$", overlap.__doc__, re.MULTILINE))
+"""The docstring's table: each relation and the amount at which it changes nothing."""
+UNCHANGED = [
+    (name, float(a)) for name, amount in TABLE.items() for a in (amount or (0, 0.3, 0.7, 1))
+]
+
+
+def network(split=None, sizes=SIZES):
+    return functional(lambda rngs: MLP(sizes, split=split, rngs=rngs))
+
+
+def biased(init, dtype=None):
+    """The same with biases that are not zero, and in another precision if one is given."""
+    keys = jax.random.split(jax.random.key(9), len(init))
+    return {
+        name: {
+            "kernel": init[name]["kernel"].astype(dtype),
+            "bias": 0.3 * jax.random.normal(key, init[name]["bias"].shape, dtype),
+        }
+        for name, key in zip(layers(init), keys, strict=True)
+    }
+
+
+def start(name, split=None, sizes=SIZES):
+    """A relation by its name, and a teacher's init."""
+    net = network(split, sizes)
+    return overlap.RELATIONS[name](net.init), net.init(jax.random.key(0))
+
+
+def same_bits(a, b):
+    leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all(np.asarray(v).tobytes() == np.asarray(w).tobytes() for v, w in leaves)
+
+
+def numbers(tree):
+    return np.asarray(flat(tree))
+
+
+def overlaps(params, init, split=None, sizes=SIZES):
+    """Overlap by part."""
+    parts = overlap.groups(init, CLASSES)
+    x = jax.random.normal(jax.random.key(2), (5, sizes[0]))
+    values = overlap.measured(network(split, sizes), params, init, parts, x, CLASSES)["overlap"]
+    return dict(zip(parts, values.tolist(), strict=True))
+
+
+def equal(params, init):
+    """Where two networks have the same numbers."""
+    return jax.tree.map(lambda a, b: np.asarray(a == b), params, init)
+
+
+def test_the_table_names_every_relation():
+    assert set(TABLE) == set(overlap.RELATIONS)
+
+
+@pytest.mark.parametrize("split", HEADS, ids=["joint", "split"])
+@pytest.mark.parametrize(("name", "amount"), UNCHANGED)
+def test_at_its_unchanged_amount_a_relation_gives_the_teachers_init_to_the_bit(name, amount, split):
+    relation, init = start(name, split, SMALL)
+    init = biased(init)
+    assert same_bits(relation(init, KEY, amount), init)
+
+
+@pytest.mark.parametrize("name", [name for name in overlap.RELATIONS if name != "aligned"])
+def test_at_another_amount_every_relation_moves_the_weights(name):
+    relation, init = start(name)
+    for layer, cosine in zip(
+        layers(init), layer_cosines(relation(init, KEY, 0.5), init), strict=True
+    ):
+        assert name == "scaling" or cosine < 0.99, layer
+    assert not same_bits(relation(init, KEY, 0.5), init)
+
+
+@pytest.mark.parametrize("name", overlap.RELATIONS)
+def test_the_amount_may_be_traced_and_vmapped(name):
+    relation, init = start(name, sizes=SMALL)
+    init = biased(init)
+    amounts = jnp.array([0.0, 0.4, 1.0])
+    together = jax.jit(jax.vmap(lambda amount: relation(init, KEY, amount)))(amounts)
+    jitted = jax.jit(relation)
+    for i, amount in enumerate(amounts):
+        alone = numbers(relation(init, KEY, amount))
+        traced, mapped = jitted(init, KEY, amount), jax.tree.map(lambda a, i=i: a[i], together)
+        np.testing.assert_allclose(numbers(traced), alone, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(numbers(mapped), alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [n for n in overlap.RELATIONS if n not in ("scaling", "aligned")])
+def test_the_key_decides_all_that_is_random(name):
+    relation, init = start(name)
+    one, again, other = (relation(init, jax.random.key(k), 0.5) for k in (1, 1, 2))
+    assert same_bits(one, again)
+    assert not same_bits(one, other)
+
+
+def test_rotation_by_a_right_angle_is_the_independent_draw():
+    relation, init = start("rotation")
+    drawn = network().init(KEY)
+    np.testing.assert_array_equal(numbers(relation(init, KEY, 0.0)), numbers(drawn))
+
+
+@pytest.mark.parametrize("rho", [-0.9, -0.3, 0.0, 0.3, 0.6, 0.95])
+def test_rotation_keeps_the_size_of_every_tensor_and_has_the_stated_overlap(rho):
+    relation, init = start("rotation")
+    params = relation(init, KEY, rho)
+    for name, fan_in in zip(layers(init), SIZES[:-1], strict=True):
+        kernel = np.asarray(params[name]["kernel"])
+        # 5 standard errors of a variance estimated from so many entries.
+        assert abs((kernel**2).mean() * fan_in - 1) < 5 * np.sqrt(2 / kernel.size)
+        assert not np.any(params[name]["bias"])
+    n = len(numbers(init))
+    # A cosine of n Gaussian pairs has the standard error (1 - rho^2) / sqrt(n).
+    assert abs(overlaps(params, init)["all"] - rho) < 5 * (1 - rho**2) / np.sqrt(n)
+
+
+def test_rotations_by_all_angles_lie_in_one_plane():
+    relation, init = start("rotation")
+    w, v = (numbers(relation(init, KEY, rho)) for rho in (1.0, 0.0))
+    np.testing.assert_allclose(
+        numbers(relation(init, KEY, 0.6)), 0.6 * w + 0.8 * v, rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("a", [0.2, 0.5, 0.8])
+def test_interpolation_shrinks_the_variance_as_stated(a):
+    relation, init = start("interpolation")
+    params, factor = relation(init, KEY, a), a**2 + (1 - a) ** 2
+    for name, fan_in in zip(layers(init), SIZES[:-1], strict=True):
+        kernel = np.asarray(params[name]["kernel"])
+        assert abs(kernel.var() * fan_in / factor - 1) < 5 * np.sqrt(2 / kernel.size)
+    n = len(numbers(init))
+    assert abs(overlaps(params, init)["all"] - a / np.sqrt(factor)) < 5 / np.sqrt(n)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_entries_shares_that_share_of_the_entries_and_of_the_overlap(share):
+    relation, init = start("entries")
+    params = relation(init, KEY, share)
+    for name in layers(init):
+        shared = np.asarray(params[name]["kernel"] == init[name]["kernel"])
+        assert abs(shared.mean() - share) < 5 * np.sqrt(share * (1 - share) / shared.size)
+    assert abs(overlaps(params, init)["all"] - share) < 5 / np.sqrt(len(numbers(init)))
+
+
+def test_a_larger_share_of_entries_keeps_the_smaller_and_the_same_strangers():
+    relation, init = start("entries")
+    init = biased(init)
+    none, few, many = (relation(init, KEY, share) for share in (0.0, 0.3, 0.6))
+    fewer, more = numbers(equal(few, init)), numbers(equal(many, init))
+    assert not numbers(equal(none, init)).any()
+    assert 0 < fewer.sum() < more.sum() < len(more)
+    assert more[fewer].all()
+    np.testing.assert_array_equal(numbers(few)[~fewer], numbers(none)[~fewer])
+    np.testing.assert_array_equal(numbers(many)[~more], numbers(none)[~more])
+
+
+def shared_units(params, init):
+    """For each layer its units that have anything in common; biases must not be zero."""
+    return {name: same["bias"] for name, same in equal(params, init).items()}
+
+
+@pytest.mark.parametrize("split", HEADS, ids=["joint", "split"])
+def test_units_shares_a_subnetwork_with_all_inputs_and_outputs(split):
+    relation, init = start("units", split)
+    init = biased(init)
+    params = relation(init, KEY, 0.4)
+    shared, same = shared_units(params, init), equal(params, init)
+    for name, below in (("hidden1", np.ones(SIZES[0], bool)), ("hidden2", shared["hidden1"])):
+        assert 0.2 < shared[name].mean() < 0.6
+        np.testing.assert_array_equal(same[name]["kernel"], below[:, None] & shared[name])
+    for name in layers(init)[2:]:
+        assert shared[name].all()
+        np.testing.assert_array_equal(
+            same[name]["kernel"], shared["hidden2"][:, None] & shared[name]
+        )
+
+
+def test_a_larger_share_of_units_keeps_the_smaller_and_the_same_strangers():
+    relation, init = start("units")
+    init = biased(init)
+    few, many = (relation(init, KEY, share) for share in (0.3, 0.6))
+    for name in ("hidden1", "hidden2"):
+        fewer, more = shared_units(few, init)[name], shared_units(many, init)[name]
+        assert fewer.sum() < more.sum()
+        assert more[fewer].all()
+    neither = ~numbers(equal(few, init)) & ~numbers(equal(many, init))
+    np.testing.assert_array_equal(numbers(few)[neither], numbers(many)[neither])
+
+
+@pytest.mark.parametrize("p", [0.3, 0.7])
+def test_overlap_of_shared_units_goes_with_the_units_at_both_ends(p):
+    relation, init = start("units")
+    keys = jax.random.split(KEY, 40)
+    cosines = jax.vmap(lambda key: layer_cosines(relation(init, key, p), init))(keys).mean(axis=0)
+    # Between p and p^2 lies 0.21; the means of 40 draws are known to 0.01.
+    np.testing.assert_allclose(cosines, [p, p**2, p], atol=0.04)
+
+
+def test_noise_has_the_stated_deviation_in_weights_and_biases():
+    relation, init = start("noise")
+    added = jax.tree.map(jnp.subtract, relation(init, KEY, 0.2), init)
+    kernels = [np.asarray(added[name]["kernel"]).ravel() for name in layers(init)]
+    biases = np.concatenate([np.asarray(added[name]["bias"]) for name in layers(init)])
+    for z in (*kernels, biases):
+        assert abs(z.std() / 0.2 - 1) < 5 / np.sqrt(2 * z.size)
+        assert abs(z.mean()) < 5 * 0.2 / np.sqrt(z.size)
+    assert abs(np.corrcoef(kernels[0][:1000], kernels[1][:1000])[0, 1]) < 5 / np.sqrt(1000)
+
+
+def test_relative_noise_goes_with_each_tensors_own_deviation():
+    relation, init = start("relative_noise")
+    # One layer far from the others in scale.
+    init = init | {"hidden2": jax.tree.map(lambda w: 50 * w, init["hidden2"])}
+    params = relation(init, KEY, 0.5)
+    for name in layers(init):
+        kernel, before = (np.asarray(tree[name]["kernel"]) for tree in (params, init))
+        deviation = (kernel - before).std() / before.std()
+        assert abs(deviation / 0.5 - 1) < 5 / np.sqrt(2 * kernel.size)
+        assert not np.any(params[name]["bias"])
+
+
+@pytest.mark.parametrize("name", ["noise", "relative_noise"])
+def test_more_noise_is_more_of_the_same_noise(name):
+    relation, init = start(name)
+    none, once, thrice = (numbers(relation(init, KEY, amount)) for amount in (0.0, 0.5, 1.5))
+    np.testing.assert_allclose(thrice - none, 3 * (once - none), rtol=1e-3, atol=1e-5)
+
+
+def test_scaling_is_a_product_and_has_overlap_one():
+    relation, init = start("scaling")
+    init = biased(init)
+    params = relation(init, KEY, 0.3)
+    np.testing.assert_array_equal(numbers(params), np.float32(0.3) * numbers(init))
+    np.testing.assert_allclose(list(overlaps(params, init).values()), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("split", HEADS, ids=["joint", "split"])
+@pytest.mark.parametrize(("share", "most"), [(0.0, 0.1), (0.5, 0.6)])
+def test_a_permuted_network_is_the_same_function_of_other_parameters(x64, share, most, split):
+    net = network(split)
+    init = biased(net.init(jax.random.key(0)), jnp.float64)
+    params = overlap.permutation(net.init)(init, KEY, share)
+    x = jax.random.normal(jax.random.key(3), (20, SIZES[0]), jnp.float64)
+    np.testing.assert_allclose(net.apply(params, x), net.apply(init, x), rtol=0, atol=1e-12)
+    found = overlaps(params, init, split)
+    assert max(found[part] for part in ("hidden1", "hidden2", "class_head", "aux_head")) < most
+
+
+def test_a_permutation_keeps_the_numbers_of_every_tensor():
+    relation, init = start("permutation")
+    init = biased(init)
+    params = relation(init, KEY, 0.2)
+    for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(init), strict=True):
+        np.testing.assert_array_equal(np.sort(a, axis=None), np.sort(b, axis=None))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 1.0])
+def test_a_partial_shuffle_is_an_order_in_which_the_share_stays(share):
+    n = 1000
+    order = np.asarray(overlap.partial_shuffle(KEY, jax.random.key(2), n, share))
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+    stay = (order == np.arange(n)).mean()
+    # Of those that shuffle, one in the mean comes back to its place by chance.
+    assert abs(stay - share) < 5 * np.sqrt(share * (1 - share) / n) + 6 / n * (share < 1)
+
+
+def test_a_larger_share_of_staying_units_keeps_the_smaller():
+    n = 1000
+    few, many = (
+        overlap.partial_shuffle(KEY, jax.random.key(2), n, share) == jnp.arange(n)
+        for share in (0.3, 0.6)
+    )
+    assert few.sum() + 200 < many.sum()
+    # All but those back at their place by chance, one in the mean; independent sets: 120.
+    assert (few & ~many).sum() < 7
+
+
+@pytest.mark.parametrize("split", HEADS, ids=["joint", "split"])
+def test_align_takes_a_permutation_back_to_the_bit(split):
+    relation, init = start("permutation", split)
+    init = biased(init)
+    shuffle = jax.jit(lambda key: relation(init, key, 0.0))
+    back = jax.jit(lambda params: overlap.align(params, init))
+    for seed in range(3):
+        params = shuffle(jax.random.key(seed))
+        assert not same_bits(params, init)
+        assert same_bits(back(params), init)
+
+
+def test_align_matches_unrelated_networks_best_and_keeps_the_function(x64):
+    net = network()
+    params, target = (biased(net.init(jax.random.key(k)), jnp.float64) for k in (0, 1))
+    moved = overlap.align(params, target)
+    x = jax.random.normal(jax.random.key(3), (20, SIZES[0]), jnp.float64)
+    np.testing.assert_allclose(net.apply(moved, x), net.apply(params, x), rtol=0, atol=1e-12)
+    below = np.arange(SIZES[0])
+    for name in ("hidden1", "hidden2"):
+        ours = np.asarray(params[name]["kernel"])[below]
+        theirs = np.asarray(target[name]["kernel"])
+        _, below = linear_sum_assignment(theirs.T @ ours, maximize=True)
+        np.testing.assert_array_equal(moved[name]["kernel"], ours[:, below])
+
+
+def wide(group, init):
+    """A group with each mask in the shape of its parameter."""
+    return jax.tree.map(lambda mask, w: np.broadcast_to(mask, w.shape), group, init)
+
+
+@pytest.mark.parametrize("split", HEADS, ids=["joint", "split"])
+def test_layers_and_heads_partition_all_parameters(split):
+    init = network(split).init(jax.random.key(0))
+    groups = {
+        name: numbers(wide(group, init)) for name, group in overlap.groups(init, CLASSES).items()
+    }
+    parts = [groups[name] for name in ("hidden1", "hidden2", "class_head", "aux_head")]
+    assert (np.sum(parts, axis=0) == 1).all()
+    assert groups["all"].all()
+    np.testing.assert_array_equal(groups["hidden"], parts[0] | parts[1])
+    np.testing.assert_array_equal(groups["heads"], parts[2] | parts[3])
+    np.testing.assert_array_equal(groups["hidden"], ~groups["heads"])
+    assert not numbers(init)[groups["biases"]].any()
+    assert numbers(init)[~groups["biases"]].all()
+
+
+def test_joint_and_split_heads_have_groups_of_the_same_sizes():
+    counts = []
+    for split in HEADS:
+        init = network(split).init(jax.random.key(0))
+        counts.append(
+            {
+                name: int(numbers(wide(group, init)).sum())
+                for name, group in overlap.groups(init, CLASSES).items()
+            }
+        )
+    assert counts[0] == counts[1]
+    assert counts[0]["class_head"] == (SIZES[2] + 1) * CLASSES
+    assert counts[0]["aux_head"] == (SIZES[2] + 1) * (SIZES[3] - CLASSES)
+    assert counts[0]["biases"] == sum(SIZES[1:])
+
+
+def test_in_a_joint_head_the_class_head_is_what_feeds_the_class_logits():
+    net = network()
+    init = net.init(jax.random.key(0))
+    groups = overlap.groups(init, CLASSES)
+    x = jax.random.normal(jax.random.key(3), (4, SIZES[0]))
+    for name, moved in (("class_head", slice(None, CLASSES)), ("aux_head", slice(CLASSES, None))):
+        params = overlap.within(groups[name], jax.tree.map(lambda w: w + 1, init), init)
+        here = np.asarray(net.apply(params, x) != net.apply(init, x))
+        assert here[:, moved].all()
+        assert here.sum() == here[:, moved].size
+
+
+@pytest.mark.parametrize("split", HEADS, ids=["joint", "split"])
+def test_within_leaves_all_outside_the_group_at_the_bit(split):
+    net = network(split)
+    init, other = (biased(net.init(jax.random.key(k))) for k in (0, 1))
+    other = jax.tree.map(lambda w: w + 1, other)
+    for name, group in overlap.groups(init, CLASSES).items():
+        inside, mixed = numbers(wide(group, init)), numbers(overlap.within(group, other, init))
+        assert same_bits(mixed[inside], numbers(other)[inside]), name
+        assert same_bits(mixed[~inside], numbers(init)[~inside]), name
+        assert inside.any()
+
+
+def test_a_group_may_be_chosen_by_a_traced_number():
+    init = network().init(jax.random.key(0))
+    groups = overlap.groups(init, CLASSES)
+    names = ["heads", "hidden2", "all", "aux_head"]
+    choose = jax.jit(lambda i: overlap.chosen(groups, names, i))
+    for i, name in enumerate(names):
+        assert same_bits(choose(i), groups[name])
+
+
+def likeness(params, init, split=None):
+    """What `measured` says, as numbers and by part."""
+    parts = overlap.groups(init, CLASSES)
+    x = jax.random.normal(jax.random.key(2), (300, SIZES[0]))
+    found = overlap.measured(network(split), params, init, parts, x, CLASSES)
+    assert set(found) == set(overlap.VARIABLES)
+    by_part = dict(zip(parts, found.pop("overlap").tolist(), strict=True))
+    return by_part | {name: float(value) for name, value in found.items()}
+
+
+FUNCTION = ("class_agreement", "aux_agreement", "latent_cka")
+
+
+@pytest.mark.parametrize("split", HEADS, ids=["joint", "split"])
+def test_a_network_is_like_itself_in_everything(split):
+    init = biased(network(split).init(jax.random.key(0)))
+    np.testing.assert_allclose(list(likeness(init, init, split).values()), 1, rtol=1e-5)
+
+
+def test_biases_that_are_zero_have_overlap_zero_not_nan():
+    init = network().init(jax.random.key(0))
+    assert likeness(init, init)["biases"] == 0
+
+
+def test_without_biases_the_scale_of_a_network_changes_no_likeness():
+    init = network().init(jax.random.key(0))
+    found = likeness(jax.tree.map(lambda w: 3 * w, init), init)
+    assert found.pop("biases") == 0
+    np.testing.assert_allclose(list(found.values()), 1, rtol=1e-5)
+
+
+def test_the_opposite_network_has_overlap_minus_one():
+    init = biased(network().init(jax.random.key(0)))
+    found = overlaps(jax.tree.map(jnp.negative, init), init)
+    np.testing.assert_allclose(list(found.values()), -1, rtol=1e-5)
+
+
+def test_opposite_class_logits_agree_by_minus_one_and_the_others_by_one():
+    init = biased(network(CLASSES).init(jax.random.key(0)))
+    params = init | {"class_head": jax.tree.map(jnp.negative, init["class_head"])}
+    found = likeness(params, init, CLASSES)
+    np.testing.assert_allclose([found[name] for name in FUNCTION], [-1, 1, 1], rtol=1e-5)
+    np.testing.assert_allclose(
+        [found[name] for name in ("class_head", "aux_head", "hidden")], [-1, 1, 1], rtol=1e-5
+    )
+
+
+def test_agreement_sees_neither_the_order_of_units_nor_a_constant_on_the_logits():
+    net = network()
+    init = biased(net.init(jax.random.key(0)))
+    params = overlap.permutation(net.init)(init, KEY, 0.0)
+    params["head"]["bias"] = params["head"]["bias"] + jnp.arange(13.0)
+    found = likeness(params, init)
+    np.testing.assert_allclose([found[name] for name in FUNCTION], 1, rtol=1e-4)
+    assert abs(found["hidden1"]) < 0.1
+
+
+def test_unrelated_networks_are_unlike():
+    net = network()
+    found = likeness(net.init(KEY), net.init(jax.random.key(0)))
+    n = len(numbers(net.init(KEY)))
+    assert abs(found["all"]) < 5 / np.sqrt(n)
+    assert max(abs(found["class_agreement"]), abs(found["aux_agreement"])) < 0.5
+    assert found["latent_cka"] < 0.8
+
+
+def test_two_heads_side_by_side_are_as_alike_as_the_one_they_make():
+    def joint(params):
+        heads = [params["class_head"], params["aux_head"]]
+        hidden = {name: params[name] for name in ("hidden1", "hidden2")}
+        return hidden | {"head": jax.tree.map(lambda *w: jnp.concatenate(w, -1), *heads)}
+
+    net = network(CLASSES)
+    init = biased(net.init(jax.random.key(0)))
+    params = overlap.rotation(net.init)(init, KEY, 0.7)
+    split, one = likeness(params, init, CLASSES), likeness(joint(params), joint(init))
+    assert split.keys() == one.keys()
+    np.testing.assert_allclose(list(split.values()), list(one.values()), rtol=1e-4, atol=1e-5)
