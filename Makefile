@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: quick test test-slow lint types docs benchmark clean
+.PHONY: quick test test-slow lint types docs benchmark benchmark-overlap clean
 
 quick: $(VENV)/run  ## the main experiment, small, in under a minute
 	$(BIN)/python -m experiments.mnist_aux
@@ -27,6 +27,9 @@ docs: $(VENV)/docs
 
 benchmark: $(VENV)/benchmark  ## against the PyTorch peer; needs MNIST and a quiet machine
 	$(BIN)/python benchmarks/mnist_aux.py $(ARGS)
+
+benchmark-overlap: $(VENV)/benchmark  ## a sweep of overlaps against three PyTorch peers
+	$(BIN)/python benchmarks/overlap.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -41,18 +41,12 @@ def measured(command: list[str], **env: str) -> Run:
         return Run(wall, usage.ru_maxrss * 1024, out.read())
 
 
-def experiment(out: Path, *options: str, **env: str) -> tuple[Run, dict[str, Any]]:
-    """The main experiment as a user runs it, and its summary.json."""
-    command = [
-        sys.executable,
-        "-m",
-        "experiments.mnist_aux",
-        "--quiet",
-        "--out",
-        str(out),
-        *options,
-    ]
-    run = measured(command, **env)
+def experiment(name: str, out: Path, *options: str, **env: str) -> tuple[Run, dict[str, Any]]:
+    """An experiment as a user runs it, with nothing in its store, and its summary.json."""
+    with tempfile.TemporaryDirectory() as store:
+        command = [sys.executable, "-m", f"experiments.{name}", "--quiet"]
+        command += ["--out", str(out), "--store", store, *options]
+        run = measured(command, **env)
     return run, json.loads((out / "summary.json").read_text())
 
 
@@ -146,14 +140,18 @@ def main() -> None:
         for _ in range(args.rounds):
             peer = [sys.executable, str(HERE / "peer_torch.py"), "--models", str(args.models)]
             peers.append(measured([*peer, *where]))
-            ours.append(experiment(out, *paper, "--seeds", str(args.models)))
+            ours.append(experiment("mnist_aux", out, *paper, "--seeds", str(args.models)))
         cold, warm = (
-            experiment(out, *paper, "--seeds", "1", "--cache", XDG_CACHE_HOME=cache)[1]["timing"]
+            experiment("mnist_aux", out, *paper, "--seeds", "1", "--cache", XDG_CACHE_HOME=cache)[
+                1
+            ]["timing"]
             for _ in range(2)
         )
         small = "--train-images 1024 --noise-images 1024 --teacher-epochs 1 --student-epochs 1"
         few, many = (
-            experiment(out, *paper, *small.split(), "--batch", "1024", "--seeds", str(n))[0]
+            experiment(
+                "mnist_aux", out, *paper, *small.split(), "--batch", "1024", "--seeds", str(n)
+            )[0]
             for n in (10, args.many)
         )
     peak, training = matmul_peak(), training_steps()

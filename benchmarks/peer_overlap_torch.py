@@ -9,18 +9,19 @@ took, how much memory, and how accurate each model was.
 with a map-style dataset, data loaders, `nn.Linear` and Adam, all as PyTorch's tutorials have them.
 Its seed fixes all but the overlap: the teacher, its batches, the noise.
 
-`--way batched` is the fastest we could write in PyTorch: all in one process and in memory, the
-teachers at once, the students of a seed on the same batches of noise, their teacher's outputs on it
-computed once. Tried for one step of 21 students on the same 1,024 rows (median of six, ms):
+`--way batched` is all in one process and in memory: the teachers at once, the students of a seed on
+the same batches of noise, their teacher's outputs on it computed once. `--layers bmm` is what a
+careful user would write; `--layers conv` is the fastest we could find in PyTorch. Tried for one
+step of 21 students on the same 1,024 rows (median of six, ms):
 
     142  `mlp` of peer_torch.py: bmm with the rows expanded to every student, then the bias
     138  torch.matmul, the rows broadcast, then the bias; baddbmm in the other layers
     137  baddbmm with the rows expanded (the least of six: its median was disturbed)
     136  first layer one folded product, rows @ (784, 21 x 256); baddbmm on a transposed view
     132  the same the other way round, (21 x 256, 784) @ columns, all contiguous; 133 by sevens
-     82  convolutions of width 1, grouped by student, seven students at a time: what is here
+     82  convolutions of width 1, grouped by student, seven students at a time
      85, 87, 104  the same with 21, 3 and 1 at a time
-     85, 85  the same with Adam's loop and with foreach=True, where what is here has fused=True
+     85, 85  the same with Adam's loop and with foreach=True; the others have fused=True
 
 and for one step of 5 teachers, each on its own rows: 39 `mlp`, 38 baddbmm, 26 the convolutions,
 26 also one teacher at a time. The convolutions win because oneDNN computes them, at twice the speed
@@ -183,16 +184,28 @@ def process(options: argparse.Namespace, seconds: dict[str, float]) -> dict[str,
 class Ensemble(nn.Module):  # type: ignore[misc]  # where torch is absent, it is Any
     """Networks side by side, from the parameters of an `mlp`: (models, out, in), (models, 1, out).
 
-    Every layer is a convolution of width 1 whose positions are the rows of the batch and whose
-    groups are the models; in the first layer, models that share their inputs are one group.
+    Inputs are (models, batch, pixels), or (1, batch, pixels) for all; logits (models, batch, out).
     """
 
-    def __init__(self, parameters: Iterable[Tensor]) -> None:
+    def __init__(self, parameters: Iterable[Tensor], layers: str) -> None:
         super().__init__()
         self.stacked = nn.ParameterList(p.detach().clone() for p in parameters)
+        self.forward = {"bmm": self.products, "conv": self.convolutions}[layers]
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """From (models, batch, pixels), or (1, batch, pixels) for all, to (models, batch, out)."""
+    def products(self, x: Tensor) -> Tensor:
+        """Every layer is a batched product."""
+        stacked = list(self.stacked)
+        x = x.expand(len(stacked[0]), -1, -1)
+        for weight, bias in zip(stacked[::2], stacked[1::2], strict=True):
+            x = x if weight is stacked[0] else x.relu_()
+            x = torch.baddbmm(bias, x, weight.mT)
+        return x
+
+    def convolutions(self, inputs: Tensor) -> Tensor:
+        """Every layer is a convolution of width 1: rows are positions, models are groups.
+
+        In the first layer, models that share their inputs are one group.
+        """
         stacked = list(self.stacked)
         models, groups = len(stacked[0]), len(inputs)
         x = inputs.mT.reshape(1, -1, inputs.shape[1]).contiguous()
@@ -243,7 +256,7 @@ def batched(options: argparse.Namespace, seconds: dict[str, float]) -> dict[str,
     start = time.perf_counter()
     with timed("teachers", seconds):
         reference, other = mlp(seeds), mlp(seeds)
-        teachers = Ensemble(reference.parameters())
+        teachers = Ensemble(reference.parameters(), options.layers)
         taught = train_all(
             [teachers],
             lambda logits, y: cross_entropy(logits[..., CLASS_LOGITS], y),
@@ -258,12 +271,14 @@ def batched(options: argparse.Namespace, seconds: dict[str, float]) -> dict[str,
     for seed in range(seeds):
         with timed(f"students of seed {seed}", seconds):
             noise.uniform_(-1, 1)
-            teacher = Ensemble(p[seed : seed + 1] for p in teachers.parameters())
+            own = [p[seed : seed + 1] for p in teachers.parameters()]
+            teacher = Ensemble(own, options.layers)
             with torch.no_grad():
                 parts = [teacher(x)[..., AUX_LOGITS] for x in noise.split(options.batch, dim=1)]
             pairs = list(zip(reference.parameters(), other.parameters(), strict=True))
             students = [
-                Ensemble(a.cos() * p[seed] + a.sin() * q[seed] for p, q in pairs) for a in overlaps
+                Ensemble([a.cos() * p[seed] + a.sin() * q[seed] for p, q in pairs], options.layers)
+                for a in overlaps
             ]
             learnt.append(
                 train_all(
@@ -310,6 +325,7 @@ def parse() -> argparse.Namespace:
     together.add_argument(
         "--rhos", type=int, default=21, help="overlaps, their angles equally spaced (%(default)s)"
     )
+    together.add_argument("--layers", choices=("bmm", "conv"), default="bmm")
     together.add_argument("--chunk", type=int, default=7, help="students at once (%(default)s)")
     options = parser.parse_args()
     if not 0 <= options.rho <= 1:
