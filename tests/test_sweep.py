@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from toymodels import programs, sweep
+from toymodels import chunks, programs, sweep
+from toymodels.axes import Grid
 from toymodels.errors import UserError
 from toymodels.store import Store
 from toymodels.sweep import How, Program
@@ -115,6 +117,21 @@ def test_at_one_width_the_bits_do_not_depend_on_company_or_order():
     xr.testing.assert_equal(turned.sel(whole.coords), whole)
 
 
+def test_seeds_side_by_side_as_on_an_accelerator_change_rounding_at_most(monkeypatch):
+    monkeypatch.setattr(chunks, "widest", lambda *_: programs.Width(2, 3))
+    dataset, _ = run()
+    monkeypatch.undo()
+    assert_close(dataset, run()[0])
+
+
+def test_on_an_accelerator_few_points_leave_room_for_many_seeds():
+    mesh = SimpleNamespace(devices=np.array([[SimpleNamespace(platform="gpu")]]))
+    few, some, many = (Grid.of({"x": [0.0] * n}) for n in (4, 5, 100))
+    assert programs.widest(mesh, many, few, None) == (16, 4)
+    assert programs.widest(mesh, some, few, None) == (5, 4)
+    assert programs.widest(mesh, some, many, None) == (1, 50)
+
+
 def test_each_shape_is_traced_once_whatever_the_number_of_points():
     make, traces = counted()
     run(make=make, shapes={"width": [4, 8]}, width=2)
@@ -178,8 +195,6 @@ def test_what_can_not_be_is_said(how, words):
 
 def needs(width):
     """Bytes of the program that runs so many points side by side."""
-    from toymodels.axes import Grid
-
     shared, points = (
         Grid.of({"seed": [0]}),
         Grid.of({"rate": [0.0] * 10, "sign": {"x": {"by": 1.0}}}),

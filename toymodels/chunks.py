@@ -93,7 +93,7 @@ def sheet(
 
     width, compiled = widest(mesh, seeds, values, asked), None
     # Memory may have been short when this sweep began: it goes on at the width chosen then.
-    plan = f"{traced_at(width).key}-width"
+    plan = f"{digest(traced_at(width).key, np.array(budget or 0))}-width"
     if store and (chosen := store.load(plan)):
         width = Width(*chosen["width"].tolist())
     else:
