@@ -95,19 +95,30 @@ def labelled(
     return xr.Dataset({**arrays, "failed": failed}, {**shared.coords, **points.coords, **known})
 
 
-def joined(
-    parts: Sequence[tuple[Mapping[str, Any], xr.Dataset]], shapes: Mapping[str, Sequence[Any]]
-) -> xr.Dataset:
-    """Results of all shapes, along the axes that tell them apart.
+def joined(parts: Sequence[xr.Dataset], shapes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
+    """Results of all shapes, the last axis running fastest, along the axes that tell them apart.
 
     Where a coordinate differs from shape to shape (layers), what a shape doesn't have is NaN.
     """
     if not shapes:
-        return parts[0][1]
-    placed = [
-        dataset.expand_dims({name: [value] for name, value in chosen.items()})
-        for chosen, dataset in parts
-    ]
-    whole = xr.combine_by_coords(placed, join="outer", combine_attrs="override")
-    assert isinstance(whole, xr.Dataset)
-    return whole.sel({name: list(values) for name, values in shapes.items()})
+        (whole,) = parts
+        return whole
+    (name, values), *inner = shapes.items()
+    size = len(parts) // len(values)
+    whole = xr.concat(
+        [joined(parts[i : i + size], dict(inner)) for i in range(0, len(parts), size)],
+        xr.Variable(name, list(values)),
+        data_vars="all",
+        coords="minimal",
+        compat="override",
+        join="outer",
+        combine_attrs="override",
+    )
+    # An outer join sorts labels: back to the order of those who have most of them.
+    longest = sorted(parts, key=lambda part: -sum(part.sizes.values()))
+    return whole.sel(
+        {
+            dim: list(dict.fromkeys(label for part in longest for label in part[dim].values))
+            for dim in parts[0].coords
+        }
+    )

@@ -131,7 +131,7 @@ def grid(
     ]
     device = mesh.devices.flat[0]
     models = len(sheets) * len(seeds) * (1 + len(values))
-    return joined(list(zip(combinations, labelled_parts, strict=True)), shapes), Execution(
+    return joined(labelled_parts, shapes), Execution(
         device=f"{device.platform} ({device.device_kind})",
         precision=precision,
         devices=mesh.size,

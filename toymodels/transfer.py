@@ -30,8 +30,9 @@ def half_overlap(rho: np.ndarray, transfer: np.ndarray) -> float:
         transfer: transfer of one seed at each of them (n,).
 
     Returns:
-        The fitted overlap; NaN where there is no transfer to halve (a fitted height below twice the
-        residuals' standard deviation), or no overlap measured is low enough to halve it.
+        The fitted overlap; NaN where there is no transfer to halve (a fitted height below a
+        thousandth, or below twice the residuals' standard deviation), or where no overlap measured
+        is low enough to halve it.
 
     >>> rho = np.cos(np.linspace(0, np.pi / 2, 9))
     >>> round(half_overlap(rho, curve(rho, 0.6, 0.5, 2.0)), 6) == round(np.cos(0.5), 6)
@@ -48,7 +49,7 @@ def half_overlap(rho: np.ndarray, transfer: np.ndarray) -> float:
     found = optimize.least_squares(lambda p: curve(rho, *p) - transfer, start, bounds=bounds)
     height, half, _ = found.x
     spread = np.sqrt(2 * found.cost / max(len(rho) - 3, 1))
-    return float(np.cos(half)) if height > 2 * spread and half < widest else np.nan
+    return float(np.cos(half)) if height > max(2 * spread, 1e-3) and half < widest else np.nan
 
 
 def half_overlaps(transfer: xr.DataArray) -> xr.DataArray:

@@ -1,0 +1,84 @@
+import jax
+import numpy as np
+import pytest
+
+from toymodels.axes import Grid, joined, labelled
+
+VARIABLES = {"start": ((), "1", "of a seed"), "curve": (("step",), "m", "of a point")}
+
+
+def test_a_grid_is_the_product_of_its_axes_the_last_fastest():
+    grid = Grid.of({"seed": [3, 1], "kind": {"a": {"x": np.ones(2)}, "b": {"x": np.zeros(2)}}})
+    assert (len(grid), grid.shape) == (4, (2, 2))
+    assert grid.coords == {"seed": [3, 1], "kind": ["a", "b"]}
+    assert grid.columns["seed"].tolist() == [3, 3, 1, 1]
+    assert grid.columns["kind"]["x"].tolist() == [[1, 1], [0, 0], [1, 1], [0, 0]]
+
+
+def test_numbers_are_as_wide_as_jax_has_them():
+    grid = Grid.of({"seed": [1], "rho": [0.5], "on": [True]})
+    assert [grid.columns[name].dtype.name for name in grid.columns] == ["int32", "float32", "bool"]
+    with jax.enable_x64(True):
+        assert Grid.of({"rho": [0.5]}).columns["rho"].dtype == np.float64
+
+
+def test_a_block_behind_the_end_repeats_the_last_point():
+    grid = Grid.of({"x": [1.0, 2.0, 3.0]})
+    assert grid.block(0, 2)["x"].tolist() == [1, 2]
+    assert grid.block(2, 3)["x"].tolist() == [3, 3, 3]
+
+
+def make(curve, start=(0.0, 1.0), coords=None):
+    shared, points = (
+        Grid.of({"seed": [7, 8]}),
+        Grid.of({"rho": [0.0, 1.0], "kind": {"a": 0, "b": 1}}),
+    )
+    arrays = {"start": np.array(start)}, {"curve": curve}
+    return labelled(*arrays, shared, points, VARIABLES, coords or {"step": [0, 10, 20]})
+
+
+def test_results_get_the_names_of_their_axes():
+    values = np.arange(24.0).reshape(2, 4, 3)
+    dataset = make(values)
+    assert dataset.curve.dims == ("seed", "rho", "kind", "step")
+    assert dataset.curve.sel(seed=8, rho=1.0, kind="a", step=10) == values[1, 2, 1]
+    assert dataset.start.sel(seed=8) == 1
+    assert dataset.curve.attrs == {"units": "m", "description": "of a point"}
+    assert not dataset.failed.any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_bad_value_marks_its_point_and_a_teachers_all_its_students(bad):
+    values = np.zeros((2, 4, 3))
+    values[1, 2, 1] = bad
+    failed = make(values).failed
+    assert failed.sum() == 1
+    assert failed.sel(seed=8, rho=1.0, kind="a")
+    failed = make(np.zeros((2, 4, 3)), start=(bad, 0.0)).failed
+    assert failed.sel(seed=7).all()
+    assert not failed.sel(seed=8).any()
+
+
+def test_shapes_keep_their_order_and_what_one_has_not_is_nan():
+    short = make(np.ones((2, 4, 2)), coords={"step": [0, 10]})
+    long = make(np.full((2, 4, 3), 2.0))
+    whole = joined([long, short], {"m": [9, 3]})
+    assert whole.m.values.tolist() == [9, 3]
+    assert whole.curve.sel(m=9, step=20).values.min() == 2
+    assert np.isnan(whole.curve.sel(m=3, step=20)).all()
+    assert (whole.curve.sel(m=3, step=10) == 1).all()
+    assert whole.failed.dtype == bool
+    assert not whole.failed.any()
+
+
+def test_several_shape_axes_in_the_order_of_their_product():
+    parts = [make(np.full((2, 4, 3), float(i))) for i in range(6)]
+    whole = joined(parts, {"m": [5, 1, 3], "width": [8, 4]})
+    assert whole.curve.dims == ("m", "width", "seed", "rho", "kind", "step")
+    np.testing.assert_array_equal(whole.curve[:, :, 0, 0, 0, 0], [[0, 1], [2, 3], [4, 5]])
+
+
+def test_labels_keep_the_order_of_the_shape_that_has_most():
+    names = {2: ["hidden1", "head"], 3: ["hidden1", "hidden2", "head"]}
+    parts = [make(np.ones((2, 4, n)), coords={"step": names[n]}) for n in names]
+    assert joined(parts, {"depth": [1, 2]}).step.values.tolist() == names[3]

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from toymodels.transfer import collapse, curve, half_overlap, half_overlaps, transfer
+
+RHO = np.cos(np.radians(np.linspace(0, 90, 15)))
+
+
+@pytest.mark.parametrize("height", [0.2, 0.6, 1.0])
+@pytest.mark.parametrize(("degrees", "power"), [(15, 2.0), (30, 1.3), (60, 3.0)])
+def test_the_half_of_a_curve_is_found(height, degrees, power):
+    values = curve(RHO, height, np.radians(degrees), power)
+    assert half_overlap(RHO, values) == pytest.approx(np.cos(np.radians(degrees)), abs=1e-6)
+
+
+def test_the_curve_is_half_as_high_at_its_half():
+    np.testing.assert_allclose(curve(np.cos([0.0, 0.4]), 0.8, 0.4, 1.7), [0.8, 0.4])
+
+
+def test_noise_moves_the_half_by_little_and_without_bias():
+    rng = np.random.default_rng(0)
+    clean = curve(RHO, 0.6, 0.4, 2.0)
+    found = [half_overlap(RHO, clean + 0.02 * rng.normal(size=len(RHO))) for _ in range(100)]
+    error = np.arccos(found) - 0.4
+    assert np.abs(error).max() < 0.1
+    assert abs(error.mean()) < 4 * error.std() / 10
+
+
+def test_what_has_no_half_has_none():
+    rng = np.random.default_rng(1)
+    assert np.isnan(half_overlap(RHO, np.zeros_like(RHO)))
+    assert np.isnan(half_overlap(RHO, np.full_like(RHO, 0.5)))  # never halved
+    assert np.isnan(half_overlap(RHO, curve(RHO, 0.6, 3.0, 2.0)))  # not within what was measured
+    assert np.isnan(half_overlap(RHO, np.where(RHO > 0.9, np.nan, 0.5)))
+    noise = [half_overlap(RHO, 0.03 * rng.normal(size=len(RHO))) for _ in range(20)]
+    assert np.isnan(noise).mean() > 0.5
+
+
+def test_halves_are_found_seed_by_seed_in_any_order_of_dimensions():
+    halves = np.array([[0.3, 0.5], [0.4, 0.2], [0.6, 0.7]])
+    values = np.stack([[curve(RHO, 0.5, h, 2.0) for h in row] for row in halves])
+    array = xr.DataArray(values, dims=("seed", "m", "rho"), coords={"rho": RHO})
+    for turned in (array, array.transpose("rho", "seed", "m")):
+        found = half_overlaps(turned).transpose("seed", "m")
+        np.testing.assert_allclose(found, np.cos(halves), atol=1e-5)
+
+
+def test_transfer_is_nothing_at_the_control_and_all_at_the_teacher():
+    accuracy = xr.DataArray([[0.1, 0.5, 0.9]], dims=("seed", "rho"))
+    control, teacher = xr.DataArray([0.1], dims="seed"), xr.DataArray([0.9], dims="seed")
+    np.testing.assert_allclose(transfer(accuracy, control, teacher), [[0, 0.5, 1]])
+
+
+def test_points_of_one_rising_curve_collapse_and_those_of_two_do_not():
+    x = xr.DataArray(np.linspace(0, 1, 20)[None], dims=("seed", "level"))
+    kinds = xr.DataArray([1.0, 1.0], dims="relation")
+    assert float(collapse(x**3 * kinds, x)) == pytest.approx(1)
+    apart = xr.DataArray([1.0, 0.2], dims="relation")
+    assert float(collapse(x**3 * apart, x)) < 0.9
+    assert np.isnan(float(collapse(x * 0, x)))
+    assert float(collapse(-x, x)) == pytest.approx(0)  # a falling curve is no rising one
