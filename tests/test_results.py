@@ -190,7 +190,7 @@ def test_what_several_points_share_fails_with_the_last_of_them():
 
 
 def test_what_has_no_seed_nor_point_is_left_alone():
-    dataset = sweep({at: np.nan for at in np.ndindex(3, 3, 2)})
+    dataset = sweep(dict.fromkeys(np.ndindex(3, 3, 2), np.nan))
     dataset["published"] = ("source", [0.5, np.nan])
     dataset["steps"] = dataset.seed * 2
     done = results.succeeded(dataset)
