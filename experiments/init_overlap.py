@@ -9,6 +9,7 @@ control's (rho = 0 everywhere), over the teacher's above it; rho_50 is where it 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,32 +124,50 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 
 def plot(dataset: xr.Dataset) -> Figure:
-    """Transfer against overlap by group, through distillation, and the phase diagrams."""
+    """Transfer against overlap by group and through distillation, and maps where m or width vary.
+
+    What a panel does not show is held at the middle of its values.
+    """
     import numpy as np
 
     from toymodels import plotting, results
 
     done = results.succeeded(dataset)
     angle = np.degrees(np.arccos(done.rho.values))
-    first = done.isel(m=0, width=0)
-    grown = [name for name in ("m", "width") if done.sizes[name] > 1]
+    middle = {name: done[name].values[done.sizes[name] // 2] for name in ("m", "width")}
+    grown = [name for name in middle if done.sizes[name] > 1]
     with plotting.style():
-        fig, (left, middle, *maps) = plotting.panels(
-            4 + 3.4 * (1 + len(grown)), 3.4, (1.3, 1, *[1] * len(grown))
-        )
-        curves = {str(name): first.transfer.sel(group=name).values for name in done.group.values}
+        columns = (1.3, 1, *[1.1] * len(grown), *[1] * bool(grown))
+        fig, axes = plotting.panels(3.4 * sum(columns), 3.4, columns)
+        here, (left, through, *maps) = done.sel(middle), axes
+        curves = {str(name): here.transfer.sel(group=name).values for name in done.group.values}
         plotting.curves(left, angle, curves)
         plotting.overlap_axis(left)
-        left.set(ylabel="transfer", title=plotting.caption(dataset))
+        held = ", ".join(f"{name} = {value}" for name, value in middle.items())
+        task, _, seeds = plotting.caption(dataset).split(", ")
+        left.set(ylabel="transfer", title=f"{task}, {held}, {seeds}")
         left.legend(title="rotated")
-        accuracy = first.accuracy.sel(group="all").mean("seed").transpose("rho", "epoch")
-        plotting.heat(
-            middle, done.epoch.values, angle, accuracy, "distillation epoch", "test accuracy"
-        )
-        for ax, name in zip(maps, grown, strict=True):
-            held = done.transfer.sel(group="all").isel(dict.fromkeys({"m", "width"} - {name}, 0))
-            surface = held.mean("seed").transpose("rho", name)
-            plotting.heat(ax, done[name].values, angle, surface, name, "transfer")
+        accuracy = here.accuracy.sel(group="all").mean("seed").transpose("rho", "epoch")
+        plotting.heat(through, done.epoch, angle, accuracy, "distillation epoch", "test accuracy")
+        everything = done.sel(group="all")
+        for ax, name in zip(maps, grown, strict=False):
+            other = {key: value for key, value in middle.items() if key != name}
+            surface = everything.transfer.sel(other).mean("seed").transpose("rho", name)
+            plotting.heat(ax, done[name], angle, surface, name, "transfer")
+            ax.set_title(", ".join(f"{key} = {value}" for key, value in other.items()))
+        if grown:
+            along, *beside = sorted(grown, key=lambda name: name != "m")
+            lines = {
+                ", ".join(
+                    f"{k} = {v}" for k, v in zip(beside, at, strict=True)
+                ): everything.rho_50.sel(
+                    middle | dict(zip(beside, at, strict=True)) | {along: done[along].values}
+                )
+                .transpose("seed", along)
+                .values
+                for at in itertools.product(*(done[name].values for name in beside))
+            }
+            plotting.thresholds(axes[-1], done[along].values, lines, along)
     return fig
 
 

@@ -206,6 +206,7 @@ def test_units_shares_a_subnetwork_with_all_inputs_and_outputs(split):
     init = biased(init)
     params = relation(init, KEY, 0.4)
     shared, same = shared_units(params, init), equal(params, init)
+    assert (shared["hidden1"][: SIZES[2]] != shared["hidden2"]).any()  # each layer its own
     for name, below in (("hidden1", np.ones(SIZES[0], bool)), ("hidden2", shared["hidden1"])):
         assert 0.2 < shared[name].mean() < 0.6
         np.testing.assert_array_equal(same[name]["kernel"], below[:, None] & shared[name])

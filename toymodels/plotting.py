@@ -148,16 +148,36 @@ def overlap_axis(ax: Axes, along: Literal["x", "y"] = "x") -> None:
     )
 
 
+def thresholds(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray], xlabel: str) -> None:
+    """Mean of rho_50 (seeds, x) with its 95 % interval, one colour a name; x is evenly spaced."""
+    for i, (name, seeds) in enumerate(values.items()):
+        intervals = [mean_interval(column) for column in seeds.T]
+        mean, low, high = (
+            np.array([getattr(row, end) for row in intervals], float)
+            for end in ("mean", "ci_low", "ci_high")
+        )
+        beside = np.arange(len(x)) + 0.12 * (i - (len(values) - 1) / 2)
+        colour = PALETTE[i % len(PALETTE)]
+        ax.errorbar(
+            beside, mean, [mean - low, high - mean], fmt="o-", ms=4, lw=1, color=colour, label=name
+        )
+    ax.set_xticks(range(len(x)), [str(value) for value in x])
+    ax.set(xlabel=xlabel, ylabel="rho_50", ylim=(-0.05, 1.05))
+    if any(values):
+        ax.legend()
+
+
 def heat(
-    ax: Axes, x: np.ndarray, angle: np.ndarray, values: np.ndarray, xlabel: str, label: str
+    ax: Axes, x: ArrayLike, angle: np.ndarray, values: ArrayLike, xlabel: str, label: str
 ) -> None:
     """A map of values (angle, x), the angle between initialisations upwards; x is evenly spaced."""
     order = np.argsort(angle)
-    columns = np.arange(len(x))
+    names = [str(value) for value in np.asarray(x)]
+    columns = np.arange(len(names))
     mesh = ax.pcolormesh(
         columns, angle[order], np.asarray(values)[order], shading="nearest", cmap="viridis", vmin=0
     )
-    ax.set_xticks(columns, [str(value) for value in x])
+    ax.set_xticks(columns, names)
     overlap_axis(ax, "y")
     ax.set(xlabel=xlabel)
     assert ax.figure is not None
