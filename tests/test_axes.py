@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from toymodels.axes import Grid, joined, labelled
+from toymodels.errors import UserError
 
 VARIABLES = {"start": ((), "1", "of a seed"), "curve": (("step",), "m", "of a point")}
 
@@ -20,6 +21,12 @@ def test_numbers_are_as_wide_as_jax_has_them():
     assert [grid.columns[name].dtype.name for name in grid.columns] == ["int32", "float32", "bool"]
     with jax.enable_x64(True):
         assert Grid.of({"rho": [0.5]}).columns["rho"].dtype == np.float64
+
+
+@pytest.mark.parametrize("axes", [{}, {"a": [1.0], "b": []}])
+def test_axes_without_values_are_refused(axes):
+    with pytest.raises(UserError, match="axes must be one at least, each with a value; got"):
+        Grid.of(axes)
 
 
 def test_a_block_behind_the_end_repeats_the_last_point():

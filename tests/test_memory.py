@@ -14,7 +14,8 @@ def host(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
     (tmp_path / "meminfo").write_text("MemTotal: 16000000 kB\nMemAvailable:    8000000 kB\n")
 
-    def container(limit, used):
+    def container(limit, used, cached=0):
+        (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {cached}\n")
         (tmp_path / "memory.max").write_text(f"{limit}\n")
         (tmp_path / "memory.current").write_text(f"{used}\n")
 
@@ -30,6 +31,8 @@ def test_a_containers_limit_counts_if_it_is_tighter(host):
     assert memory.free_on_host() == 8_000_000 * 1024
     host(3_000_000_000, 1_000_000_000)
     assert memory.free_on_host() == 2_000_000_000
+    host(3_000_000_000, 2_900_000_000, cached=2_000_000_000)
+    assert memory.free_on_host() == 2_100_000_000
     host(10**12, 0)
     assert memory.free_on_host() == 8_000_000 * 1024
 

@@ -37,6 +37,15 @@ def test_what_has_no_half_has_none():
     assert np.isnan(noise).mean() > 0.5
 
 
+def test_a_transfer_above_one_does_no_harm():
+    """A teacher that hardly beats the control gives large quotients."""
+    assert half_overlap(RHO, curve(RHO, 25.0, 0.5, 2.0)) == pytest.approx(np.cos(0.5))
+
+
+def test_a_curve_steeper_than_the_overlaps_resolve_has_no_half():
+    assert np.isnan(half_overlap(RHO, curve(RHO, 0.5, 0.02, 2.0)))
+
+
 def test_halves_are_found_seed_by_seed_in_any_order_of_dimensions():
     halves = np.array([[0.3, 0.5], [0.4, 0.2], [0.6, 0.7]])
     values = np.stack([[curve(RHO, 0.5, h, 2.0) for h in row] for row in halves])

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 import xarray as xr
 
+from toymodels.errors import UserError
+
 Tree = Any
 
 Axis = Sequence[float] | Mapping[Any, Tree]
@@ -30,11 +32,17 @@ class Grid(NamedTuple):
     def of(cls, axes: Mapping[str, Axis]) -> "Grid":
         """The product of axes.
 
+        Raises:
+            UserError: no axis, or one without values.
+
         >>> grid = Grid.of({"seed": [7, 8], "rho": [0.0, 0.5, 1.0]})
         >>> len(grid), grid.columns["rho"].tolist()
         (6, [0.0, 0.5, 1.0, 0.0, 0.5, 1.0])
+
         """
         coords = {name: list(axis) for name, axis in axes.items()}
+        if not coords or not all(coords.values()):
+            raise UserError(f"axes must be one at least, each with a value; got {coords}")
         rows = np.indices([len(labels) for labels in coords.values()]).reshape(len(axes), -1)
         columns = {}
         for (name, axis), row in zip(axes.items(), rows, strict=True):

@@ -28,9 +28,12 @@ def free_on_host() -> int:
     if MEMINFO.exists():
         lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
         free = 1024 * int(lines["MemAvailable"].split()[0])
-    limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
+    limit = CGROUP / "memory.max"
     if limit.exists() and (most := limit.read_text().strip()) != "max":
-        free = min(free, int(most) - int(used.read_text()))
+        used = int((CGROUP / "memory.current").read_text())
+        counts = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        cached = int(counts["inactive_file"])  # files once read: given up when memory is needed
+        free = min(free, int(most) - used + cached)
     return free
 
 
