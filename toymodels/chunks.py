@@ -150,6 +150,7 @@ def compute(one: Sheet, data: Tree, mesh: Mesh, store: Store | None, clock: "Clo
         for j in absent:
             block = spread(one.values.block(j, one.traced.block[1]), "point")
             finished(point(data, prepared, block), i, j)
+        del prepared  # before the next is made: two would not fit where one was planned for
 
 
 class Clock:
