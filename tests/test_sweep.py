@@ -204,16 +204,19 @@ def needs(width):
     return programs.memory.needed(traced.point.compile())
 
 
-def test_short_memory_halves_the_width_and_a_resumed_run_keeps_it(tmp_path):
+def test_short_memory_halves_the_width_and_a_resumed_run_keeps_it(tmp_path, monkeypatch):
     wide, how = run()
     assert how.width == 5
-    store = Store(tmp_path)
-    narrow, how = run(memory=(needs(3) + needs(5)) // 2, store=store)
+    store, short = Store(tmp_path), (needs(3) + needs(5)) // 2
+    monkeypatch.setattr(programs.memory, "budget", lambda device: short)
+    narrow, how = run(store=store)
     assert how.width == 3
     assert_close(narrow, wide)
+    monkeypatch.undo()
     again, how = run(store=store)  # with all memory: the sweep goes on as it began
     assert (how.width, how.from_store) == (3, how.models)
     xr.testing.assert_identical(again, narrow)
+    assert run(store=store, memory=10**12)[1].width == 5  # a budget that is asked for counts
 
 
 def test_a_finished_sweep_is_loaded_to_the_bit_and_nothing_runs(tmp_path):
