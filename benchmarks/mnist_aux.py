@@ -122,6 +122,15 @@ def training_steps(repeats: int = 5) -> float:
     return 4 * steps * step_flops() / sorted(times)[repeats // 2]
 
 
+def tell(report: dict[str, Any], path: Path | None) -> None:
+    """Print all figures, and write them as JSON if asked."""
+    for name, value in report.items():
+        row = value if isinstance(value, list) else [value]
+        print(f"{name:28}", *(f"{v:.3f}" if isinstance(v, float) else v for v in row))
+    if path:
+        path.write_text(json.dumps(report, indent=2) + "\n")
+
+
 def main() -> None:
     """Measure, print a table, and write everything as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -176,11 +185,7 @@ def main() -> None:
         "accuracy_peer": {k: v["mean"] for k, v in own[-1]["accuracy"].items()},
         "accuracy_ours": {k: v["mean"] for k, v in ours[-1][1]["metrics"].items()},
     }
-    for name, value in report.items():
-        row = value if isinstance(value, list) else [value]
-        print(f"{name:28}", *(f"{v:.3f}" if isinstance(v, float) else v for v in row))
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=2) + "\n")
+    tell(report, args.json)
 
 
 if __name__ == "__main__":

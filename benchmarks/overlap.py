@@ -13,7 +13,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mnist_aux import BATCH, HERE, IMAGES, SIZES, Run, experiment, matmul_peak, measured, step_flops
+from mnist_aux import (
+    BATCH,
+    HERE,
+    IMAGES,
+    SIZES,
+    Run,
+    experiment,
+    matmul_peak,
+    measured,
+    step_flops,
+    tell,
+)
 
 EPOCHS, TEST_IMAGES = 5, 10_000
 
@@ -93,11 +104,7 @@ def main() -> None:
         "transfer_at_1_ours": transfer[0],
         "accuracy_at_1_bmm": reports["bmm"]["accuracy"]["1.000000"]["mean"][-1],
     }
-    for name, value in report.items():
-        row = value if isinstance(value, list) else [value]
-        print(f"{name:28}", *(f"{v:.3f}" if isinstance(v, float) else v for v in row))
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=2) + "\n")
+    tell(report, args.json)
 
 
 if __name__ == "__main__":

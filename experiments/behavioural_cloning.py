@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toymodels import cli
-from toymodels.config import CLOUD, Protocol
+from toymodels.config import CLOUD, OneNetwork
 from toymodels.errors import at_least, distinct
 
 if TYPE_CHECKING:
@@ -29,13 +29,11 @@ INPUTS = ("noise", "images")
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
+class Config(OneNetwork):
     """What is computed; the defaults are the preset ``quick``."""
 
     m: int = 50
     """Number of auxiliary logits."""
-    widths: tuple[int, ...] = (256, 256)
-    """Hidden widths of the ReLU network, in units."""
     matching_epochs: tuple[int, ...] = (0, 3, 10, 30)
     """Passes of matching after which a student is distilled; 0 is the cross-model control."""
     matching_inputs: tuple[int, ...] = (500, 4000)
@@ -46,7 +44,7 @@ class Config(Protocol):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "m", "widths", "matching_inputs")
+        at_least(self, 1, "matching_inputs")
         at_least(self, 0, "matching_epochs")
         distinct(self, "matching_epochs", "matching_inputs")
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toymodels import cli
-from toymodels.config import CLOUD, Protocol
-from toymodels.errors import at_least
+from toymodels.config import CLOUD, OneNetwork
 
 if TYPE_CHECKING:
     import jax
@@ -44,17 +43,8 @@ MEASURES = {
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
+class Config(OneNetwork):
     """What is computed; the defaults are the preset ``quick``."""
-
-    m: int = 3
-    """Number of auxiliary logits."""
-    widths: tuple[int, ...] = (256, 256)
-    """Hidden widths of the ReLU network, in units."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, 1, "m", "widths")
 
 
 PRESETS = {"quick": Config(), "paper": Config(**CLOUD, seeds=10)}

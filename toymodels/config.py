@@ -63,6 +63,21 @@ class Protocol:
         return list(range(self.first_seed, self.first_seed + self.seeds))
 
 
+@dataclass(frozen=True)
+class OneNetwork(Protocol):
+    """The protocol at one shape of the network."""
+
+    m: int = 3
+    """Number of auxiliary logits."""
+    widths: tuple[int, ...] = (256, 256)
+    """Hidden widths of the ReLU network, in units."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        super().__post_init__()
+        at_least(self, 1, "m", "widths")
+
+
 CLOUD: dict[str, Any] = {
     "dataset": "mnist",
     "train_images": None,
