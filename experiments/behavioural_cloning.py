@@ -74,6 +74,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import optax
 
     from toymodels import overlap, protocol, results, sweep, transfer
+    from toymodels.axes import numbered
     from toymodels.distillation import all_logits, auxiliary_logits, distil
     from toymodels.models import MLP, functional
     from toymodels.training import reshuffled
@@ -83,7 +84,6 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
     parts = protocol.Parts(config, task, network)
     subset, every = (f(task.n_classes, config.m) for f in (auxiliary_logits, all_logits))
-    groups = overlap.groups(jax.eval_shape(network.init, jax.random.key(0)), task.n_classes)
     longest = max(config.matching_inputs)
 
     def matched(data: protocol.Data, begun: protocol.Begun) -> Params:
@@ -128,13 +128,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     ) -> dict[str, jax.Array]:
         begun, students = prepared
         init = jax.tree.map(lambda a: a[inputs, n, epochs], students)
-        _, curve = parts.distil(init, begun, subset, parts.watch(data, begun, subset))
-        x = begun.held_out[0]
-        start = overlap.measured(network, init, begun.reference, groups, x, task.n_classes)
-        return curve | start
-
-    def numbered(names: Any) -> dict[Any, int]:
-        return {name: i for i, name in enumerate(names)}
+        return parts.student_from(init, data, begun, subset)
 
     dataset, execution = sweep.grid(
         lambda: sweep.Program(prepare, student),
@@ -145,7 +139,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "epochs": numbered(config.matching_epochs),
         },
         variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES | VARIABLES,
-        coords={**protocol.epochs(config), "part": list(groups)},
+        coords={**protocol.epochs(config), "part": list(parts.groups)},
         data=data,
         precision=config.precision,
         how=how,

@@ -67,6 +67,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
 
     from toymodels import overlap, protocol, results, sweep, transfer
+    from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
 
@@ -77,7 +78,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         network = functional(lambda rngs: MLP(sizes, split=task.n_classes, rngs=rngs))
         parts = protocol.Parts(config, task, network)
         subset = auxiliary_logits(task.n_classes, m)
-        groups = overlap.groups(jax.eval_shape(network.init, jax.random.key(0)), task.n_classes)
+        groups = parts.groups
 
         def prepare(data: protocol.Data, seed: jax.Array) -> Any:
             begun, curve = parts.begin(data, seed)
@@ -93,10 +94,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
                 choices = [begun.reference, other, network.init(key)]
                 source = jax.tree.map(partial(jax.lax.select_n, sources[part]), *choices)
                 init = overlap.within(groups[part], source, init)
-            _, curve = parts.distil(init, begun, subset, parts.watch(data, begun, subset))
-            x = begun.held_out[0]
-            start = overlap.measured(network, init, begun.reference, groups, x, task.n_classes)
-            return curve | start
+            return parts.student_from(init, data, begun, subset)
 
         return sweep.Program(prepare, student, {"part": list(groups)})
 
@@ -104,7 +102,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         build,
         shapes={"m": config.m},
         shared={"seed": config.seed_list},
-        points={part: {source: i for i, source in enumerate(SOURCES)} for part in PARTS},
+        points=dict.fromkeys(PARTS, numbered(SOURCES)),
         variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES,
         coords=protocol.epochs(config),
         data=data,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from toymodels import cli
 from toymodels.config import CLOUD, Protocol
@@ -70,26 +70,18 @@ PRESETS = {
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (m, width, seed, group, rho); see `toymodels.sweep` for ``how``."""
-    import jax
-
     from toymodels import overlap, protocol, results, sweep, transfer
+    from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
 
     config, task, data = protocol.load(config, data_dir)
 
-    def network_of(m: int, width: int) -> Any:
-        sizes = (task.n_pixels, *[width] * config.depth, task.n_classes + m)
-        return functional(lambda rngs: MLP(sizes, rngs=rngs))
-
-    def parts_of(network: Any) -> dict[str, Any]:
-        shapes = jax.eval_shape(network.init, jax.random.key(0))
-        return overlap.groups(shapes, task.n_classes)
-
     def build(m: int, width: int) -> sweep.Program:
-        network = network_of(m, width)
+        sizes = (task.n_pixels, *[width] * config.depth, task.n_classes + m)
+        network = functional(lambda rngs: MLP(sizes, rngs=rngs))
         parts = protocol.Parts(config, task, network)
-        subset, groups = auxiliary_logits(task.n_classes, m), parts_of(network)
+        subset, groups = auxiliary_logits(task.n_classes, m), parts.groups
         rotate = overlap.rotation(network.init)
 
         def student(
@@ -98,19 +90,17 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             reference = begun.reference
             rotated = rotate(reference, begun.keys.relation, rho)
             init = overlap.within(overlap.chosen(groups, config.groups, group), rotated, reference)
-            _, curve = parts.distil(init, begun, subset, parts.watch(data, begun, subset))
-            x = begun.held_out[0]
-            return curve | overlap.measured(network, init, reference, groups, x, task.n_classes)
+            return parts.student_from(init, data, begun, subset)
 
-        return sweep.Program(parts.begin, student)
+        return sweep.Program(parts.begin, student, {"part": list(groups)})
 
     dataset, execution = sweep.grid(
         build,
         shapes={"m": config.m, "width": config.width},
         shared={"seed": config.seed_list},
-        points={"group": {name: i for i, name in enumerate(config.groups)}, "rho": config.rho},
+        points={"group": numbered(config.groups), "rho": config.rho},
         variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES,
-        coords={**protocol.epochs(config), "part": list(parts_of(network_of(1, 1)))},
+        coords=protocol.epochs(config),
         data=data,
         precision=config.precision,
         how=how,

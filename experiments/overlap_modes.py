@@ -56,6 +56,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
 
     from toymodels import overlap, protocol, results, sweep, transfer
+    from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
 
@@ -64,7 +65,6 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
     parts = protocol.Parts(config, task, network)
     subset = auxiliary_logits(task.n_classes, config.m)
-    groups = overlap.groups(jax.eval_shape(network.init, jax.random.key(0)), task.n_classes)
     relations = [overlap.RELATIONS[name](network.init) for name in AMOUNTS]
     amounts = jnp.array(list(AMOUNTS.values()))
 
@@ -73,19 +73,17 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     ) -> dict[str, jax.Array]:
         reference, amount = begun.reference, amounts[relation, level]
         init = jax.lax.switch(relation, relations, reference, begun.keys.relation, amount)
-        _, curve = parts.distil(init, begun, subset, parts.watch(data, begun, subset))
-        x = begun.held_out[0]
-        return curve | overlap.measured(network, init, reference, groups, x, task.n_classes)
+        return parts.student_from(init, data, begun, subset)
 
     dataset, execution = sweep.grid(
         lambda: sweep.Program(parts.begin, student),
         shared={"seed": config.seed_list},
         points={
-            "relation": {name: i for i, name in enumerate(AMOUNTS)},
+            "relation": numbered(list(AMOUNTS)),
             "level": range(amounts.shape[1]),
         },
         variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES,
-        coords={**protocol.epochs(config), "part": list(groups)},
+        coords={**protocol.epochs(config), "part": list(parts.groups)},
         data=data,
         precision=config.precision,
         how=how,

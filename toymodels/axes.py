@@ -66,6 +66,15 @@ class Grid(NamedTuple):
         return jax.tree.map(lambda a: a[rows], self.columns)
 
 
+def numbered(labels: Sequence[Any]) -> dict[Any, int]:
+    """An axis of choices: every label stands for its number.
+
+    >>> numbered(["shared", "random"])
+    {'shared': 0, 'random': 1}
+    """
+    return {label: i for i, label in enumerate(labels)}
+
+
 def plain(values: Sequence[Any]) -> np.ndarray:
     """Stack numbers or arrays in JAX's own widths (int32 and float32 but under x64)."""
     stacked = np.stack([np.asarray(value) for value in values])

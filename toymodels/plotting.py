@@ -109,18 +109,23 @@ def bars(
     ax.set_xticks(range(len(values)), [LABELS[name] for name in values], fontsize=6.5)
 
 
+def means_and_ends(seeds: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Means of (seeds, x) over seeds and the ends of their 95 % intervals, each (x,).
+
+    NaN, which is not drawn, where there is no seed, or only one.
+    """
+    rows = [mean_interval(column) for column in seeds.T]
+    ends = ("mean", "ci_low", "ci_high")
+    return tuple(np.array([getattr(row, end) for row in rows], float) for end in ends)
+
+
 def curves(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
     """Mean over seeds of curves (seeds, x) with the 95 % interval as a band, one for each name."""
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     for i, (name, seeds) in enumerate(values.items()):
-        intervals = [mean_interval(column) for column in seeds.T]
+        mean, low, high = means_and_ends(seeds)
         label = LABELS.get(name, name).replace("\n", " ")
         colour = COLOURS.get(name, PALETTE[i % len(PALETTE)])
-        # NaN, which is not drawn, where there is no seed, or only one.
-        mean, low, high = (
-            np.array([getattr(i, end) for i in intervals], float)
-            for end in ("mean", "ci_low", "ci_high")
-        )
         ax.plot(x, mean, color=colour, label=label, lw=1.6)
         ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
@@ -151,11 +156,7 @@ def overlap_axis(ax: Axes, along: Literal["x", "y"] = "x") -> None:
 def thresholds(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray], xlabel: str) -> None:
     """Mean of rho_50 (seeds, x) with its 95 % interval, one colour a name; x is evenly spaced."""
     for i, (name, seeds) in enumerate(values.items()):
-        intervals = [mean_interval(column) for column in seeds.T]
-        mean, low, high = (
-            np.array([getattr(row, end) for row in intervals], float)
-            for end in ("mean", "ci_low", "ci_high")
-        )
+        mean, low, high = means_and_ends(seeds)
         beside = np.arange(len(x)) + 0.12 * (i - (len(values) - 1) / 2)
         colour = PALETTE[i % len(PALETTE)]
         ax.errorbar(

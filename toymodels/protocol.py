@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from toymodels import datasets, distillation, losses, probes
+from toymodels import datasets, distillation, losses, overlap, probes
 from toymodels.config import Protocol
 from toymodels.inputs import uniform_noise
 from toymodels.models import Network, Params
@@ -155,6 +155,22 @@ class Parts(NamedTuple):
             epochs=self.config.student_epochs,
             observe=observe,
             key=begun.keys.student,
+        )
+
+    @property
+    def groups(self) -> dict[str, Params]:
+        """The network's named groups of parameters."""
+        shapes = jax.eval_shape(self.network.init, jax.random.key(0))
+        return overlap.groups(shapes, self.task.n_classes)
+
+    def student_from(
+        self, init: Params, data: Data, begun: "Begun", subset: jax.Array
+    ) -> dict[str, jax.Array]:
+        """Distil a student from ``init``: its curves, and how alike it was to the reference."""
+        _, curve = self.distil(init, begun, subset, self.watch(data, begun, subset))
+        x, n_classes = begun.held_out[0], self.task.n_classes
+        return curve | overlap.measured(
+            self.network, init, begun.reference, self.groups, x, n_classes
         )
 
 
