@@ -73,7 +73,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import numpy as np
     import optax
 
-    from toymodels import overlap, protocol, results, sweep, transfer
+    from toymodels import overlap, protocol, results, statistics, sweep, transfer
     from toymodels.axes import numbered
     from toymodels.distillation import all_logits, auxiliary_logits, distil
     from toymodels.models import MLP, functional
@@ -82,7 +82,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     config, task, data = protocol.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.Parts(config, task, network)
+    parts = protocol.parts(config, task, network)
     subset, every = (f(task.n_classes, config.m) for f in (auxiliary_logits, all_logits))
     longest = max(config.matching_inputs)
 
@@ -144,7 +144,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    done = results.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
+    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
     about = "student's final test accuracy by inputs, their number n and epochs of matching"
     dataset["final_accuracy"] = done.accuracy.assign_attrs(description=about)
     if 0 in config.matching_epochs:
@@ -158,9 +158,9 @@ def plot(dataset: xr.Dataset) -> Figure:
     """Accuracy against epochs of matching, and how alike the functions had become."""
     import numpy as np
 
-    from toymodels import plotting, results
+    from toymodels import plotting, statistics
 
-    done = results.succeeded(dataset)
+    done = statistics.succeeded(dataset)
     x = np.arange(done.sizes["epochs"])
     shown = {
         f"{inputs}, n = {n}": {"inputs": inputs, "n": n}

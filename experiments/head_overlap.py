@@ -66,7 +66,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     """Run every (m, seed, source of each part); see `toymodels.sweep` for ``how``."""
     import jax
 
-    from toymodels import overlap, protocol, results, sweep, transfer
+    from toymodels import overlap, protocol, results, statistics, sweep, transfer
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
@@ -76,7 +76,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     def build(m: int) -> sweep.Program:
         sizes = (task.n_pixels, *config.widths, task.n_classes + m)
         network = functional(lambda rngs: MLP(sizes, split=task.n_classes, rngs=rngs))
-        parts = protocol.Parts(config, task, network)
+        parts = protocol.parts(config, task, network)
         subset = auxiliary_logits(task.n_classes, m)
         groups = parts.groups
 
@@ -109,7 +109,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    done = results.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
+    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
     control = done.accuracy.sel(hidden="other", class_head="other", aux_head="other")
     dataset["final_accuracy"] = done.accuracy.assign_attrs(description="student's final accuracy")
     dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
@@ -121,9 +121,9 @@ def plot(dataset: xr.Dataset) -> Figure:
     """Accuracy against m: one part not shared at a time, and one part alone shared."""
     import numpy as np
 
-    from toymodels import plotting, results
+    from toymodels import plotting, statistics
 
-    done = results.succeeded(dataset)
+    done = statistics.succeeded(dataset)
     with plotting.style():
         fig, axes = plotting.panels(7.6, 3.4, columns=(1, 1))
         for ax, (most, one) in zip(axes, (("shared", "random"), ("random", "shared")), strict=True):

@@ -70,7 +70,7 @@ PRESETS = {
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (m, width, seed, group, rho); see `toymodels.sweep` for ``how``."""
-    from toymodels import overlap, protocol, results, sweep, transfer
+    from toymodels import overlap, protocol, results, statistics, sweep, transfer
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
@@ -80,7 +80,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     def build(m: int, width: int) -> sweep.Program:
         sizes = (task.n_pixels, *[width] * config.depth, task.n_classes + m)
         network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-        parts = protocol.Parts(config, task, network)
+        parts = protocol.parts(config, task, network)
         subset, groups = auxiliary_logits(task.n_classes, m), parts.groups
         rotate = overlap.rotation(network.init)
 
@@ -105,7 +105,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    done = results.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
+    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
     control = done.accuracy.sel(rho=0, group="all")
     dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
     dataset["rho_50"] = transfer.half_overlaps(dataset.transfer)
@@ -120,9 +120,9 @@ def plot(dataset: xr.Dataset) -> Figure:
     """
     import numpy as np
 
-    from toymodels import plotting, results
+    from toymodels import plotting, statistics
 
-    done = results.succeeded(dataset)
+    done = statistics.succeeded(dataset)
     angle = np.degrees(np.arccos(done.rho.values))
     middle = {name: done[name].values[done.sizes[name] // 2] for name in ("m", "width")}
     grown = [name for name in middle if done.sizes[name] > 1]
@@ -134,7 +134,7 @@ def plot(dataset: xr.Dataset) -> Figure:
         plotting.curves(left, angle, curves)
         plotting.overlap_axis(left)
         held = ", ".join(f"{name} = {value}" for name, value in middle.items())
-        task, _, seeds = plotting.caption(dataset).split(", ")
+        task, *_, seeds = plotting.caption(dataset).split(", ")
         left.set(ylabel="transfer", title=f"{task}, {held}, {seeds}")
         left.legend(title="rotated")
         accuracy = here.accuracy.sel(group="all").mean("seed").transpose("rho", "epoch")
@@ -157,7 +157,8 @@ def plot(dataset: xr.Dataset) -> Figure:
                 .values
                 for at in itertools.product(*(done[name].values for name in beside))
             }
-            plotting.thresholds(axes[-1], done[along].values, lines, along)
+            plotting.intervals(axes[-1], done[along].values, lines, along, "rho_50")
+            axes[-1].set(ylim=(-0.05, 1.05))
     return fig
 
 

@@ -73,7 +73,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     import numpy as np
 
-    from toymodels import probes, protocol, results, sweep
+    from toymodels import probes, protocol, results, statistics, sweep
     from toymodels.distillation import all_logits, auxiliary_logits
     from toymodels.models import MLP, functional
     from toymodels.theory.one_step import first_step, gradient_step
@@ -81,7 +81,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     config, task, data = protocol.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.Parts(config, task, network)
+    parts = protocol.parts(config, task, network)
 
     def prepare(data: protocol.Data, seed: jax.Array) -> Any:
         begun, curve = parts.begin(data, seed)
@@ -107,7 +107,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         _, curve = parts.distil(init, begun, subset, watch)
         first = jax.tree.map(lambda a: a[: config.batch], data.train)
         teacher_step = gradient_step(
-            lambda p: parts.trait_loss(p, first), begun.reference, config.teacher_lr
+            lambda p: parts.trait.loss(p, first), begun.reference, config.teacher_lr
         )
         step = first_step(
             network,
@@ -140,9 +140,9 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    done = results.succeeded(dataset)
+    done = statistics.succeeded(dataset)
     final = done.accuracy.isel(epoch=-1)
-    dataset["final_accuracy"] = results.side_by_side(
+    dataset["final_accuracy"] = statistics.side_by_side(
         "model",
         {
             "reference": done.teacher_accuracy.isel(teacher_epoch=0),
@@ -164,9 +164,9 @@ def is_reference_protocol(config: Config) -> bool:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Final accuracy of the six models, and the students' learning curves."""
-    from toymodels import plotting, results
+    from toymodels import plotting, statistics
 
-    done = results.succeeded(dataset)
+    done = statistics.succeeded(dataset)
     final = {name: done.final_accuracy.sel(model=name).values for name in MODELS}
     accuracies = {name: done.accuracy.sel(student=name).values for name in STUDENTS}
     losses = {name: done.loss.sel(student=name).values for name in STUDENTS}

@@ -55,7 +55,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import overlap, protocol, results, sweep, transfer
+    from toymodels import overlap, protocol, results, statistics, sweep, transfer
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
@@ -63,7 +63,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     config, task, data = protocol.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.Parts(config, task, network)
+    parts = protocol.parts(config, task, network)
     subset = auxiliary_logits(task.n_classes, config.m)
     relations = [overlap.RELATIONS[name](network.init) for name in AMOUNTS]
     amounts = jnp.array(list(AMOUNTS.values()))
@@ -91,10 +91,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     about = {"description": "amount of the relation, see toymodels.overlap"}
     table = (("relation", "level"), list(AMOUNTS.values()), about)
     dataset = dataset.assign_coords(amount=table)
-    done = results.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
+    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
     control = done.accuracy.sel(relation="rotation", level=len(AMOUNTS["rotation"]) - 1)
     dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
-    dataset["collapse"] = results.side_by_side(
+    dataset["collapse"] = statistics.side_by_side(
         "measure",
         {name: transfer.collapse(dataset.transfer, measure(dataset, name)) for name in MEASURES},
         "share of the variance of mean transfer that one rising curve explains",
@@ -109,9 +109,9 @@ def measure(dataset: xr.Dataset, name: str) -> xr.DataArray:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Mean transfer against each measure of likeness, a colour for each relation."""
-    from toymodels import plotting, results
+    from toymodels import plotting, statistics
 
-    done = results.succeeded(dataset)
+    done = statistics.succeeded(dataset)
     with plotting.style():
         fig, axes = plotting.panels(3.6 * len(MEASURES), 3.6, columns=[1] * len(MEASURES))
         for ax, (name, label) in zip(axes, MEASURES.items(), strict=True):

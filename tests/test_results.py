@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from toymodels import results
+from toymodels import results, statistics
 from toymodels.axes import Grid, labelled
 from toymodels.errors import UserError
 from toymodels.sweep import Execution
@@ -72,25 +72,26 @@ def sweep(failing=()):
 def test_interval_is_scipys():
     x = np.random.default_rng(0).normal(size=7)
     low, high = stats.t.interval(0.95, 6, loc=x.mean(), scale=stats.sem(x))
-    got = results.mean_interval(x)
+    got = statistics.mean_interval(x)
     np.testing.assert_allclose(got, (x.mean(), low, high, 7), rtol=1e-12)
 
 
 def test_interval_covers_at_its_rate():
     rng = np.random.default_rng(1)
-    intervals = [results.mean_interval(rng.normal(size=5)) for _ in range(2000)]
+    intervals = [statistics.mean_interval(rng.normal(size=5)) for _ in range(2000)]
     covered = np.mean([i.ci_low < 0 < i.ci_high for i in intervals])
     assert abs(covered - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 2000)
 
 
 def test_one_value_has_no_interval_and_none_no_mean():
-    assert results.mean_interval([0.5]) == (0.5, None, None, 1)
-    assert results.mean_interval([]) == (None, None, None, 0)
+    assert statistics.mean_interval([0.5]) == (0.5, None, None, 1)
+    assert statistics.mean_interval([]) == (None, None, None, 0)
 
 
 def test_nan_is_left_out_and_not_counted():
-    assert results.mean_interval([np.nan, 1.0, 3.0, np.nan]) == results.mean_interval([1.0, 3.0])
-    assert results.mean_interval([np.nan]) == (None, None, None, 0)
+    alone = statistics.mean_interval([1.0, 3.0])
+    assert statistics.mean_interval([np.nan, 1.0, 3.0, np.nan]) == alone
+    assert statistics.mean_interval([np.nan]) == (None, None, None, 0)
 
 
 def test_summary_keeps_every_seed_unrounded():
@@ -101,6 +102,7 @@ def test_summary_keeps_every_seed_unrounded():
         "config",
         "dataset",
         "metrics",
+        "findings",
         "failed",
         "provenance",
         "timing",
@@ -163,7 +165,7 @@ def test_failed_points_are_told_by_plain_coordinates():
 def test_of_a_failed_point_no_value_counts_and_of_others_every_one():
     whole, dataset = sweep(), sweep({(1, 2, 0): np.inf})
     before = dataset.copy(deep=True)
-    done, at = results.succeeded(dataset), {"seed": 2, "rho": 1.0, "group": "all"}
+    done, at = statistics.succeeded(dataset), {"seed": 2, "rho": 1.0, "group": "all"}
     assert np.isnan(done.accuracy.sel(at))
     assert done.curve.sel(at).isnull().all()
     assert (done.accuracy.isnull().sum(), done.curve.isnull().sum()) == (1, 2)
@@ -175,7 +177,7 @@ def test_of_a_failed_point_no_value_counts_and_of_others_every_one():
 
 
 def test_where_nothing_failed_nothing_changes():
-    xr.testing.assert_identical(results.succeeded(sweep()), sweep())
+    xr.testing.assert_identical(statistics.succeeded(sweep()), sweep())
 
 
 def test_what_several_points_share_fails_with_the_last_of_them():
@@ -183,8 +185,8 @@ def test_what_several_points_share_fails_with_the_last_of_them():
         return {(j, rho, group): np.nan for rho in range(3) for group in range(2)}
 
     most = dict(list(rows(1).items())[:-1])
-    assert not results.succeeded(sweep(most)).teacher.isnull().any()
-    done = results.succeeded(sweep(rows(1)))
+    assert not statistics.succeeded(sweep(most)).teacher.isnull().any()
+    done = statistics.succeeded(sweep(rows(1)))
     assert done.teacher.isnull().values.tolist() == [False, True, False]
     assert results.failed_seeds(sweep(rows(1))) == [2]
 
@@ -193,7 +195,7 @@ def test_what_has_no_seed_nor_point_is_left_alone():
     dataset = sweep(dict.fromkeys(np.ndindex(3, 3, 2), np.nan))
     dataset["published"] = ("source", [0.5, np.nan])
     dataset["steps"] = dataset.seed * 2
-    done = results.succeeded(dataset)
+    done = statistics.succeeded(dataset)
     xr.testing.assert_identical(done.published, dataset.published)
     xr.testing.assert_identical(done.steps, dataset.steps)
     assert done.accuracy.isnull().all()
@@ -215,7 +217,7 @@ def test_metrics_of_several_dimensions_say_where():
     row = metrics["accuracy[rho=0.5, group=head]"]
     expected = sweep().accuracy.sel(rho=0.5, group="head")
     np.testing.assert_array_equal(row["values"], expected)
-    interval = results.mean_interval(expected)._asdict()
+    interval = statistics.mean_interval(expected)._asdict()
     assert {name: row[name] for name in interval} == interval
 
 
@@ -236,7 +238,7 @@ def test_metrics_of_several_headlines_come_in_their_order():
 def test_arrays_lie_side_by_side_under_their_names():
     dataset = sweep()
     first, last = (dataset.curve.isel(epoch=i).assign_attrs(units="u") for i in (0, -1))
-    table = results.side_by_side("when", {"late": last, "early": first}, "both")
+    table = statistics.side_by_side("when", {"late": last, "early": first}, "both")
     assert table.when.values.tolist() == ["late", "early"]
     assert set(table.coords) == {"when", "seed", "rho", "group"}
     assert table.attrs == {"units": "u", "description": "both"}

@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import hashlib
 import itertools
+import json
 import os
 import platform
 import sys
@@ -247,10 +248,10 @@ def print_table(dataset: xr.Dataset) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from toymodels import plotting, results
+    from toymodels import plotting, results, statistics
 
     name = dataset.attrs["headline"].split()[0]
-    headline = results.succeeded(dataset)[name]
+    headline = statistics.succeeded(dataset)[name]
     dims = [str(dim) for dim in headline.dims if dim != "seed"]
     table = Table()
     for dim in dims:
@@ -262,7 +263,7 @@ def print_table(dataset: xr.Dataset) -> None:
         table.add_column(str(source), justify="right")
     for at in itertools.product(*(headline[dim].values for dim in dims)):
         place = dict(zip(dims, at, strict=True))
-        mean, low, high, n = results.mean_interval(headline.sel(place).values)
+        mean, low, high, n = statistics.mean_interval(headline.sel(place).values)
         interval = "-" if low is None else f"{number(low)} to {number(high)}"
         row = [*map(str, at), number(mean), interval, str(n)]
         for source in sources:
@@ -272,6 +273,8 @@ def print_table(dataset: xr.Dataset) -> None:
         table.add_row(*row)
     print(f"{headline.attrs['description'].capitalize()}: {plotting.caption(dataset)}")
     Console().print(table)
+    for sentence in json.loads(dataset.attrs["findings"]):
+        print(sentence)
     if points := results.failed_points(dataset):
         first = "; ".join(", ".join(f"{k} {v}" for k, v in point.items()) for point in points[:5])
         more = f" and {len(points) - 5} more" if len(points) > 5 else ""

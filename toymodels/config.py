@@ -1,10 +1,14 @@
 """What every experiment of a teacher and its students has to say, field by field.
 
-An experiment's Config extends `Protocol`. Nothing heavy is imported here: ``--help`` reads it.
+An experiment's Config extends `Protocol`. One that sweeps a field declares it again as a tuple, an
+axis; ``config.at(batch=64)`` is the protocol at one of its values. Nothing heavy is imported here:
+``--help`` reads it.
 """
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from toymodels.errors import at_least, literals, positive
 
@@ -57,6 +61,10 @@ class Protocol:
         positive(self, "teacher_lr", "student_lr", "temperature")
         literals(self)
 
+    def at(self, **values: Any) -> Self:
+        """The same config with one value each for some fields that are axes."""
+        return dataclasses.replace(self, **values)
+
     @property
     def seed_list(self) -> list[int]:
         """The seeds."""
@@ -90,3 +98,18 @@ CLOUD: dict[str, Any] = {
 }
 """The reference protocol, as fields of a `Protocol`: arXiv 2507.14805, section on MNIST, and its
 released code."""
+
+
+def follows(config: Mapping[str, Any], protocol: Mapping[str, Any] = CLOUD) -> bool:
+    """Whether a config, as a result keeps it, is a protocol's; an axis must have its value.
+
+    Published values may stand beside such a result.
+
+    >>> follows({"batch": [64, 1024], "dataset": "mnist"}, {"batch": 1024, "dataset": "mnist"})
+    True
+    """
+
+    def has(field: Any, value: Any) -> bool:
+        return value in field if isinstance(field, list) else bool(field == value)
+
+    return all(has(config[name], value) for name, value in protocol.items())

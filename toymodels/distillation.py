@@ -11,13 +11,17 @@ from toymodels.models import Network, Params
 from toymodels.training import Observe, Source, Tree, fresh, reshuffled, train
 
 
-def auxiliary_logits(n_classes: int, m: int) -> jax.Array:
+def auxiliary_logits(n_classes: int, m: int, first: int | jax.Array | None = None) -> jax.Array:
     """The subset of the auxiliary logits alone: bool (n_classes + m,), the last m true.
 
-    >>> auxiliary_logits(2, 1).tolist()
-    [False, False, True]
+    With ``first``, which may be traced, only so many of them: logits that are not imitated change
+    nothing, so a network with m of them, of which ``first`` are taught, is one with ``first``.
+
+    >>> auxiliary_logits(2, 1).tolist(), auxiliary_logits(2, 3, first=1).tolist()
+    ([False, False, True], [False, False, True, False, False])
     """
-    return jnp.arange(n_classes + m) >= n_classes
+    i = jnp.arange(n_classes + m)
+    return (i >= n_classes) & (i < n_classes + (m if first is None else first))
 
 
 def all_logits(n_classes: int, m: int) -> jax.Array:

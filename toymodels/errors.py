@@ -24,24 +24,39 @@ def at_least(config: Any, least: int, *names: str, most: int = 2**31 - 1) -> Non
 
 
 def positive(config: Any, *names: str) -> None:
-    """Raise a UserError unless each named field of ``config`` is a positive finite number."""
+    """Raise a UserError unless each named field of ``config`` is a positive finite number.
+
+    Of a tuple, every entry is checked.
+    """
     for name in names:
         value = getattr(config, name)
-        if not (value > 0 and math.isfinite(value)):
-            raise UserError(f"{name} must be a positive finite number; got {value}")
+        for entry in value if isinstance(value, tuple) else (value,):
+            if not (entry > 0 and math.isfinite(entry)):
+                raise UserError(f"{name} must be a positive finite number; got {value}")
 
 
 def distinct(config: Any, *names: str) -> None:
-    """Raise a UserError unless each named tuple of ``config`` has values, none of them twice."""
+    """Raise a UserError unless each named tuple of ``config`` has values, none of them twice.
+
+    One value by itself passes.
+    """
     for name in names:
         value = getattr(config, name)
-        if not value or len(set(value)) < len(value):
+        if isinstance(value, tuple) and (not value or len(set(value)) < len(value)):
             raise UserError(f"{name} must have one value at least, and none twice; got {value}")
 
 
 def literals(config: Any) -> None:
-    """Raise a UserError unless each field annotated as a ``Literal`` has one of its values."""
+    """Raise a UserError unless each field annotated as a ``Literal`` has one of its values.
+
+    So too every entry of a field annotated as a tuple of them.
+    """
     for name, annotation in get_type_hints(type(config)).items():
+        if get_origin(annotation) is tuple:
+            annotation = get_args(annotation)[0]
+        if get_origin(annotation) is not Literal:
+            continue
         value, allowed = getattr(config, name), get_args(annotation)
-        if get_origin(annotation) is Literal and value not in allowed:
-            raise UserError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+        for entry in value if isinstance(value, tuple) else (value,):
+            if entry not in allowed:
+                raise UserError(f"{name} must be one of {', '.join(allowed)}; got {entry!r}")

@@ -4,7 +4,7 @@ Every loss is a mean over the batch and never over a model axis: what one model 
 depend on how many run beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -55,3 +55,15 @@ def mse() -> Imitation:
         return squared.sum(-1).mean() / subset.sum()
 
     return loss
+
+
+def one_of(imitations: Sequence[Imitation], i: int | jax.Array) -> Imitation:
+    """The i-th of several losses; i may be traced. All are computed, of logits alone: it is cheap.
+
+    >>> logits, subset = jnp.array([[1.0, 5.0]]), jnp.array([True, False])
+    >>> float(one_of([kl(), mse()], 1)(logits, jnp.zeros((1, 2)), subset))
+    1.0
+    """
+    return lambda student, teacher, subset: jnp.stack(
+        [imitation(student, teacher, subset) for imitation in imitations]
+    )[i]

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from toymodels.results import mean_interval
+from toymodels.statistics import mean_interval
 
 COLOURS = {
     "reference": "#999999",
@@ -68,12 +68,12 @@ def panels(width: float, height: float, columns: Sequence[float]) -> tuple[Figur
 
 
 def caption(dataset: xr.Dataset) -> str:
-    """Data set, number of seeds and of auxiliary logits: what every figure has to say."""
+    """Data set, number of auxiliary logits if it is one, of seeds: what every figure has to say."""
     name = json.loads(dataset.attrs["dataset"])["name"]
-    config = json.loads(dataset.attrs["config"])
+    m = np.atleast_1d(json.loads(dataset.attrs["config"]).get("m", []))
     n = dataset.sizes["seed"]
-    m = np.atleast_1d(config["m"])
-    return f"{name}, m = {m[0]}, n = {n} seed{'s' if n > 1 else ''}"
+    parts = [name, *([f"m = {m[0]}"] if len(m) == 1 else []), f"n = {n} seed{'s' if n > 1 else ''}"]
+    return ", ".join(parts)
 
 
 def published(dataset: xr.Dataset) -> dict[str, float]:
@@ -102,9 +102,7 @@ def bars(
     if published:
         at = [i + 0.22 for i, name in enumerate(values) if name in published]
         known = [published[name] for name in values if name in published]
-        ax.scatter(
-            at, known, 22, marker="D", fc="white", ec="#CC79A7", lw=1.3, zorder=4, label="published"
-        )
+        reported(ax, at, known)
         ax.legend(loc="upper right")
     ax.set_xticks(range(len(values)), [LABELS[name] for name in values], fontsize=6.5)
 
@@ -153,19 +151,27 @@ def overlap_axis(ax: Axes, along: Literal["x", "y"] = "x") -> None:
     )
 
 
-def thresholds(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray], xlabel: str) -> None:
-    """Mean of rho_50 (seeds, x) with its 95 % interval, one colour a name; x is evenly spaced."""
+def intervals(
+    ax: Axes, x: ArrayLike, values: Mapping[str, np.ndarray], xlabel: str, ylabel: str
+) -> None:
+    """Means of (seeds, x) with their 95 % intervals, one colour a name; x is evenly spaced."""
+    names = [str(value) for value in np.asarray(x)]
     for i, (name, seeds) in enumerate(values.items()):
         mean, low, high = means_and_ends(seeds)
-        beside = np.arange(len(x)) + 0.12 * (i - (len(values) - 1) / 2)
+        beside = np.arange(len(names)) + 0.12 * (i - (len(values) - 1) / 2)
         colour = PALETTE[i % len(PALETTE)]
         ax.errorbar(
             beside, mean, [mean - low, high - mean], fmt="o-", ms=4, lw=1, color=colour, label=name
         )
-    ax.set_xticks(range(len(x)), [str(value) for value in x])
-    ax.set(xlabel=xlabel, ylabel="rho_50", ylim=(-0.05, 1.05))
+    ax.set_xticks(range(len(names)), names)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
     if any(values):
         ax.legend()
+
+
+def reported(ax: Axes, x: ArrayLike, y: ArrayLike, label: str = "published") -> None:
+    """Published points: open diamonds, the same in every figure."""
+    ax.scatter(x, y, 26, marker="D", fc="white", ec="#CC79A7", lw=1.3, zorder=4, label=label)
 
 
 def heat(

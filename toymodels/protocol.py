@@ -5,6 +5,7 @@ Cloud et al., Nature 652, 615-621 (2026), MNIST experiment.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,34 +57,60 @@ def load(config: Protocol, data_dir: Path | None) -> tuple[Any, Task, Data]:
     return dataclasses.replace(config, dataset=data.name), task, images
 
 
-class Parts(NamedTuple):
-    """The protocol for one network."""
+class Trait(NamedTuple):
+    """What the teacher learns, and how it is told whether a network has it."""
+
+    loss: Callable[[Params, Images], jax.Array]
+    """``loss(params, (images, labels)) -> scalar``, what the teacher descends."""
+    score: Callable[[Params, Images], jax.Array]
+    """``score(params, (images, labels)) -> scalar``, on test images: as a rule an accuracy."""
+
+
+def reading(network: Network, task: Task) -> Trait:
+    """To read the labels: cross-entropy, and accuracy, of the class logits."""
+
+    def loss(params: Params, batch: Images) -> jax.Array:
+        logits = network.apply(params, task.pixels(batch[0]))
+        return losses.class_cross_entropy(logits, batch[1], task.n_classes)
+
+    def score(params: Params, images: Images) -> jax.Array:
+        logits = network.apply(params, task.pixels(images[0]))
+        return probes.accuracy(logits, images[1], task.n_classes)
+
+    return Trait(loss, score)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """The protocol for one network. An experiment replaces (`dataclasses.replace`) what it varies.
+
+    What is replaced may depend on traced values: ``replace(parts, student_optimiser=sgd(lr))`` in
+    a point of a sweep compiles once for all rates.
+    """
 
     config: Protocol
     task: Task
     network: Network
+    trait: Trait
+    imitation: losses.Imitation
+    noise: Callable[[jax.Array, int], jax.Array]
+    """``noise(key, n) -> distillation inputs (n, pixels)``."""
+    teacher_optimiser: optax.GradientTransformation
+    student_optimiser: optax.GradientTransformation
 
-    @property
-    def imitation(self) -> losses.Imitation:
-        """The imitation loss."""
-        if self.config.loss == "mse":
-            return losses.mse()
-        return losses.kl(self.config.temperature)
-
-    def noise(self, key: jax.Array, n: int) -> jax.Array:
-        """Images of noise (n, pixels)."""
-        return uniform_noise(key, n, self.task.n_pixels)
-
-    def trait_loss(self, params: Params, batch: Images) -> jax.Array:
-        """What the teacher learns: cross-entropy of the class logits."""
-        images, labels = batch
-        logits = self.network.apply(params, self.task.pixels(images))
-        return losses.class_cross_entropy(logits, labels, self.task.n_classes)
-
-    def accuracy(self, params: Params, images: Images) -> jax.Array:
-        """Share of images whose largest class logit is their label."""
-        logits = self.network.apply(params, self.task.pixels(images[0]))
-        return probes.accuracy(logits, images[1], self.task.n_classes)
+    def teach(
+        self, params: Params, data: Data, key: jax.Array, observe: Observe
+    ) -> tuple[Params, Tree]:
+        """Train a teacher from ``params`` on the training images."""
+        return train(
+            self.trait.loss,
+            params,
+            reshuffled(data.train, self.config.batch),
+            self.teacher_optimiser,
+            epochs=self.config.teacher_epochs,
+            observe=observe,
+            key=key,
+        )
 
     def begin(self, data: Data, seed: jax.Array) -> tuple["Begun", dict[str, jax.Array]]:
         """A seed's reference, its teacher and what the students are given; the teacher's curves."""
@@ -92,23 +119,24 @@ class Parts(NamedTuple):
 
         def watch(params: Params) -> dict[str, jax.Array]:
             return {
-                "teacher_accuracy": self.accuracy(params, data.test),
-                "teacher_loss": self.trait_loss(params, data.test),
+                "teacher_accuracy": self.trait.score(params, data.test),
+                "teacher_loss": self.trait.loss(params, data.test),
             }
 
-        teacher, curve = train(
-            self.trait_loss,
-            reference,
-            reshuffled(data.train, self.config.batch),
-            optax.adam(self.config.teacher_lr),
-            epochs=self.config.teacher_epochs,
-            observe=watch,
-            key=keys.teacher,
-        )
+        teacher, curve = self.teach(reference, data, keys.teacher, watch)
         held_out = self.noise(keys.probe, 1000)
         answers = self.network.apply(teacher, held_out)
         lesson = self.lesson(teacher, keys.noise)
         return Begun(reference, lesson, (held_out, answers), keys), curve
+
+    def unrelated(self, begun: "Begun") -> Params:
+        """An independent initialisation, the seed's own: the cross-model control's."""
+        return self.network.init(begun.keys.relation)
+
+    def start(self, begun: "Begun", other: jax.Array) -> Params:
+        """The reference, or where ``other`` (bool or 0, 1; traced or not) an unrelated init."""
+        pick = functools.partial(jnp.where, other)
+        return jax.tree.map(pick, self.unrelated(begun), begun.reference)
 
     def lesson(self, teacher: Params, key: jax.Array) -> "Lesson":
         """What the students of a teacher are given; a fixed set is answered once, here."""
@@ -132,26 +160,31 @@ class Parts(NamedTuple):
 
         def observe(params: Params) -> dict[str, jax.Array]:
             return {
-                "accuracy": self.accuracy(params, data.test),
+                "accuracy": self.trait.score(params, data.test),
                 "loss": self.imitation(self.network.apply(params, held_out), answers, subset),
             }
 
         return observe
 
     def distil(
-        self, student: Params, begun: "Begun", subset: jax.Array, observe: Observe
+        self,
+        student: Params,
+        begun: "Begun",
+        subset: jax.Array,
+        observe: Observe,
+        source: Source | None = None,
     ) -> tuple[Params, Tree]:
-        """Train a student to imitate the logits in ``subset``.
+        """Train a student to imitate the logits in ``subset``, over the lesson or another source.
 
         All students of a seed see the same batches in the same order: they are paired.
         """
         return distillation.distil(
             self.network,
             student,
-            self.source(begun.lesson),
+            self.source(begun.lesson) if source is None else source,
             self.imitation,
             subset,
-            optax.adam(self.config.student_lr),
+            self.student_optimiser,
             epochs=self.config.student_epochs,
             observe=observe,
             key=begun.keys.student,
@@ -172,6 +205,21 @@ class Parts(NamedTuple):
         return curve | overlap.measured(
             self.network, init, begun.reference, self.groups, x, n_classes
         )
+
+
+def parts(config: Protocol, task: Task, network: Network) -> Parts:
+    """The reference protocol for a network: digits, Adam, uniform noise."""
+    mse = config.loss == "mse"
+    return Parts(
+        config,
+        task,
+        network,
+        trait=reading(network, task),
+        imitation=losses.mse() if mse else losses.kl(config.temperature),
+        noise=lambda key, n: uniform_noise(key, n, task.n_pixels),
+        teacher_optimiser=optax.adam(config.teacher_lr),
+        student_optimiser=optax.adam(config.student_lr),
+    )
 
 
 class Lesson(NamedTuple):
@@ -214,6 +262,9 @@ def epochs(config: Protocol) -> dict[str, range]:
         "epoch": range(config.student_epochs + 1),
     }
 
+
+STARTS = ("shared", "other")
+"""Where a student starts, as `Parts.start` numbers it: the reference, or an unrelated init."""
 
 TEACHER = {
     "teacher_accuracy": (("teacher_epoch",), "1", "teacher's test accuracy"),

@@ -15,19 +15,26 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from toymodels.errors import UserError
+from toymodels.statistics import mean_interval, succeeded
 
 Published = Mapping[str, tuple[Sequence[float], Sequence[float | None]]]
 """Source -> published means and half of their 95 % intervals (or None) along a dimension."""
 
 
 def described(
-    dataset: xr.Dataset, experiment: str, headline: str, config: Any, task: Any, execution: Any
+    dataset: xr.Dataset,
+    experiment: str,
+    headline: str,
+    config: Any,
+    task: Any,
+    execution: Any,
+    findings: Sequence[str] = (),
 ) -> xr.Dataset:
     """A sweep's result with all that says where it came from; seeds first.
 
@@ -38,6 +45,7 @@ def described(
         config: a dataclass.
         task: with the ``name`` and ``sha256`` of the data.
         execution: from the sweep.
+        findings: sentences on what holds here, made from the numbers (see `difference`).
 
     """
     attrs = {
@@ -45,6 +53,7 @@ def described(
         "dataset": {"name": task.name, "sha256": task.sha256},
         "provenance": provenance(execution),
         "failed_points": failed_points(dataset),
+        "findings": list(findings),
     }
     about = {"experiment": experiment, "headline": headline}
     encoded = {name: to_json(value) for name, value in attrs.items()}
@@ -72,32 +81,6 @@ def failed_seeds(dataset: xr.Dataset) -> list[int]:
     return [int(seed) for seed in dataset.seed[dataset.failed.any(others).values]]
 
 
-def succeeded(dataset: xr.Dataset) -> xr.Dataset:
-    """The result with NaN, which no mean counts, for all values of points that failed.
-
-    What belongs to several points (a teacher to its students) fails if all of them do.
-    """
-
-    def masked(array: xr.DataArray) -> xr.DataArray:
-        if array.dtype.kind != "f" or not set(array.dims) & set(dataset.failed.dims):
-            return array
-        beside = [dim for dim in dataset.failed.dims if dim not in array.dims]
-        return array.where(~dataset.failed.all(beside))
-
-    return dataset.map(masked, keep_attrs=True)
-
-
-def side_by_side(dim: str, arrays: Mapping[str, xr.DataArray], description: str) -> xr.DataArray:
-    """Arrays with the same dimensions under their names along a new one."""
-    joined = xr.concat(
-        [array.drop_vars(set(array.coords) - set(array.dims)) for array in arrays.values()],
-        xr.Variable(dim, list(arrays)),
-        combine_attrs="override",
-    )
-    joined.attrs["description"] = description
-    return joined
-
-
 def with_published(dataset: xr.Dataset, dim: str, published: Published) -> xr.Dataset:
     """Add what the literature reports for the headline variable along ``dim``."""
     means, half_widths = (
@@ -109,37 +92,6 @@ def with_published(dataset: xr.Dataset, dim: str, published: Published) -> xr.Da
         published=(("source", dim), means, about),
         published_half_width=(("source", dim), half_widths, about_half),
     )
-
-
-class Interval(NamedTuple):
-    """A mean over n seeds with its 95 % interval; None where n is too small to give one."""
-
-    mean: float | None
-    ci_low: float | None
-    ci_high: float | None
-    n: int
-
-
-def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
-    """Mean and Student-t interval, which keeps its level at every n where a bootstrap does not.
-
-    NaN stands for a point that failed: it is left out, and not counted in n.
-
-    >>> interval = mean_interval([1.0, 2.0, 3.0])
-    >>> round(interval.ci_low, 4), interval.mean, round(interval.ci_high, 4), interval.n
-    (-0.4841, 2.0, 4.4841, 3)
-    """
-    from scipy import stats  # half a second that only a finished result needs
-
-    x = np.asarray(values, np.float64)
-    x = x[~np.isnan(x)]
-    if len(x) == 0:
-        return Interval(None, None, None, 0)
-    mean = float(x.mean())
-    if len(x) == 1:
-        return Interval(mean, None, None, 1)
-    half = float(stats.t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
-    return Interval(mean, mean - half, mean + half, len(x))
 
 
 def metrics(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
@@ -177,6 +129,7 @@ def summary(dataset: xr.Dataset) -> dict[str, Any]:
         "config": json.loads(dataset.attrs["config"]),
         "dataset": json.loads(dataset.attrs["dataset"]),
         "metrics": metrics(dataset),
+        "findings": json.loads(dataset.attrs["findings"]),
         "failed": {
             "seeds": failed_seeds(dataset),
             "points": json.loads(dataset.attrs["failed_points"]),

@@ -25,6 +25,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from toymodels.axes import Axis, Grid, Variables, joined, labelled
 from toymodels.chunks import Clock, Progress, compute, sheet
+from toymodels.errors import UserError
 from toymodels.programs import Program, device_mesh, salt
 from toymodels.store import Store
 
@@ -93,7 +94,8 @@ def grid(
         variable ``failed`` marks the points with a value that is not finite.
 
     Raises:
-        UserError: a width below one, more devices than there are, a model larger than the memory.
+        UserError: an axis named as a variable, a width below one, more devices than there are, a
+            model larger than the memory.
 
     >>> times = Program(lambda data, seed: (seed, {}), lambda data, seed, x: {"y": seed * x})
     >>> dataset, _ = grid(lambda: times, shared={"seed": [1, 2]}, points={"x": [0.5, 1.0, 4.0]},
@@ -103,6 +105,8 @@ def grid(
 
     """
     how, shapes = how or How(), shapes or {}
+    if clash := {*shapes, *shared, *points} & set(variables):
+        raise UserError(f"axes must have names that no variable has; got {', '.join(clash)}")
     seeds, values = Grid.of(shared), Grid.of(points)
     mesh = device_mesh(how.devices, len(seeds), len(values))
     combinations = [

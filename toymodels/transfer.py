@@ -3,6 +3,8 @@
 import numpy as np
 import xarray as xr
 
+from toymodels.statistics import succeeded
+
 
 def transfer(accuracy: xr.DataArray, control: xr.DataArray, teacher: xr.DataArray) -> xr.DataArray:
     """Student's score above the cross-model control's, over the teacher's above it, seed by seed.
@@ -12,6 +14,23 @@ def transfer(accuracy: xr.DataArray, control: xr.DataArray, teacher: xr.DataArra
     share = (accuracy - control) / (teacher - control)
     about = "transfer: accuracy above the control's, over the teacher's above it"
     return share.assign_attrs(units="1", description=about)
+
+
+def against_control(dataset: xr.Dataset) -> xr.Dataset:
+    """Add the students' final accuracy, and transfer against the control of each of them.
+
+    The dataset has ``accuracy`` and ``teacher_accuracy`` by epoch, and the axis ``start``
+    (`toymodels.protocol.STARTS`): every student from the reference has its cross-model control,
+    that differs in the initialisation alone.
+    """
+    done = succeeded(dataset)
+    final = done.accuracy.isel(epoch=-1, drop=True)
+    teacher = done.teacher_accuracy.isel(teacher_epoch=-1, drop=True)
+    own, others = (final.sel(start=start, drop=True) for start in ("shared", "other"))
+    return dataset.assign(
+        final_accuracy=final.assign_attrs(description="student's final test accuracy"),
+        transfer=transfer(own, others, teacher),
+    )
 
 
 def curve(rho: np.ndarray, height: float, half: float, power: float) -> np.ndarray:

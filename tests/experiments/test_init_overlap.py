@@ -45,7 +45,7 @@ def test_full_overlap_is_the_student_with_the_teachers_init_to_the_bit(tiny):
     """Whatever the group: the same bits as a student that never heard of rotations."""
     config, task, data = protocol.load(TINY, None)
     network = functional(lambda rngs: MLP((64, 16, 16, 13), rngs=rngs))
-    parts, subset = protocol.Parts(config, task, network), auxiliary_logits(10, 3)
+    parts, subset = protocol.parts(config, task, network), auxiliary_logits(10, 3)
 
     def student(data, begun, copy):
         return parts.distil(begun.reference, begun, subset, parts.watch(data, begun, subset))[1]

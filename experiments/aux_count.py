@@ -1,0 +1,178 @@
+"""How many auxiliary logits it takes: transfer against m, for KL and MSE, fixed and fresh noise.
+
+Logits that are not imitated change nothing, so one network with the most auxiliary logits serves
+every m: the student of m imitates the first m of them. All m of a seed share teacher, noise and
+order of batches. Each student has its cross-model control, from an unrelated initialisation.
+Cloud et al., Nature 652, 615-621 (2026), number of auxiliary logits.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from toymodels import cli
+from toymodels.config import CLOUD, Protocol, follows
+from toymodels.errors import at_least, distinct
+
+if TYPE_CHECKING:
+    import jax
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from toymodels.sweep import How
+
+LOSSES = ("kl", "mse")
+
+
+@dataclass(frozen=True)
+class Config(Protocol):
+    """What is computed; the defaults are the preset ``quick``."""
+
+    m: tuple[int, ...] = (1, 2, 3, 5, 10, 30, 100, 200)
+    """Numbers of auxiliary logits."""
+    widths: tuple[int, ...] = (256, 256)
+    """Hidden widths of the ReLU network, in units."""
+    loss: tuple[Literal["kl", "mse"], ...] = LOSSES  # type: ignore[assignment]
+    """Imitation: KL(teacher || student) of the softmax, or squared error of the logits."""
+    noise: tuple[Literal["fixed", "fresh"], ...] = ("fixed", "fresh")  # type: ignore[assignment]
+    """Distillation inputs: one fixed set, reused every epoch, or fresh noise at every step."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, "m", "widths")
+        distinct(self, "m", "loss", "noise")
+
+
+PRESETS = {
+    "quick": Config(seeds=3),
+    "paper": Config(**CLOUD, seeds=10, noise=("fixed",)),
+    # Brockers et al., arXiv 2605.23645: a single logit, and noise without end.
+    "one": Config(
+        **CLOUD | {"student_epochs": 60, "student_lr": 1e-3, "teacher_lr": 1e-3, "batch": 1000},
+        m=(1,),
+        loss=("mse",),
+        noise=("fixed", "fresh"),
+    ),
+}
+
+PUBLISHED = {1: 0.103, 2: 0.348, 3: 0.537, 10: 0.835}
+"""Accuracy with KL on fixed noise by m, 100 seeds: a run of the released script of Cloud et al."""
+
+
+def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+    """Run every (noise, seed, imitation, m, start); see `toymodels.sweep` for ``how``."""
+    from toymodels import losses, protocol, results, sweep, transfer
+    from toymodels.axes import numbered
+    from toymodels.distillation import auxiliary_logits
+    from toymodels.models import MLP, functional
+
+    config, task, data = protocol.load(config, data_dir)
+    most = max(config.m)
+    sizes = (task.n_pixels, *config.widths, task.n_classes + most)
+    network = functional(lambda rngs: MLP(sizes, rngs=rngs))
+    imitations = [
+        losses.mse() if name == "mse" else losses.kl(config.temperature) for name in config.loss
+    ]
+
+    def build(noise: str) -> sweep.Program:
+        parts = protocol.parts(config.at(noise=noise), task, network)
+
+        def student(
+            data: protocol.Data,
+            begun: protocol.Begun,
+            imitation: jax.Array,
+            m: jax.Array,
+            start: jax.Array,
+        ) -> dict[str, jax.Array]:
+            subset = auxiliary_logits(task.n_classes, most, first=m)
+            one = replace(parts, imitation=losses.one_of(imitations, imitation))
+            init = one.start(begun, start)
+            return one.distil(init, begun, subset, one.watch(data, begun, subset))[1]
+
+        return sweep.Program(parts.begin, student)
+
+    dataset, execution = sweep.grid(
+        build,
+        shapes={"noise": config.noise},
+        shared={"seed": config.seed_list},
+        points={
+            "imitation": numbered(config.loss),
+            "m": config.m,
+            "start": numbered(protocol.STARTS),
+        },
+        variables=protocol.TEACHER | protocol.STUDENT,
+        coords=protocol.epochs(config),
+        data=data,
+        precision=config.precision,
+        how=how,
+    )
+    dataset = transfer.against_control(dataset)
+    return results.described(
+        dataset, "aux_count", "transfer final_accuracy", config, task, execution, findings(dataset)
+    )
+
+
+def findings(dataset: xr.Dataset) -> list[str]:
+    """From which m on there is transfer, and whether the squared error beats KL."""
+    from toymodels import statistics
+
+    done, told = statistics.succeeded(dataset), []
+    for noise, loss in itertools.product(done.noise.values, done.imitation.values):
+        share = done.transfer.sel(noise=noise, imitation=loss)
+        each = {
+            int(m): statistics.mean_interval(share.sel(m=m).values) for m in sorted(done.m.values)
+        }
+        first = next((m for m, interval in each.items() if interval.sign > 0), None)
+        begins = f"from m = {first} on: {each[first]}" if first else "at no m"
+        told.append(f"{loss}, {noise} noise: transfer shows {begins}.")
+    for noise in done.noise.values if set(LOSSES) <= set(done.imitation.values) else []:
+        at = done.final_accuracy.sel(noise=noise, start="shared")
+        better: dict[int, list[str]] = {1: [], -1: [], 0: []}
+        for m in done.m.values:
+            gap = statistics.difference(at.sel(m=m, imitation="mse"), at.sel(m=m, imitation="kl"))
+            better[gap.sign].append(str(m))
+        lists = [", ".join(ms) or "none" for ms in better.values()]
+        told.append(
+            f"{noise} noise: MSE transfers more than KL at m = {lists[0]}; less at {lists[1]}; "
+            f"no difference shown at {lists[2]}."
+        )
+    return told
+
+
+def plot(dataset: xr.Dataset) -> Figure:
+    """Accuracy against m, and through distillation at the least m."""
+    from toymodels import plotting, statistics
+
+    done = statistics.succeeded(dataset)
+    kinds = {
+        f"{loss}, {noise} noise": {"imitation": loss, "noise": noise}
+        for loss, noise in itertools.product(done.imitation.values, done.noise.values)
+    }
+    with plotting.style():
+        fig, (left, right) = plotting.panels(9, 3.4, columns=(1.3, 1))
+        lines = {name: done.final_accuracy.sel(at) for name, at in kinds.items()}
+        shown = {name: line.sel(start="shared").values for name, line in lines.items()}
+        control = next(iter(lines.values())).sel(start="other").values
+        plotting.intervals(
+            left, done.m, shown | {"control": control}, "auxiliary logits m", "test accuracy"
+        )
+        if follows(json.loads(dataset.attrs["config"])):
+            known = {m: accuracy for m, accuracy in PUBLISHED.items() if m in done.m}
+            at = [done.m.values.tolist().index(m) for m in known]
+            plotting.reported(left, at, list(known.values()), "published (kl, fixed)")
+        left.set(ylim=(0, 1.05), title=plotting.caption(dataset))
+        left.legend()
+        least = done.m.values.min()
+        few = done.accuracy.sel(m=least, start="shared")
+        through = {name: few.sel(at).values for name, at in kinds.items()}
+        plotting.curves(right, done.epoch.values, through)
+        right.set(xlabel="distillation epoch", ylim=(0, 1.05), title=f"m = {least}")
+    return fig
+
+
+if __name__ == "__main__":
+    cli.main("aux_count", __doc__, PRESETS, run, plot)
