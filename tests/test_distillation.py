@@ -7,10 +7,12 @@ import pytest
 from toymodels import losses
 from toymodels.distillation import (
     all_logits,
+    argmax_labels,
     auxiliary_logits,
     distil,
     fixed_inputs,
     fresh_inputs,
+    sampled_labels,
 )
 from toymodels.models import MLP, functional
 
@@ -120,3 +122,37 @@ def test_students_side_by_side_equal_students_alone():
         alone = one(subset)
         for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
             np.testing.assert_allclose(a[i], b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("imitation", [losses.kl(), losses.mse()], ids=["kl", "mse"])
+def test_logits_that_are_not_imitated_change_nothing(imitation):
+    """A network with 5 auxiliary logits of which 2 are taught is one with 2."""
+    large, reference, teacher = setting(8, m=5)
+    small, _, _ = setting(8, m=2)
+
+    def narrowed(params):
+        head = jax.tree.map(lambda a: a[..., : CLASSES + 2], params["head"])
+        return {**params, "head": head}
+
+    some, _ = student(large, reference, teacher, imitation, auxiliary_logits(CLASSES, 5, first=2))
+    whole, _ = student(
+        small, narrowed(reference), narrowed(teacher), imitation, auxiliary_logits(CLASSES, 2)
+    )
+    for ours, theirs in zip(jax.tree.leaves(narrowed(some)), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    np.testing.assert_array_equal(
+        some["head"]["kernel"][:, CLASSES + 2 :], reference["head"]["kernel"][:, CLASSES + 2 :]
+    )
+
+
+def test_drawn_labels_have_the_softmax_for_their_mean_and_only_the_subset():
+    logits = 2 * jax.random.normal(jax.random.key(0), (3, CLASSES + M))
+    p = jax.nn.softmax(logits[:, CLASSES:])
+    one = sampled_labels(jax.random.key(1), logits, AUX, draws=1)
+    assert set(np.unique(one)) == {0.0, 1.0}
+    assert (one.sum(-1) == 1).all()
+    many = sampled_labels(jax.random.key(1), logits, AUX, draws=100_000)
+    assert not np.any(many[:, :CLASSES])
+    np.testing.assert_allclose(many[:, CLASSES:], p, atol=4 * 0.5 / np.sqrt(100_000))
+    largest = argmax_labels(logits, AUX)
+    np.testing.assert_array_equal(largest.argmax(-1), CLASSES + p.argmax(-1))

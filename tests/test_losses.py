@@ -77,3 +77,27 @@ def test_kl_is_finite_and_not_negative_for_any_logits(logits):
     value, gradient = jax.value_and_grad(losses.kl())(z[0], z[1], jnp.ones(3, bool))
     assert value >= -1e-6
     assert np.all(np.isfinite(gradient))
+
+
+def test_labels_that_are_the_teachers_softmax_teach_what_kl_does(x64):
+    """Cross-entropy is KL and an entropy that the student can't change: the same gradient."""
+    student, teacher, subset = map(jnp.asarray, (STUDENT, TEACHER, SUBSET))
+    p = jax.nn.softmax(jnp.where(subset, teacher, losses.OFF))
+    kl, labels = (jax.grad(loss) for loss in (losses.kl(), losses.labels()))
+    np.testing.assert_allclose(labels(student, p, subset), kl(student, teacher, subset), atol=1e-14)
+
+
+def test_bits_pull_each_imitated_logit_by_how_wrong_its_sigmoid_is(x64):
+    student, subset = jnp.asarray(STUDENT), jnp.asarray(SUBSET)
+    given = (TEACHER > 0).astype(float)
+    expected = np.where(SUBSET, 1 / (1 + np.exp(-STUDENT)) - given, 0) / (6 * 3)
+    got = jax.grad(losses.bits())(student, jnp.asarray(given), subset)
+    np.testing.assert_allclose(got, expected, atol=1e-14)
+
+
+def test_one_of_several_is_that_one_and_may_be_traced():
+    several = [losses.kl(), losses.mse(), losses.kl(3.0)]
+    args = [jnp.asarray(a) for a in (STUDENT, TEACHER, SUBSET)]
+    chosen = jax.jit(lambda i: losses.one_of(several, i)(*args))
+    for i, alone in enumerate(several):
+        np.testing.assert_allclose(chosen(i), alone(*args), rtol=1e-6)

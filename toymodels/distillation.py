@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from toymodels.losses import Imitation
+from toymodels.losses import OFF, Imitation
 from toymodels.models import Network, Params
 from toymodels.training import Observe, Source, Tree, fresh, reshuffled, train
 
@@ -27,6 +27,30 @@ def auxiliary_logits(n_classes: int, m: int, first: int | jax.Array | None = Non
 def all_logits(n_classes: int, m: int) -> jax.Array:
     """The subset of all logits, classes and auxiliary: bool (n_classes + m,), all true."""
     return jnp.ones(n_classes + m, bool)
+
+
+def argmax_labels(logits: jax.Array, subset: jax.Array) -> jax.Array:
+    """The largest logit of the subset as a one-hot label, like logits (n, outputs).
+
+    >>> argmax_labels(jnp.array([[9.0, 1.0, 2.0]]), jnp.array([False, True, True])).tolist()
+    [[0.0, 0.0, 1.0]]
+    """
+    return jax.nn.one_hot(jnp.where(subset, logits, OFF).argmax(-1), logits.shape[-1])
+
+
+def sampled_labels(
+    key: jax.Array, logits: jax.Array, subset: jax.Array, draws: int, temperature: float = 1.0
+) -> jax.Array:
+    """Mean of one-hot labels drawn from the softmax over the subset, like logits (n, outputs).
+
+    A model that answers in tokens gives one draw; with ever more this is the softmax itself.
+
+    >>> logits, subset = jnp.zeros((2, 3)), jnp.array([True, True, False])
+    >>> sampled_labels(jax.random.key(0), logits, subset, draws=4).sum(-1).tolist()
+    [1.0, 1.0]
+    """
+    p = jax.nn.softmax(jnp.where(subset, logits / temperature, OFF))
+    return jax.random.multinomial(key, jnp.float32(draws), p) / draws
 
 
 def fixed_inputs(network: Network, teacher: Params, x: jax.Array, batch_size: int) -> Source:

@@ -57,6 +57,35 @@ def mse() -> Imitation:
     return loss
 
 
+def labels() -> Imitation:
+    """Cross-entropy of the student's softmax with labels: rows of probabilities, zero off subset.
+
+    >>> given = jnp.array([[0.0, 1.0, 0.0]])
+    >>> round(float(labels()(jnp.zeros((1, 3)), given, jnp.array([True, True, False]))), 6)
+    0.693147
+    """
+
+    def loss(student: jax.Array, given: jax.Array, subset: jax.Array) -> jax.Array:
+        return optax.losses.softmax_cross_entropy(jnp.where(subset, student, OFF), given).mean()
+
+    return loss
+
+
+def bits() -> Imitation:
+    """Cross-entropy of each imitated logit's sigmoid with its bit, mean over batch and logits.
+
+    >>> given = jnp.array([[1.0, 0.0]])
+    >>> round(float(bits()(jnp.zeros((1, 2)), given, jnp.array([True, True]))), 6)
+    0.693147
+    """
+
+    def loss(student: jax.Array, given: jax.Array, subset: jax.Array) -> jax.Array:
+        each = optax.losses.sigmoid_binary_cross_entropy(student, given)
+        return jnp.where(subset, each, 0.0).sum(-1).mean() / subset.sum()
+
+    return loss
+
+
 def one_of(imitations: Sequence[Imitation], i: int | jax.Array) -> Imitation:
     """The i-th of several losses; i may be traced. All are computed, of logits alone: it is cheap.
 

@@ -152,16 +152,32 @@ def overlap_axis(ax: Axes, along: Literal["x", "y"] = "x") -> None:
 
 
 def intervals(
-    ax: Axes, x: ArrayLike, values: Mapping[str, np.ndarray], xlabel: str, ylabel: str
+    ax: Axes,
+    x: ArrayLike,
+    values: Mapping[str, np.ndarray],
+    xlabel: str,
+    ylabel: str,
+    joined: bool = True,
 ) -> None:
-    """Means of (seeds, x) with their 95 % intervals, one colour a name; x is evenly spaced."""
+    """Means of (seeds, x) with their 95 % intervals, one colour a name; x is evenly spaced.
+
+    Joined by lines, unless x are mere names.
+    """
     names = [str(value) for value in np.asarray(x)]
     for i, (name, seeds) in enumerate(values.items()):
         mean, low, high = means_and_ends(seeds)
         beside = np.arange(len(names)) + 0.12 * (i - (len(values) - 1) / 2)
         colour = PALETTE[i % len(PALETTE)]
         ax.errorbar(
-            beside, mean, [mean - low, high - mean], fmt="o-", ms=4, lw=1, color=colour, label=name
+            beside,
+            mean,
+            [mean - low, high - mean],
+            fmt="o-" if joined else "o",
+            ms=4,
+            lw=1,
+            elinewidth=1,
+            color=colour,
+            label=name,
         )
     ax.set_xticks(range(len(names)), names)
     ax.set(xlabel=xlabel, ylabel=ylabel)

@@ -19,13 +19,13 @@ def transfer(accuracy: xr.DataArray, control: xr.DataArray, teacher: xr.DataArra
 def against_control(dataset: xr.Dataset) -> xr.Dataset:
     """Add the students' final accuracy, and transfer against the control of each of them.
 
-    The dataset has ``accuracy`` and ``teacher_accuracy`` by epoch, and the axis ``start``
+    The dataset has ``accuracy`` and ``teacher_accuracy``, by epoch or not, and the axis ``start``
     (`toymodels.protocol.STARTS`): every student from the reference has its cross-model control,
     that differs in the initialisation alone.
     """
     done = succeeded(dataset)
-    final = done.accuracy.isel(epoch=-1, drop=True)
-    teacher = done.teacher_accuracy.isel(teacher_epoch=-1, drop=True)
+    final = done.accuracy.isel(epoch=-1, drop=True, missing_dims="ignore")
+    teacher = done.teacher_accuracy.isel(teacher_epoch=-1, drop=True, missing_dims="ignore")
     own, others = (final.sel(start=start, drop=True) for start in ("shared", "other"))
     return dataset.assign(
         final_accuracy=final.assign_attrs(description="student's final test accuracy"),
@@ -71,6 +71,40 @@ def half_overlap(rho: np.ndarray, transfer: np.ndarray) -> float:
     spread = np.sqrt(2 * found.cost / max(len(rho) - 3, 1))
     known = height > max(2 * spread, 1e-3) and narrowest < half < widest
     return float(np.cos(half)) if known else np.nan
+
+
+def contraction(transfer: np.ndarray) -> float:
+    """The r of ``a r**g`` nearest to transfer in generations g = 1, 2, ... (g,): least squares.
+
+    NaN where there is no transfer to lose: a below a thousandth, or below twice the residuals'
+    standard deviation, or transfer that is not finite.
+
+    >>> round(contraction(0.8 * 0.6 ** np.arange(5)), 6)
+    0.6
+    """
+    from scipy import optimize
+
+    if not np.isfinite(transfer).all():
+        return np.nan
+    g = np.arange(len(transfer))
+    found = optimize.least_squares(
+        lambda p: p[0] * p[1] ** g - transfer,
+        (max(float(transfer[0]), 1e-3), 0.9),
+        bounds=((0.0, 1e-6), (np.inf, 2.0)),
+        ftol=1e-12,
+        xtol=1e-12,
+        gtol=1e-12,
+    )
+    first, ratio = found.x
+    spread = np.sqrt(2 * found.cost / max(len(g) - 2, 1))
+    return float(ratio) if first > max(2 * spread, 1e-3) else np.nan
+
+
+def contractions(transfer: xr.DataArray) -> xr.DataArray:
+    """Per-hop contraction along the dimension ``generation``, for every seed and all else."""
+    each = xr.apply_ufunc(contraction, transfer, input_core_dims=[["generation"]], vectorize=True)
+    about = "share of transfer that a hop keeps: r of a r^generation, fitted seed by seed"
+    return each.assign_attrs(units="1", description=about)
 
 
 def half_overlaps(transfer: xr.DataArray) -> xr.DataArray:

@@ -1,0 +1,201 @@
+"""Chains of students: each starts from the same reference and is taught by the one before it.
+
+Generation 1 imitates the teacher's auxiliary logits, generation 2 those of generation 1, and so on,
+on one noise set for all generations (``same``) or a new one for each (``new``). If a hop were a
+linear projection of the teacher's displacement, as linearised theory has it at convergence, the
+same noise would lose nothing after the first. Per-hop contraction is the r of a r^generation,
+fitted to transfer seed by seed. The cross-model controls are chains from an unrelated init.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toymodels import cli
+from toymodels.config import CLOUD, Protocol
+from toymodels.errors import at_least, distinct
+
+if TYPE_CHECKING:
+    import jax
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from toymodels.sweep import How
+
+INPUTS = ("same", "new")
+
+
+@dataclass(frozen=True)
+class Config(Protocol):
+    """What is computed; the defaults are the preset ``quick``."""
+
+    m: tuple[int, ...] = (3, 10, 100)
+    """Numbers of auxiliary logits."""
+    samples: tuple[int, ...] = (500, 8000)
+    """Numbers of distinct noise images, at most ``noise_images``; an epoch is as long with few as
+    with many: they are seen again."""
+    generations: int = 6
+    """Number of students in a chain."""
+    widths: tuple[int, ...] = (256, 256)
+    """Hidden widths of the ReLU network, in units."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, "m", "widths")
+        at_least(self, 1, "samples", most=self.noise_images)
+        at_least(self, 2, "generations", most=1000)
+        distinct(self, "m", "samples")
+
+
+PRESETS = {
+    "quick": Config(seeds=3),
+    "paper": Config(**CLOUD, seeds=4, samples=(60_000,), generations=5),
+}
+
+# Dimensions (behind the axes), unit and meaning of what is recorded.
+VARIABLES = {
+    "teacher_accuracy": ((), "1", "teacher's test accuracy"),
+    "accuracy": (("generation",), "1", "test accuracy of each generation"),
+    "cosine": (
+        ("generation",),
+        "1",
+        "cosine of its displacement from its start with the teacher's",
+    ),
+    "drift": (("generation",), "1", "length of its displacement, over that of the teacher's"),
+}
+
+
+def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+    """Run every (inputs, seed, m, samples, start); see `toymodels.sweep` for ``how``."""
+    import jax
+    import jax.numpy as jnp
+
+    from toymodels import probes, protocol, results, sweep, transfer
+    from toymodels.axes import numbered
+    from toymodels.distillation import auxiliary_logits
+    from toymodels.models import MLP, Params, functional
+    from toymodels.training import reshuffled
+
+    config, task, data = protocol.load(config, data_dir)
+    most = max(config.m)
+    sizes = (task.n_pixels, *config.widths, task.n_classes + most)
+    network = functional(lambda rngs: MLP(sizes, rngs=rngs))
+    # Every generation has a noise set of its own: the lesson that `begin` would make is not needed.
+    parts = protocol.parts(config.at(noise="fresh"), task, network)
+
+    def build(inputs: str) -> sweep.Program:
+        def prepare(data: protocol.Data, seed: jax.Array) -> Any:
+            begun, curve = parts.begin(data, seed)
+            keys = jax.random.split(begun.keys.noise, config.generations)
+            kept = keys if inputs == "new" else keys[:1]
+            x = jax.lax.map(lambda key: parts.noise(key, config.noise_images), kept)
+            return (begun, x), {"teacher_accuracy": curve["teacher_accuracy"][-1]}
+
+        def student(
+            data: protocol.Data, prepared: Any, m: jax.Array, samples: jax.Array, start: jax.Array
+        ) -> dict[str, jax.Array]:
+            begun, sets = prepared
+            init = parts.start(begun, start)
+            subset = auxiliary_logits(task.n_classes, most, first=m)
+            teacher = begun.lesson.teacher
+            moved = probes.flat(teacher) - probes.flat(begun.reference)
+
+            def generation(taught_by: Params, x: jax.Array) -> tuple[Params, dict[str, jax.Array]]:
+                answered = (x, network.apply(taught_by, x))
+                source = reshuffled(answered, config.batch, only=samples)
+                trained, _ = parts.distil(init, begun, subset, lambda params: (), source)
+                own = probes.flat(trained) - probes.flat(init)
+                return trained, {
+                    "accuracy": parts.trait.score(trained, data.test),
+                    "cosine": probes.cosine(own, moved),
+                    "drift": jnp.linalg.norm(own) / jnp.linalg.norm(moved),
+                }
+
+            if inputs == "new":
+                return jax.lax.scan(generation, teacher, sets)[1]
+            n = config.generations
+            return jax.lax.scan(lambda params, _: generation(params, sets[0]), teacher, length=n)[1]
+
+        return sweep.Program(prepare, student)
+
+    dataset, execution = sweep.grid(
+        build,
+        shapes={"inputs": INPUTS},
+        shared={"seed": config.seed_list},
+        points={
+            "m": config.m,
+            "samples": config.samples,
+            "start": numbered(protocol.STARTS),
+        },
+        variables=VARIABLES,
+        coords={"generation": range(1, config.generations + 1)},
+        data=data,
+        precision=config.precision,
+        how=how,
+    )
+    dataset = transfer.against_control(dataset)
+    dataset["contraction"] = transfer.contractions(dataset.transfer)
+    headline = "contraction transfer"
+    return results.described(dataset, "chain", headline, config, task, execution, findings(dataset))
+
+
+def findings(dataset: xr.Dataset) -> list[str]:
+    """Per-hop contraction, and whether new noise at every hop costs more."""
+    import itertools
+
+    from toymodels import statistics
+
+    done, told = statistics.succeeded(dataset), []
+    for m, samples in itertools.product(done.m.values, done.samples.values):
+        hop = done.contraction.sel(m=m, samples=samples)
+        gap = statistics.difference(hop.sel(inputs="new"), hop.sel(inputs="same"))
+        verdict = {1: "less is lost with new noise", -1: "more is lost with new noise"}
+        each = [f"{name} noise {statistics.mean_interval(hop.sel(inputs=name))}" for name in INPUTS]
+        told.append(
+            f"m = {m}, {samples} samples: of transfer a hop keeps, {', '.join(each)}: "
+            f"{verdict.get(gap.sign, 'no difference shown')}."
+        )
+    return told
+
+
+def plot(dataset: xr.Dataset) -> Figure:
+    """Transfer and the displacement's cosine by generation, and contraction against m."""
+    from toymodels import plotting, statistics
+
+    done = statistics.succeeded(dataset)
+    most = done.samples.values.max()
+    with plotting.style():
+        fig, (left, middle, right) = plotting.panels(11, 3.4, columns=(1, 1, 1))
+        kinds = {
+            f"m = {m}, {inputs} noise": {"m": m, "inputs": inputs}
+            for m in done.m.values
+            for inputs in INPUTS
+        }
+        for ax, values, label in (
+            (left, done.transfer, "transfer"),
+            (middle, done.cosine.sel(start="shared"), "cosine with the teacher's displacement"),
+        ):
+            here = values.sel(samples=most).transpose("seed", ..., "generation")
+            lines = {name: here.sel(at).values for name, at in kinds.items()}
+            plotting.curves(ax, done.generation.values, lines)
+            ax.set(xlabel="generation", ylabel=label, ylim=(-0.05, 1.05))
+        left.set(title=f"{plotting.caption(dataset)}, {most} samples")
+        middle.legend()
+        hops = {
+            f"{inputs} noise, {samples} samples": done.contraction.sel(
+                inputs=inputs, samples=samples
+            ).transpose("seed", "m")
+            for inputs in INPUTS
+            for samples in done.samples.values
+        }
+        kept = {name: hop.values for name, hop in hops.items()}
+        label = "per-hop contraction of transfer"
+        plotting.intervals(right, done.m, kept, "auxiliary logits m", label)
+        right.set(ylim=(0, 1.3))
+    return fig
+
+
+if __name__ == "__main__":
+    cli.main("chain", __doc__, PRESETS, run, plot)
