@@ -182,7 +182,7 @@ def plot(dataset: xr.Dataset) -> Figure:
             plotting.curves(ax, done.generation.values, lines)
             ax.set(xlabel="generation", ylabel=label, ylim=(-0.05, 1.05))
         left.set(title=f"{plotting.caption(dataset)}, {most} samples")
-        middle.legend()
+        plotting.legend_beside(middle)
         hops = {
             f"{inputs} noise, {samples} samples": done.contraction.sel(
                 inputs=inputs, samples=samples

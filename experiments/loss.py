@@ -153,8 +153,6 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Accuracy of every student and its control, and their way there."""
-    import numpy as np
-
     from toymodels import plotting, statistics
 
     done = statistics.succeeded(dataset)
@@ -172,12 +170,11 @@ def plot(dataset: xr.Dataset) -> Figure:
         left.tick_params(axis="x", labelrotation=40)
         left.set(ylim=(0, 1.05), title=plotting.caption(dataset))
         left.legend()
-        through = {way: done.accuracy.sel(way=way, start="shared").values for way in ways}
-        order = np.argsort([-curves[:, -1].mean() for curves in through.values()])
-        few = {ways[i]: through[ways[i]] for i in order[:: max(1, len(order) // 6)]}
-        plotting.curves(right, done.epoch.values, few)
+        few = [way for way in ways if ", T" not in way and not way.endswith(" drawn")]
+        through = {way: done.accuracy.sel(way=way, start="shared").values for way in few}
+        plotting.curves(right, done.epoch.values, through)
         right.set(xlabel="distillation epoch", ylim=(0, 1.05))
-        right.legend()
+        plotting.legend_beside(right)
     return fig
 
 

@@ -185,6 +185,11 @@ def intervals(
         ax.legend()
 
 
+def legend_beside(ax: Axes) -> None:
+    """The legend to the right of a panel, where it hides nothing."""
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
 def reported(ax: Axes, x: ArrayLike, y: ArrayLike, label: str = "published") -> None:
     """Published points: open diamonds, the same in every figure."""
     ax.scatter(x, y, 26, marker="D", fc="white", ec="#CC79A7", lw=1.3, zorder=4, label=label)

@@ -66,6 +66,7 @@ def made(gap):
     return xr.Dataset(
         {
             "transfer": (tuple(coords), transfer),
+            "accuracy": (("start", "epoch", *coords), np.stack([0 * accuracy, accuracy])[None]),
             "final_accuracy": (("start", *coords), accuracy[None]),
             "failed": (("seed",), [False] * 3),
         },
@@ -82,7 +83,7 @@ def made(gap):
 )
 def test_findings_follow_the_numbers(gap, sentence):
     told = aux_count.findings(made(gap))
-    assert told[0].startswith("kl, fixed noise: transfer shows from m = 3 on: 0.500")
+    assert told[0].startswith("kl, fixed noise: transfer is shown from m = 3 on: 0.500")
     assert told[-1] == f"fixed noise: {sentence}"
 
 
