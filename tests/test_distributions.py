@@ -9,7 +9,7 @@ from scipy import stats
 from toymodels import distributions
 from toymodels.distributions import draw
 from toymodels.errors import UserError
-from toymodels.inputs import BLOCK, uniform_noise
+from toymodels.inputs import uniform_noise
 from toymodels.kinds import parsed
 
 KEY, OWN = jax.random.key(0), jax.random.key(1)
@@ -55,10 +55,10 @@ def test_laws_of_white_noise():
 @pytest.mark.parametrize("name", ALL)
 def test_an_image_depends_on_its_own_number_alone(name):
     """Up to rounding: a Fourier transform of many images may add in another order."""
-    longer = drawn(name, BLOCK + 3)
+    longer = drawn(name, 40)
     np.testing.assert_allclose(drawn(name, 5), longer[:5], atol=1e-5)
     if name != "real":
-        assert not np.allclose(longer, drawn(name, BLOCK + 3, jax.random.key(2)), atol=1e-2)
+        assert not np.allclose(longer, drawn(name, 40, jax.random.key(2)), atol=1e-2)
         assert len(np.unique(longer.round(4), axis=0)) == len(longer)
 
 
@@ -179,7 +179,7 @@ def test_effective_dimension_is_the_participation_ratio_of_the_spectrum():
 
 def test_a_subspace_larger_than_the_image_is_refused():
     with pytest.raises(UserError, match=r"^a subspace must have at most 64 dimensions.*; got 65$"):
-        drawn("subspace:65", 1)
+        distributions.random_basis(KEY, 64, 65)
 
 
 @pytest.mark.parametrize("name", ALL)

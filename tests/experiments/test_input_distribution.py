@@ -110,7 +110,7 @@ def test_findings_say_what_the_numbers_do():
     ] * 2
     better, worse, neither, spectrum, few = input_distribution.findings(dataset)
     assert better.startswith("More accurate than on uniform noise: spectrum:1, by 0.300")
-    assert worse.startswith("Less: real, by -0.300")
+    assert worse.startswith("Less accurate: real, by -0.300")
     assert "samples:10, by -0.200" in worse
     assert "gaussian, by -0.003 (" in neither
     assert "real" not in neither
