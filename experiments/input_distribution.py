@@ -1,10 +1,10 @@
 """Which inputs carry the trait: transfer against the distribution of the distillation inputs.
 
 Every noise has the mean pixel variance of U(-1, 1), so that kinds differ in law and spectrum alone;
-what is made of real images stays as wide as they are. One teacher answers them all, and all draw on
-one key: inputs are paired. Each student has its cross-model control on the same inputs; its loss is
-on unseen inputs of its own kind (made of test images where images are needed; no choice rests on
-it). Cloud et al., Nature 652, 615-621 (2026), and replications; Brockers et al., arXiv 2605.23645.
+what is made of real images stays as wide as they are. One teacher answers all, and all are drawn by
+one key. Each student has its cross-model control on the same inputs; its loss is on unseen inputs
+of its own kind (of test images, where they are made of images: no choice rests on it).
+Cloud et al., Nature 652, 615-621 (2026), and replications; Brockers et al., arXiv 2605.23645.
 """
 
 from __future__ import annotations
@@ -141,25 +141,23 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
-    """What beats uniform noise, the best spectrum, whether it is all, how few inputs will do."""
+    """What beats uniform noise, the best spectrum, whether it is all, how few inputs will do.
+
+    Of transfer, paired by seed; each interval by itself, not adjusted for their number.
+    """
     from toymodels import statistics
 
-    done = statistics.succeeded(dataset)
-    accuracy = done.final_accuracy.sel(start="shared")
-    names = done.inputs.values.tolist()
+    transfer = statistics.succeeded(dataset).transfer
+    names = transfer.inputs.values.tolist()
 
     def gap(a: str, b: str) -> statistics.Interval:
-        return statistics.difference(accuracy.sel(inputs=a), accuracy.sel(inputs=b))
+        return statistics.difference(transfer.sel(inputs=a), transfer.sel(inputs=b))
 
     def family(kind: str) -> dict[float, str]:
         return dict(sorted((parsed(name)[1], name) for name in names if parsed(name)[0] == kind))
 
     told = []
-    heads = {
-        1: "More accurate than on uniform noise",
-        -1: "Less accurate",
-        0: "Not shown to differ",
-    }
+    heads = {1: "More transfer than on uniform noise", -1: "Less", 0: "No difference shown"}
     gaps = {name: gap(name, "uniform") for name in names if name != "uniform"}
     for sign, head in heads.items():
         those = [f"{name}, by {found}" for name, found in gaps.items() if found.sign == sign]
@@ -167,17 +165,16 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
     spectra = ({0.0: "gaussian"} if "gaussian" in names else {}) | family("spectrum")
     if spectra:
-        best = max(spectra, key=lambda beta: float(accuracy.sel(inputs=spectra[beta]).mean()))
+        best = max(spectra, key=lambda beta: float(transfer.sel(inputs=spectra[beta]).mean()))
         rest = [b for b in spectra if b != best and gap(spectra[best], spectra[b]).sign < 1]
         told.append(
-            f"Amplitudes |k|^-beta: the highest mean accuracy is at beta = {best:g}, "
-            f"{statistics.mean_interval(accuracy.sel(inputs=spectra[best]).values)}; "
+            f"Amplitudes |k|^-beta: the highest mean is at beta = {best:g}, "
+            f"{statistics.mean_interval(transfer.sel(inputs=spectra[best]).values)}; "
             f"not shown to be less: {', '.join(f'{b:g}' for b in rest) or 'none'}."
         )
-    alike = [("signs", "gaussian"), ("real", "phases")]
-    blurred = family("blur")
-    alike += [(name, blurred.get(at, "")) for at, name in family("blurred-signs").items()]
-    for a, b in alike:
+    blurred, signs = family("blur"), family("blurred-signs")
+    alike = [(signs[sigma], blurred[sigma]) for sigma in signs if sigma in blurred]
+    for a, b in [("signs", "gaussian"), ("real", "phases"), *alike]:
         if {a, b} <= set(names):
             verdict = "differ" if gap(a, b).sign else "are not shown to differ"
             told.append(f"{a} and {b}, of one power spectrum, {verdict}: {gap(a, b)}.")
@@ -185,7 +182,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
         lacking = max((k for k in few if gaps[few[k]].sign < 0), default=0)
         enough = [f"{k:g}: {gaps[few[k]]}" for k in few if k > lacking]
         told.append(
-            "Fewest distinct inputs (uniform) from which on accuracy is not shown to be less than "
+            "Fewest distinct inputs (uniform) from which on transfer is not shown to be less than "
             f"with all: {enough[0] if enough else 'more than tried'}."
         )
     return told

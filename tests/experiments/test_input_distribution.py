@@ -85,32 +85,23 @@ def test_a_distribution_does_not_depend_on_those_beside_it(tiny):
     xr.testing.assert_allclose(both, alone[names], rtol=1e-4, atol=0.005)
 
 
-def result(**accuracy):
-    """A result with these accuracies of three seeds, control and teacher at 0.1 and 1."""
-    rows = np.array([[a - 0.01, a, a + 0.01] for a in accuracy.values()])
-    inputs = [name.replace("_", ":") for name in accuracy]
-    final = np.stack([rows, 0.1 + 0 * rows], axis=-1)
+def result(**transfer):
+    """A result with these transfers: each seed has its own spread, the same for all inputs."""
+    rows = np.array([[share - 0.01, share, share + 0.01] for share in transfer.values()])
+    dims = ("inputs", "seed")
     return xr.Dataset(
-        {
-            "final_accuracy": (("inputs", "seed", "start"), final),
-            "failed": (("inputs", "seed", "start"), np.zeros(final.shape, bool)),
-        },
-        {"inputs": inputs, "seed": [0, 1, 2], "start": list(protocol.STARTS)},
+        {"transfer": (dims, rows), "failed": (dims, np.zeros(rows.shape, bool))},
+        {"inputs": list(transfer), "seed": [0, 1, 2]},
     )
 
 
 def test_findings_say_what_the_numbers_do():
-    dataset = result(
-        uniform=0.5, gaussian=0.5, real=0.2, spectrum_1=0.8, spectrum_2=0.7, samples_10=0.3,
-        samples_100=0.5,
-    )  # fmt: skip
-    # Not paired: gaussian and uniform, a hundred and all, differ from seed to seed.
-    dataset.final_accuracy.loc[{"inputs": ["gaussian", "samples:100"], "start": "shared"}] = [
-        [0.51, 0.5, 0.48]
-    ] * 2
+    shares = {"uniform": 0.5, "gaussian": 0.5, "real": 0.2, "spectrum:1": 0.8, "spectrum:2": 0.7}
+    dataset = result(**shares, **{"samples:10": 0.3, "samples:100": 0.5})
+    dataset.transfer.loc[{"inputs": ["gaussian", "samples:100"]}] = [[0.51, 0.5, 0.48]] * 2
     better, worse, neither, spectrum, few = input_distribution.findings(dataset)
-    assert better.startswith("More accurate than on uniform noise: spectrum:1, by 0.300")
-    assert worse.startswith("Less accurate: real, by -0.300")
+    assert better.startswith("More transfer than on uniform noise: spectrum:1, by 0.300")
+    assert worse.startswith("Less: real, by -0.300")
     assert "samples:10, by -0.200" in worse
     assert "gaussian, by -0.003 (" in neither
     assert "real" not in neither
@@ -122,7 +113,7 @@ def test_findings_say_what_the_numbers_do():
 
 
 def test_findings_compare_laws_of_one_spectrum():
-    dataset = result(uniform=0.5, real=0.3, phases=0.6, **{"blurred-signs_1": 0.7, "blur_1": 0.7})
+    dataset = result(uniform=0.5, real=0.3, phases=0.6, **{"blurred-signs:1": 0.7, "blur:1": 0.7})
     assert input_distribution.findings(dataset)[3:] == [
         "real and phases, of one power spectrum, differ: -0.300 (-0.300 to -0.300, n = 3).",
         "blurred-signs:1 and blur:1, of one power spectrum, are not shown to differ: "
