@@ -201,7 +201,7 @@ def plot(dataset: xr.Dataset) -> Figure:
         plotting.intervals(left, names, lines, "distillation inputs", "test accuracy")
         for bars in left.containers:
             bars[0].set_linestyle("none")  # names have no order
-        left.tick_params("x", rotation=60)
+        left.tick_params("x", rotation=90)
         if follows(json.loads(dataset.attrs["config"])):
             given = {names.index(name): at for name, at in PUBLISHED.items() if name in names}
             plotting.reported(left, list(given), list(given.values()))
@@ -210,7 +210,9 @@ def plot(dataset: xr.Dataset) -> Figure:
         for i, name in enumerate(names):
             one = done.sel(inputs=name).mean("seed")
             plotting.points(right, one.effective_dimension, one.transfer, i, name)
-        right.set(xscale="log", xlabel="effective dimension of the inputs, in directions")
+        right.set_xscale("log", base=2)
+        right.xaxis.set_major_formatter("{x:g}")
+        right.set(xlabel="effective dimension of the inputs (directions)")
         right.set(ylabel="transfer (mean over seeds)")
         right.legend(fontsize=6.5, loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
