@@ -62,8 +62,8 @@ def draw(name: str, key: jax.Array, n: int, images: jax.Array, own: jax.Array) -
 
 def white(key: jax.Array, size: int, law: Law) -> jax.Array:
     """One image (size,) of independent pixels: Gaussian, or one of two values (Bernoulli)."""
-    draw = {"gaussian": jax.random.normal, "signs": jax.random.rademacher}[law]
-    return SPREAD * draw(key, (size,), float)
+    pixels = {"gaussian": jax.random.normal, "signs": jax.random.rademacher}[law]
+    return SPREAD * pixels(key, (size,), float)
 
 
 def white_noise(key: jax.Array, n: int, size: int, law: Law = "gaussian") -> jax.Array:
@@ -171,8 +171,8 @@ def shuffled_pixels(key: jax.Array, n: int, images: jax.Array) -> jax.Array:
 def scrambled_phases(key: jax.Array, n: int, images: jax.Array) -> jax.Array:
     """Square images (N, size), again and again up to n, each with random Fourier phases.
 
-    Power spectrum and mean of each are kept, and nothing else. Theiler et al., Physica D 58, 77
-    (1992).
+    Each keeps its power spectrum and its mean, and nothing else: the mean image is lost, so that a
+    pixel varies more. Theiler et al., Physica D 58, 77 (1992).
     """
     side = math.isqrt(images.shape[1])
 
