@@ -3,7 +3,8 @@
 Every noise has the mean pixel variance of U(-1, 1), so that kinds differ in law and spectrum alone;
 what is made of real images stays as wide as they are. One teacher answers all, and all are drawn by
 one key. Each student has its cross-model control on the same inputs; its loss is on unseen inputs
-of its own kind (of test images, where they are made of images: no choice rests on it).
+of its own kind (of test images, where they are made of images: no choice rests on it). Distinct
+real images may be few; distinct noise of as many is the comparison then.
 Cloud et al., Nature 652, 615-621 (2026), and replications; Brockers et al., arXiv 2605.23645.
 """
 
@@ -31,7 +32,7 @@ INPUTS = (
     *("uniform", "gaussian", "signs", "spectrum:0.5", "spectrum:1", "spectrum:1.5", "spectrum:2"),
     *("blur:0.5", "blurred-signs:0.5", "blur:1", "blurred-signs:1", "perlin:4", "subspace:10"),
     *("real", "phases", "shuffled", "blend:0.1", "blend:0.5"),
-    *("samples:10", "samples:100", "samples:1000"),
+    *("samples:100", "samples:1000", "samples:4000"),
 )
 
 
@@ -43,9 +44,10 @@ class Config(OneNetwork):
     """Distributions. White noise: uniform (must be there), gaussian, signs (Bernoulli); Gaussian
     noise of amplitude |k|^-b: spectrum:b; white noise blurred by s pixels: blur:s (Gaussian),
     blurred-signs:s; Perlin's noise on c x c cells: perlin:c; Gaussian noise in a random subspace of
-    k dimensions: subspace:k. Training images (again and again, if need be): real; each with random
-    Fourier phases: phases; each with its pixels shuffled: shuffled; a of them and 1 - a of uniform
-    noise: blend:a. Only k distinct uniform images, as often as all would be shown: samples:k."""
+    k dimensions: subspace:k. Training images (where they are too few, again and again): real; each
+    with random Fourier phases: phases; each with its pixels shuffled: shuffled; a of them and 1 - a
+    of uniform noise: blend:a. Only k distinct uniform images, as often as all would be shown:
+    samples:k."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,7 +60,11 @@ class Config(OneNetwork):
             raise UserError(f"noise must be fixed here; got {self.noise!r}")
 
 
-PRESETS = {"quick": Config(seeds=3), "paper": Config(**CLOUD)}
+MORE = tuple(f"samples:{k}" for k in (1000, 4000, 20_000))
+PRESETS = {
+    "quick": Config(seeds=3),
+    "paper": Config(**CLOUD, inputs=(*INPUTS[:-3], *MORE)),
+}
 
 PUBLISHED = {"uniform": 0.537, "real": 0.15, "shuffled": 0.178, "subspace:10": 0.125}
 """Accuracy. Uniform: a run of the released script of Cloud et al.; the others: replications of its

@@ -14,7 +14,7 @@ from toymodels.kinds import parsed
 
 KEY, OWN = jax.random.key(0), jax.random.key(1)
 SIDE = 8
-IMAGES = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (7, SIDE**2)), jnp.float32)
+IMAGES = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (50, SIDE**2)), jnp.float32)
 NOISES = (
     *("uniform", "gaussian", "signs", "spectrum:0", "spectrum:1.5", "blur:0.7"),
     *("blurred-signs:0.7", "perlin:3", "subspace:5"),
@@ -144,13 +144,16 @@ def test_what_is_made_of_images_keeps_what_it_says():
     shuffled = drawn("shuffled", n)
     np.testing.assert_array_equal(np.sort(shuffled, axis=1), np.sort(again, axis=1))
     assert (shuffled != again).mean() > 0.9
+    for x in (shuffled, drawn("phases", n)):  # as many distinct ones as images
+        np.testing.assert_array_equal(x[: len(IMAGES)], x[len(IMAGES) : -1])
     phases = drawn("phases", n)
     power = [abs(np.fft.fft2(x.reshape(-1, SIDE, SIDE))) for x in (phases, again)]
     np.testing.assert_allclose(*power, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(phases.mean(1), again.mean(1), atol=1e-6)
     assert np.abs(phases - again).mean() > 0.1
-    # Phases are uniform: a wave that is no harmonic of itself averages out.
-    many = np.fft.fft2(drawn("phases", 4000)[:: len(IMAGES)].reshape(-1, SIDE, SIDE))[:, 1, 2]
+    # Phases are uniform: a wave that is not its own mirror image averages out.
+    many = distributions.scrambled_phases(KEY, jnp.tile(IMAGES[0], (1000, 1)))
+    many = np.fft.fft2(np.asarray(many).reshape(-1, SIDE, SIDE))[:, 1, 2]
     assert abs((many / abs(many)).mean()) < 5 / np.sqrt(len(many))
 
 

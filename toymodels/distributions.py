@@ -25,7 +25,8 @@ def draw(name: str, key: jax.Array, n: int, images: jax.Array, own: jax.Array) -
     """Inputs (n, size) of a distribution by its name, of those in `toymodels.kinds`.
 
     The key is that of these inputs, ``own`` that of what all inputs of a subspace have in common;
-    images (N, size) are the real ones, square.
+    images (N, size) are the real ones, square. Where these are fewer than n, they come again, and
+    so do those of shuffled pixels or phases: as many distinct ones.
 
     >>> keys = jax.random.split(jax.random.key(0))
     >>> draw("blend:1", keys[0], 2, jnp.arange(4.0)[None], keys[1]).tolist()
@@ -53,9 +54,9 @@ def draw(name: str, key: jax.Array, n: int, images: jax.Array, own: jax.Array) -
         case "real":
             return repeated(images, n)
         case "phases":
-            return scrambled_phases(key, n, images)
+            return repeated(scrambled_phases(key, images[:n]), n)
         case "shuffled":
-            return shuffled_pixels(key, n, images)
+            return repeated(shuffled_pixels(key, images[:n]), n)
         case _:
             return number * repeated(images, n) + (1 - number) * uniform_noise(key, n, size)
 
@@ -159,17 +160,17 @@ def repeated(images: jax.Array, n: int) -> jax.Array:
     return images[jnp.arange(n) % len(images)]
 
 
-def shuffled_pixels(key: jax.Array, n: int, images: jax.Array) -> jax.Array:
-    """Images (N, size), again and again up to n, each with its pixels in a new random order.
+def shuffled_pixels(key: jax.Array, images: jax.Array) -> jax.Array:
+    """Images (n, size), each with its pixels in a random order of its own.
 
-    >>> sorted(shuffled_pixels(jax.random.key(0), 1, jnp.arange(4)[None])[0].tolist())
+    >>> sorted(shuffled_pixels(jax.random.key(0), jnp.arange(4)[None])[0].tolist())
     [0, 1, 2, 3]
     """
-    return each(lambda key, i: jax.random.permutation(key, images[i % len(images)]), key, n)
+    return each(lambda key, i: jax.random.permutation(key, images[i]), key, len(images))
 
 
-def scrambled_phases(key: jax.Array, n: int, images: jax.Array) -> jax.Array:
-    """Square images (N, size), again and again up to n, each with random Fourier phases.
+def scrambled_phases(key: jax.Array, images: jax.Array) -> jax.Array:
+    """Square images (n, size), each with random Fourier phases of its own.
 
     Each keeps its power spectrum and its mean, and nothing else: the mean image is lost, so that a
     pixel varies more. Theiler et al., Physica D 58, 77 (1992).
@@ -177,12 +178,12 @@ def scrambled_phases(key: jax.Array, n: int, images: jax.Array) -> jax.Array:
     side = math.isqrt(images.shape[1])
 
     def image(key: jax.Array, i: jax.Array) -> jax.Array:
-        known = jnp.fft.rfft2(images[i % len(images)].reshape(side, side))
+        known = jnp.fft.rfft2(images[i].reshape(side, side))
         waves = jnp.fft.rfft2(jax.random.normal(key, (side, side)))
         phases = (waves / abs(waves)).at[0, 0].set(1.0)
         return jnp.fft.irfft2(known * phases, s=(side, side)).ravel()
 
-    return each(image, key, n)
+    return each(image, key, len(images))
 
 
 def effective_dimension(x: jax.Array) -> jax.Array:
