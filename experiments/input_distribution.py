@@ -60,10 +60,11 @@ class Config(OneNetwork):
             raise UserError(f"noise must be fixed here; got {self.noise!r}")
 
 
-MORE = tuple(f"samples:{k}" for k in (1000, 4000, 20_000))
 PRESETS = {
     "quick": Config(seeds=3),
-    "paper": Config(**CLOUD, inputs=(*INPUTS[:-3], *MORE)),
+    "paper": Config(
+        **CLOUD, inputs=(*INPUTS[:-3], "samples:1000", "samples:4000", "samples:20000")
+    ),
 }
 
 PUBLISHED = {"uniform": 0.537, "real": 0.15, "shuffled": 0.178, "subspace:10": 0.125}
@@ -106,9 +107,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
             return jax.lax.map(one, jnp.arange(len(draws)))  # one set after the other
 
-        lesson = begun.lesson._replace(answered=answered(begun.keys.noise, n, data.train[0]))
+        sets = answered(begun.keys.noise, n, data.train[0])
         held_out = answered(begun.keys.probe, len(begun.held_out[0]), data.test[0])
-        measured = jax.lax.map(distributions.described, lesson.answered[0])
+        lesson = begun.lesson._replace(answered=sets)
+        measured = jax.lax.map(distributions.described, sets[0])
         return begun._replace(lesson=lesson, held_out=held_out), curve | measured
 
     def student(
