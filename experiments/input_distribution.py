@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 INPUTS = (
     *("uniform", "gaussian", "signs", "spectrum:0.5", "spectrum:1", "spectrum:1.5", "spectrum:2"),
     *("blur:0.5", "blurred-signs:0.5", "blur:1", "blurred-signs:1", "perlin:4", "subspace:10"),
-    *("real", "phases", "shuffled", "blend:0.1", "blend:0.5"),
-    *("samples:100", "samples:1000", "samples:4000"),
+    *("real", "phases", "shuffled", "blend:0.1", "blend:0.5", "samples:1000", "samples:4000"),
 )
 
 
@@ -62,9 +61,7 @@ class Config(OneNetwork):
 
 PRESETS = {
     "quick": Config(seeds=3),
-    "paper": Config(
-        **CLOUD, inputs=(*INPUTS[:-3], "samples:1000", "samples:4000", "samples:20000")
-    ),
+    "paper": Config(**CLOUD, inputs=(*INPUTS, "samples:20000")),
 }
 
 PUBLISHED = {"uniform": 0.537, "real": 0.15, "shuffled": 0.178, "subspace:10": 0.125}
@@ -75,7 +72,7 @@ protocol (real: 0.146 to 0.154)."""
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (seed, inputs, start); see `toymodels.sweep` for ``how``."""
     import jax
-    import jax.numpy as jnp
+    from jax.numpy import arange
 
     from toymodels import distributions, protocol, results, sweep, transfer
     from toymodels.axes import numbered
@@ -95,17 +92,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         own = jax.random.fold_in(begun.keys.noise, n)  # the key behind those of the n images
 
         def answered(key: jax.Array, n: int, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-            real = task.pixels(images)
-            draws = [
-                functools.partial(distributions.draw, name, key, n, real, own)
-                for name in config.inputs
-            ]
-
-            def one(i: jax.Array) -> tuple[jax.Array, jax.Array]:
-                x = jax.lax.switch(i, draws)
-                return x, parts.network.apply(begun.lesson.teacher, x)
-
-            return jax.lax.map(one, jnp.arange(len(draws)))  # one set after the other
+            x = distributions.stacked(config.inputs, key, n, task.pixels(images), own)
+            return x, jax.lax.map(functools.partial(parts.network.apply, begun.lesson.teacher), x)
 
         sets = answered(begun.keys.noise, n, data.train[0])
         held_out = answered(begun.keys.probe, len(begun.held_out[0]), data.test[0])
@@ -117,7 +105,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         data: protocol.Data, begun: protocol.Begun, inputs: jax.Array, start: jax.Array
     ) -> dict[str, jax.Array]:
         own = begun._replace(held_out=jax.tree.map(lambda a: a[inputs], begun.held_out))
-        source = reshuffled(jnp.arange(n), config.batch)._replace(  # rows, never a copy of a set
+        source = reshuffled(arange(n), config.batch)._replace(  # rows, never a copy of a set
             batch=lambda rows: jax.tree.map(lambda a: a[inputs, rows], begun.lesson.answered)
         )
         observe = parts.watch(data, own, subset)
@@ -220,8 +208,7 @@ def plot(dataset: xr.Dataset) -> Figure:
             plotting.points(right, one.effective_dimension, one.transfer, i, name)
         right.set_xscale("log", base=2)
         right.xaxis.set_major_formatter("{x:g}")
-        right.set(xlabel="effective dimension of the inputs (directions)")
-        right.set(ylabel="transfer (mean over seeds)")
+        right.set(xlabel="effective dimension (directions)", ylabel="transfer (mean over seeds)")
         right.legend(fontsize=6.5, loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 

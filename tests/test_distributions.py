@@ -164,6 +164,12 @@ def test_the_ends_of_a_blend_are_the_pure_inputs():
     np.testing.assert_allclose(drawn("blend:0.5", 9), half, atol=1e-6)
 
 
+def test_sets_are_stacked_in_the_order_of_their_names():
+    names = ["gaussian", "real", "uniform"]
+    both = distributions.stacked(names, KEY, 9, IMAGES, OWN)
+    np.testing.assert_allclose(both, [drawn(name, 9) for name in names], atol=1e-6)
+
+
 def test_few_samples_are_the_first_ones_again_and_again():
     few, noise = drawn("samples:4", 11), drawn("uniform", 11)
     np.testing.assert_array_equal(few, noise[np.arange(11) % 4])

@@ -5,7 +5,9 @@ law and spectrum alone. What is made of images stays as wide as they are. An ima
 key and its own number alone: more images keep the earlier ones.
 """
 
+import functools
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import jax
@@ -59,6 +61,14 @@ def draw(name: str, key: jax.Array, n: int, images: jax.Array, own: jax.Array) -
             return repeated(shuffled_pixels(key, images[:n]), n)
         case _:
             return number * repeated(images, n) + (1 - number) * uniform_noise(key, n, size)
+
+
+def stacked(
+    names: Sequence[str], key: jax.Array, n: int, images: jax.Array, own: jax.Array
+) -> jax.Array:
+    """Inputs of several distributions (names, n, size), drawn one set after the other."""
+    draws = [functools.partial(draw, name, key, n, images, own) for name in names]
+    return jax.lax.map(lambda i: jax.lax.switch(i, draws), jnp.arange(len(draws)))
 
 
 def white(key: jax.Array, size: int, law: Law) -> jax.Array:
