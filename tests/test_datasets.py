@@ -271,7 +271,10 @@ def test_a_folder_that_may_not_be_entered(tiny, tmp_path, monkeypatch):
 def test_an_unknown_name(name):
     with pytest.raises(UserError) as caught:
         load(name)
-    assert str(caught.value) == f"dataset must be one of auto, mnist, digits; got {name!r}"
+    assert (
+        str(caught.value)
+        == f"dataset must be one of auto, mnist, fashion, emnist, digits; got {name!r}"
+    )
 
 
 # --- downloaded -----------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from toymodels.errors import UserError
 from toymodels.programs import Program, device_mesh, salt
 from toymodels.store import Store
 
-__all__ = ["Execution", "How", "Program", "Progress", "grid"]
+__all__ = ["Execution", "How", "Program", "Progress", "along", "grid"]
 
 Tree = Any
 
@@ -62,6 +62,20 @@ class Execution(NamedTuple):
     """How many of them an earlier run had finished."""
     compile_s: float
     run_s: float
+
+
+def along(dim: str, sweeps: Sequence[tuple[xr.Dataset, Execution]]) -> tuple[xr.Dataset, Execution]:
+    """Sweeps with the same axes but for other values of one, ``dim``, as one."""
+    datasets, executions = zip(*sweeps, strict=True)
+    first, each = executions[0], Execution(*zip(*executions, strict=True))
+    together = first._replace(
+        width=min(each.width),
+        models=sum(each.models),
+        from_store=sum(each.from_store),
+        compile_s=sum(each.compile_s),
+        run_s=sum(each.run_s),
+    )
+    return xr.concat(datasets, dim, combine_attrs="override"), together
 
 
 def grid(

@@ -1,0 +1,284 @@
+"""What can be taught through auxiliary logits: other hidden functions, other data, no labels.
+
+All tasks of a seed share initialisation, noise and order of batches; only what the teacher learns
+differs. A student imitates the auxiliary logits on noise, in "held-out" tasks one of the teacher's
+two class heads beside them, and is scored on the task: on the head that it never saw. Each student
+has its cross-model control, which starts from an unrelated init: it bears each task's own chance.
+Cloud et al., Nature 652, 615-621 (2026); number of classes; autoencoders: openreview owvbayFmdV.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from toymodels import cli
+from toymodels.config import CLOUD, OneNetwork, follows
+from toymodels.errors import UserError, at_least, distinct
+
+if TYPE_CHECKING:
+    import jax
+    import numpy as np
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from toymodels.protocol import Task
+    from toymodels.sweep import How, Program
+
+Name = Literal[
+    "relabelled", "parity", "greater", "mod 3", "marked sum", "backdoor",
+    "held-out parity", "held-out label", "autoencoder", "gaussian",
+]  # fmt: skip
+APART = ("autoencoder", "gaussian")
+"""Tasks that are no table of labels: a program each."""
+
+
+@dataclass(frozen=True)
+class Config(OneNetwork):
+    """What is computed; the defaults are the preset ``quick``."""
+
+    tasks: tuple[Name, ...] = get_args(Name)
+    """What teachers learn beside the label. relabelled: a fixed permutation of it; parity; greater:
+    whether it is in the upper half; mod 3; marked sum: label plus number of the white corner (0 for
+    none, 1 to 3), modulo the classes; backdoor: the label, but 0 where a corner is white, scored by
+    the rate at which such images of other labels are read as 0; held-out: label and parity on two
+    heads, of which the student imitates the other; autoencoder: the image, scored by explained
+    variance; gaussian: inputs N(0, I), no images."""
+    classes: tuple[int, ...] = (2, 3, 5)
+    """Numbers of classes: the label, where training and test keep the images of the first so many
+    alone. All classes come by themselves."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        super().__post_init__()
+        at_least(self, 2, "classes")
+        distinct(self, "tasks", "classes")
+
+
+PRESETS = {
+    "quick": Config(seeds=3),
+    "paper": Config(**CLOUD, seeds=5),
+}
+
+SCORES = {
+    "teacher_accuracy": (("teacher_epoch",), "1", "teacher's score in the task, on test inputs"),
+    "teacher_loss": (("teacher_epoch",), "nat; squared pixel", "teacher's loss on test inputs"),
+    "accuracy": (("epoch",), "1", "student's score in the task, on test inputs"),
+}
+
+PUBLISHED = {2: 0.84, 10: 0.54}
+"""Student's accuracy by number of classes, m = 3: a rerun of the protocol of Cloud et al."""
+
+
+def tables(config: Config, n: int) -> dict[str, dict[str, np.ndarray]]:
+    """For each task what `traits.relabelled` needs for n labels: table, asked, and the other head's
+    table, which is all -1 where there is none."""
+    import numpy as np
+
+    from toymodels.traits import MARKS
+
+    label = np.arange(n)
+    off = np.full(n, -1)
+    marked = (label + np.arange(MARKS)[:, None]) % n
+    reads = {
+        "relabelled": [np.random.default_rng(0).permutation(n)],
+        "parity": [label % 2],
+        "greater": [(2 * label >= n).astype(int)],
+        "mod 3": [label % 3],
+        "marked sum": list(marked),
+        "backdoor": [label, 0 * label],
+        "held-out parity": [label % 2],
+        "held-out label": [label],
+    }
+    chosen = {name: reads[name] for name in config.tasks if name not in APART}
+    for k in sorted({*config.classes, n}):
+        chosen[f"{k} classes"] = [np.where(label < k, label, -1)]
+    beside = {"held-out parity": label, "held-out label": label % 2}
+
+    def padded(rows: list[np.ndarray]) -> np.ndarray:
+        return np.stack(rows + [off] * (MARKS - len(rows)))
+
+    asked = chosen | {"backdoor": [off, np.where(label > 0, 0, -1)]}
+    return {
+        name: {
+            "table": padded(rows),
+            "asked": padded(asked[name]),
+            "beside": beside.get(name, off),
+        }
+        for name, rows in chosen.items()
+    }
+
+
+def by_table(config: Config, about: Task) -> Program:
+    """Tasks that are tables of labels: two heads of class logits, one program for all of them."""
+    import jax.numpy as jnp
+
+    from toymodels import protocol, traits
+    from toymodels.models import MLP, functional
+    from toymodels.sweep import Program
+
+    n = about.n_classes
+    network = functional(
+        lambda rngs: MLP((about.n_pixels, *config.widths, 2 * n + config.m), rngs=rngs)
+    )
+
+    def parts(task: dict[str, jax.Array]) -> protocol.Parts:
+        scored = traits.relabelled(network, about, task["table"], asked=task["asked"])
+        other = traits.relabelled(network, about, task["beside"], head=1)
+        return replace(protocol.parts(config, about, network), trait=traits.both(scored, other))
+
+    def prepare(data: protocol.Data, task: dict[str, jax.Array], seed: jax.Array) -> Any:
+        begun, curve = parts(task).begin(data, seed)
+        return (begun, task), curve
+
+    def student(data: protocol.Data, prepared: Any, start: jax.Array) -> dict[str, jax.Array]:
+        begun, task = prepared
+        one, i = parts(task), jnp.arange(2 * n + config.m)
+        subset = (i >= n) & ((i - n <= task["beside"].max()) | (i >= 2 * n))
+        watch = one.watch(data, begun, subset)
+        return one.distil(one.start(begun, start), begun, subset, watch)[1]
+
+    return Program(prepare, student)
+
+
+def apart(config: Config, about: Task, task: str) -> Program:
+    """The autoencoder, or the task without data."""
+    import jax
+
+    from toymodels import protocol, traits
+    from toymodels.distillation import auxiliary_logits
+    from toymodels.models import MLP, functional
+    from toymodels.sweep import Program
+
+    taught = about.n_pixels if task == "autoencoder" else about.n_classes
+    network = functional(
+        lambda rngs: MLP((about.n_pixels, *config.widths, taught + config.m), rngs=rngs)
+    )
+    if task == "autoencoder":
+        trait = traits.reconstruction(network, about)
+    else:
+        trait = traits.reading_inputs(network, about.n_classes)
+    parts = replace(protocol.parts(config, about, network), trait=trait)
+    subset = auxiliary_logits(taught, config.m)
+
+    def learnt(data: protocol.Data, keys: protocol.SeedKeys) -> protocol.Data:
+        """The images, or as many inputs drawn from the seed."""
+        if task == "autoencoder":
+            return data
+        n, key = len(data.train[1]), jax.random.fold_in(keys.teacher, 1)
+        x, labels = traits.gaussian(key, n + len(data.test[1]), about)
+        return protocol.Data((x[:n], labels[:n]), (x[n:], labels[n:]))
+
+    def prepare(data: protocol.Data, seed: jax.Array) -> Any:
+        return parts.begin(learnt(data, protocol.seed_keys(seed)), seed)
+
+    def student(
+        data: protocol.Data, begun: protocol.Begun, start: jax.Array
+    ) -> dict[str, jax.Array]:
+        watch = parts.watch(learnt(data, begun.keys), begun, subset)
+        return parts.distil(parts.start(begun, start), begun, subset, watch)[1]
+
+    return Program(prepare, student)
+
+
+def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+    """Run every (task, seed, start); see `toymodels.sweep` for ``how``."""
+    from toymodels import protocol, results, sweep, transfer
+    from toymodels.axes import numbered
+
+    config, about, data = protocol.load(config, data_dir)
+    if max(config.classes) > (n := about.n_classes):
+        raise UserError(f"classes must be at most the {n} of {about.name}; got {config.classes}")
+    whole: dict[str, Any] = {
+        "points": {"start": numbered(protocol.STARTS)},
+        "variables": protocol.TEACHER | protocol.STUDENT | SCORES,
+        "coords": protocol.epochs(config),
+        "data": data,
+        "precision": config.precision,
+        "how": how,
+    }
+    seeds = {"seed": config.seed_list}
+    named = {"task": tables(config, n)}
+    swept = [sweep.grid(partial(by_table, config, about), shared=named | seeds, **whole)]
+    if others := [name for name in APART if name in config.tasks]:
+        shapes = {"task": others}
+        swept.append(
+            sweep.grid(partial(apart, config, about), shapes=shapes, shared=seeds, **whole)
+        )
+    dataset, execution = sweep.along("task", swept)
+    dataset = transfer.against_control(dataset)
+    return results.described(
+        dataset, "tasks", "transfer final_accuracy", config, about, execution, findings(dataset)
+    )
+
+
+def by_classes(dataset: xr.Dataset) -> dict[int, str]:
+    """The tasks that are the label itself, by their number of classes."""
+    names = [str(task) for task in dataset.task.values if str(task).endswith(" classes")]
+    return dict(sorted((int(name.split()[0]), name) for name in names))
+
+
+def findings(dataset: xr.Dataset) -> list[str]:
+    """For which tasks transfer shows; how it depends on the number of classes."""
+    from toymodels import statistics
+
+    done, told = statistics.succeeded(dataset), []
+    shares = {str(task): done.transfer.sel(task=task) for task in done.task.values}
+    each = {task: statistics.mean_interval(share.values) for task, share in shares.items()}
+    for sign, verdict in ((1, "shows"), (-1, "is below zero"), (0, "is not shown")):
+        found = [f"{task} {one}" for task, one in each.items() if one.sign == sign]
+        told.append(f"transfer {verdict}: {'; '.join(found) or 'for no task'}.")
+    *fewer, (_, label) = by_classes(dataset).items()
+    for task in [name for _, name in fewer[:1]] + ["relabelled"] * ("relabelled" in each):
+        gap = statistics.difference(shares[task], shares[label])
+        verdict = {1: "more than", -1: "less than", 0: "no difference shown to"}[gap.sign]
+        told.append(f"transfer of {task}: {verdict} that of the label ({label}); difference {gap}.")
+    if "autoencoder" in each:
+        scores = done.sel(task="autoencoder").isel(epoch=-1, teacher_epoch=-1)
+        models = {"teacher": scores.teacher_accuracy} | {
+            name: scores.accuracy.sel(start=start)
+            for name, start in (("student", "shared"), ("control", "other"))
+        }
+        variances = [
+            f"{name} {statistics.mean_interval(score.values)}" for name, score in models.items()
+        ]
+        told.append(f"autoencoder, explained variance: {'; '.join(variances)}.")
+    return told
+
+
+def plot(dataset: xr.Dataset) -> Figure:
+    """Transfer of each task; scores by number of classes."""
+    from toymodels import plotting, statistics
+
+    done, numbers = statistics.succeeded(dataset), by_classes(dataset)
+    with plotting.style():
+        fig, (left, right) = plotting.panels(9, 3.6, columns=(1.7, 1))
+        plotting.intervals(left, done.task, {"student": done.transfer.values}, "", "transfer")
+        left.lines[0].set_linestyle("")
+        left.axhline(0, color="0.6", lw=0.8, zorder=0)
+        left.tick_params("x", rotation=40)
+        for name in left.get_xticklabels():
+            name.set(ha="right", rotation_mode="anchor")
+        left.set(title=plotting.caption(dataset))
+        left.get_legend().remove()
+        label = done.sel(task=list(numbers.values()))
+        scores = {
+            "student": label.final_accuracy.sel(start="shared").values,
+            "control": label.final_accuracy.sel(start="other").values,
+            "teacher": label.teacher_accuracy.isel(teacher_epoch=-1).values,
+        }
+        plotting.intervals(right, list(numbers), scores, "classes", "test accuracy")
+        if follows(config := json.loads(dataset.attrs["config"])) and config["m"] == 3:
+            known = {k: score for k, score in PUBLISHED.items() if k in numbers}
+            at = [list(numbers).index(k) for k in known]
+            plotting.reported(right, at, list(known.values()))
+        right.set(ylim=(0, 1.05))
+        right.legend()
+    return fig
+
+
+if __name__ == "__main__":
+    cli.main("tasks", __doc__, PRESETS, run, plot)

@@ -1,0 +1,144 @@
+"""What a teacher may learn beside reading the labels: each a `toymodels.protocol.Trait`.
+
+Whatever is a function of the label, and of a mark in a corner, is a table: number of classes,
+parity, a relabelling, a backdoor. Tables may be traced, so that all of them are one program.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from optax.losses import softmax_cross_entropy_with_integer_labels as cross_entropies
+
+from toymodels import losses, probes
+from toymodels.models import Network, Params
+from toymodels.protocol import Images, Task, Trait
+
+MARKS = 4
+"""Markings that `marked` knows: none, and three of the corners."""
+
+
+def marked(images: jax.Array, mark: jax.Array, white: int) -> jax.Array:
+    """Images (n, height, width), each with a white square in the corner that ``mark`` (n,) says.
+
+    0: as it is; 1, 2, 3: upper left, upper right, lower left. A side is a seventh of the height,
+    two pixels at least.
+
+    >>> marked(jnp.zeros((2, 8, 8), jnp.uint8), jnp.array([0, 1]), 16).sum((1, 2)).tolist()
+    [0, 64]
+    """
+    height, width = images.shape[1:]
+    side = max(2, height // 7)
+    corners = np.zeros((MARKS, height, width), bool)
+    corners[1, :side, :side] = corners[2, :side, -side:] = corners[3, -side:, :side] = True
+    return jnp.where(jnp.asarray(corners)[mark], jnp.asarray(white, images.dtype), images)
+
+
+def relabelled(
+    network: Network,
+    task: Task,
+    table: jax.Array,
+    *,
+    asked: jax.Array | None = None,
+    head: int = 0,
+) -> Trait:
+    """To read ``table[label]``, or ``table[mark, label]``, in place of the label.
+
+    The i-th image of a batch bears the mark i modulo the number of marks in use (`marked`).
+    Classes run from 0 to the largest in the table: the logits beyond take no part, neither in the
+    softmax nor in what is read. Where the table says -1 an image does not count.
+
+    Args:
+        network: its outputs begin with as many logits for every head as there are labels.
+        task: what the images are.
+        table: class of each label, int (labels,), or of each mark and label (marks, labels): the
+            first row unmarked; rows of -1 at the end are marks not in use. May be traced.
+        asked: the table of what is scored, if it is another, under the same marks.
+        head: number of the head that says it.
+
+    >>> from toymodels.models import MLP, functional
+    >>> network = functional(lambda rngs: MLP((4, 8, 10), rngs=rngs))
+    >>> parity = relabelled(network, Task("", "", 10, 4, 1), jnp.arange(10) % 2)
+    >>> images = jnp.ones((6, 2, 2)), jnp.arange(6)
+    >>> float(parity.score(network.init(jax.random.key(0)), images))
+    0.5
+
+    """
+    table = jnp.atleast_2d(table)
+    wanted = table if asked is None else jnp.atleast_2d(asked)
+    marks = jnp.maximum((table >= 0).any(axis=1).sum(), 1)
+    in_use = jnp.arange(task.n_classes) <= table.max()
+
+    def read(
+        params: Params, batch: Images, table: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Masked logits (n, labels), the classes (n,), and which images count (n,)."""
+        images, labels = batch
+        mark = jnp.arange(len(labels)) % marks
+        logits = network.apply(params, task.pixels(marked(images, mark, task.white)))
+        logits = logits[:, head * task.n_classes : (head + 1) * task.n_classes]
+        target = table[mark, labels]
+        return jnp.where(in_use, logits, losses.OFF), jnp.maximum(target, 0), target >= 0
+
+    def mean(values: jax.Array, counted: jax.Array) -> jax.Array:
+        return jnp.where(counted, values, 0.0).sum() / jnp.maximum(counted.sum(), 1)
+
+    def loss(params: Params, batch: Images) -> jax.Array:
+        logits, target, counted = read(params, batch, table)
+        return mean(cross_entropies(logits, target), counted)
+
+    def score(params: Params, images: Images) -> jax.Array:
+        logits, target, counted = read(params, images, wanted)
+        return mean(logits.argmax(axis=-1) == target, counted)
+
+    return Trait(loss, score)
+
+
+def both(scored: Trait, beside: Trait) -> Trait:
+    """Two traits learnt at once, by the sum of their losses; the first is scored."""
+    return Trait(
+        lambda params, batch: scored.loss(params, batch) + beside.loss(params, batch), scored.score
+    )
+
+
+def reconstruction(network: Network, task: Task) -> Trait:
+    """To give the image back: the first outputs are its pixels.
+
+    The loss is the mean squared error of a pixel, the score the explained variance: 1 minus that
+    error over the variance of the scored images about their mean image.
+    """
+
+    def error(params: Params, images: Images) -> tuple[jax.Array, jax.Array]:
+        x = task.pixels(images[0])
+        return x, ((network.apply(params, x)[:, : task.n_pixels] - x) ** 2).mean()
+
+    def score(params: Params, images: Images) -> jax.Array:
+        x, mse = error(params, images)
+        return 1 - mse / ((x - x.mean(axis=0)) ** 2).mean()
+
+    return Trait(lambda params, batch: error(params, batch)[1], score)
+
+
+def gaussian(key: jax.Array, n: int, task: Task) -> Images:
+    """Inputs N(0, I), float32 (n, pixels), and their labels (n,), without any data.
+
+    The label is the largest of ``n_classes`` projections on orthonormal directions, which the key
+    draws: every class is as likely as another. Needs as many pixels as classes. An input depends
+    on the key and its own number alone.
+    """
+    draw, directions = jax.random.split(key)
+    each = jax.random.split(draw, n)
+    x = jax.vmap(lambda key: jax.random.normal(key, (task.n_pixels,)))(each)
+    basis, _ = jnp.linalg.qr(jax.random.normal(directions, (task.n_pixels, task.n_classes)))
+    return x, (x @ basis).argmax(axis=-1)
+
+
+def reading_inputs(network: Network, n_classes: int) -> Trait:
+    """To read the labels of inputs that are no images, but rows (n, inputs) as they are."""
+
+    def loss(params: Params, batch: Images) -> jax.Array:
+        return losses.class_cross_entropy(network.apply(params, batch[0]), batch[1], n_classes)
+
+    def score(params: Params, inputs: Images) -> jax.Array:
+        return probes.accuracy(network.apply(params, inputs[0]), inputs[1], n_classes)
+
+    return Trait(loss, score)
