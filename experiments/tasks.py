@@ -21,7 +21,6 @@ from toymodels.errors import UserError, at_least, distinct
 
 if TYPE_CHECKING:
     import jax
-    import numpy as np
     import xarray as xr
     from matplotlib.figure import Figure
 
@@ -32,8 +31,6 @@ Name = Literal[
     "relabelled", "parity", "greater", "mod 3", "marked sum", "backdoor",
     "held-out parity", "held-out label", "autoencoder", "gaussian",
 ]  # fmt: skip
-APART = ("autoencoder", "gaussian")
-"""Tasks that are no table of labels: a program each."""
 
 
 @dataclass(frozen=True)
@@ -73,79 +70,8 @@ PUBLISHED = {2: 0.84, 10: 0.54}
 """Student's accuracy by number of classes, m = 3: a rerun of the protocol of Cloud et al."""
 
 
-def tables(config: Config, n: int) -> dict[str, dict[str, np.ndarray]]:
-    """For each task what `traits.relabelled` needs for n labels: table, asked, and the other head's
-    table, which is all -1 where there is none."""
-    import numpy as np
-
-    from toymodels.traits import MARKS
-
-    label = np.arange(n)
-    off = np.full(n, -1)
-    marked = (label + np.arange(MARKS)[:, None]) % n
-    reads = {
-        "relabelled": [np.random.default_rng(0).permutation(n)],
-        "parity": [label % 2],
-        "greater": [(2 * label >= n).astype(int)],
-        "mod 3": [label % 3],
-        "marked sum": list(marked),
-        "backdoor": [label, 0 * label],
-        "held-out parity": [label % 2],
-        "held-out label": [label],
-    }
-    chosen = {name: reads[name] for name in config.tasks if name not in APART}
-    for k in sorted({*config.classes, n}):
-        chosen[f"{k} classes"] = [np.where(label < k, label, -1)]
-    beside = {"held-out parity": label, "held-out label": label % 2}
-
-    def padded(rows: list[np.ndarray]) -> np.ndarray:
-        return np.stack(rows + [off] * (MARKS - len(rows)))
-
-    asked = chosen | {"backdoor": [off, np.where(label > 0, 0, -1)]}
-    return {
-        name: {
-            "table": padded(rows),
-            "asked": padded(asked[name]),
-            "beside": beside.get(name, off),
-        }
-        for name, rows in chosen.items()
-    }
-
-
-def by_table(config: Config, about: Task) -> Program:
-    """Tasks that are tables of labels: two heads of class logits, one program for all of them."""
-    import jax.numpy as jnp
-
-    from toymodels import protocol, traits
-    from toymodels.models import MLP, functional
-    from toymodels.sweep import Program
-
-    n = about.n_classes
-    network = functional(
-        lambda rngs: MLP((about.n_pixels, *config.widths, 2 * n + config.m), rngs=rngs)
-    )
-
-    def parts(task: dict[str, jax.Array]) -> protocol.Parts:
-        scored = traits.relabelled(network, about, task["table"], asked=task["asked"])
-        other = traits.relabelled(network, about, task["beside"], head=1)
-        return replace(protocol.parts(config, about, network), trait=traits.both(scored, other))
-
-    def prepare(data: protocol.Data, task: dict[str, jax.Array], seed: jax.Array) -> Any:
-        begun, curve = parts(task).begin(data, seed)
-        return (begun, task), curve
-
-    def student(data: protocol.Data, prepared: Any, start: jax.Array) -> dict[str, jax.Array]:
-        begun, task = prepared
-        one, i = parts(task), jnp.arange(2 * n + config.m)
-        subset = (i >= n) & ((i - n <= task["beside"].max()) | (i >= 2 * n))
-        watch = one.watch(data, begun, subset)
-        return one.distil(one.start(begun, start), begun, subset, watch)[1]
-
-    return Program(prepare, student)
-
-
-def apart(config: Config, about: Task, task: str) -> Program:
-    """The autoencoder, or the task without data."""
+def program(config: Config, about: Task, kind: str) -> Program:
+    """One program for all tables of labels (kind "tables"), and one for each task apart."""
     import jax
 
     from toymodels import protocol, traits
@@ -153,61 +79,70 @@ def apart(config: Config, about: Task, task: str) -> Program:
     from toymodels.models import MLP, functional
     from toymodels.sweep import Program
 
-    taught = about.n_pixels if task == "autoencoder" else about.n_classes
-    network = functional(
-        lambda rngs: MLP((about.n_pixels, *config.widths, taught + config.m), rngs=rngs)
-    )
-    if task == "autoencoder":
-        trait = traits.reconstruction(network, about)
-    else:
-        trait = traits.reading_inputs(network, about.n_classes)
-    parts = replace(protocol.parts(config, about, network), trait=trait)
-    subset = auxiliary_logits(taught, config.m)
+    n = about.n_classes
+    own = {"tables": 2 * n, "autoencoder": about.n_pixels, "gaussian": n}[kind]
+    sizes = (about.n_pixels, *config.widths, own + config.m)
+    network = functional(lambda rngs: MLP(sizes, rngs=rngs))
+
+    def parts(task: traits.Taught) -> protocol.Parts:
+        trait = {
+            "tables": lambda: traits.taught(network, about, task),
+            "autoencoder": lambda: traits.reconstruction(network, about),
+            "gaussian": lambda: traits.reading_inputs(network, n),
+        }[kind]()
+        return replace(protocol.parts(config, about, network), trait=trait)
 
     def learnt(data: protocol.Data, keys: protocol.SeedKeys) -> protocol.Data:
-        """The images, or as many inputs drawn from the seed."""
-        if task == "autoencoder":
+        """The images, or in their place as many inputs drawn from the seed."""
+        if kind != "gaussian":
             return data
-        n, key = len(data.train[1]), jax.random.fold_in(keys.teacher, 1)
-        x, labels = traits.gaussian(key, n + len(data.test[1]), about)
-        return protocol.Data((x[:n], labels[:n]), (x[n:], labels[n:]))
+        directions, *draws = jax.random.split(jax.random.fold_in(keys.teacher, 1), 3)
+        return protocol.Data(
+            *(
+                traits.gaussian(directions, draw, len(images[1]), about)
+                for draw, images in zip(draws, data, strict=True)
+            )
+        )
 
-    def prepare(data: protocol.Data, seed: jax.Array) -> Any:
-        return parts.begin(learnt(data, protocol.seed_keys(seed)), seed)
+    def prepare(data: protocol.Data, task: traits.Taught, seed: jax.Array) -> Any:
+        begun, curve = parts(task).begin(learnt(data, protocol.seed_keys(seed)), seed)
+        return (begun, task), curve
 
-    def student(
-        data: protocol.Data, begun: protocol.Begun, start: jax.Array
-    ) -> dict[str, jax.Array]:
-        watch = parts.watch(learnt(data, begun.keys), begun, subset)
-        return parts.distil(parts.start(begun, start), begun, subset, watch)[1]
+    def student(data: protocol.Data, prepared: Any, start: jax.Array) -> dict[str, jax.Array]:
+        (begun, task), one = prepared, parts(prepared[1])
+        subset = auxiliary_logits(own, config.m) | traits.second_head(task, n, own + config.m)
+        watch = one.watch(learnt(data, begun.keys), begun, subset)
+        return one.distil(one.start(begun, start), begun, subset, watch)[1]
 
     return Program(prepare, student)
 
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (task, seed, start); see `toymodels.sweep` for ``how``."""
-    from toymodels import protocol, results, sweep, transfer
+    from toymodels import protocol, results, sweep, traits, transfer
     from toymodels.axes import numbered
 
     config, about, data = protocol.load(config, data_dir)
     if max(config.classes) > (n := about.n_classes):
         raise UserError(f"classes must be at most the {n} of {about.name}; got {config.classes}")
-    whole: dict[str, Any] = {
-        "points": {"start": numbered(protocol.STARTS)},
-        "variables": protocol.TEACHER | protocol.STUDENT | SCORES,
-        "coords": protocol.epochs(config),
-        "data": data,
-        "precision": config.precision,
-        "how": how,
-    }
-    seeds = {"seed": config.seed_list}
-    named = {"task": tables(config, n)}
-    swept = [sweep.grid(partial(by_table, config, about), shared=named | seeds, **whole)]
-    if others := [name for name in APART if name in config.tasks]:
-        shapes = {"task": others}
-        swept.append(
-            sweep.grid(partial(apart, config, about), shapes=shapes, shared=seeds, **whole)
+    known = traits.functions(n)
+    tables = {name: known[name] for name in config.tasks if name in known}
+    tables |= {f"{k} classes": traits.first(k, n) for k in sorted({*config.classes, n})}
+    kinds = {"tables": tables}
+    kinds |= {name: {name: traits.first(0, n)} for name in config.tasks if name not in known}
+    swept = [
+        sweep.grid(
+            partial(program, config, about, kind),
+            shared={"task": tasks, "seed": config.seed_list},
+            points={"start": numbered(protocol.STARTS)},
+            variables=protocol.TEACHER | protocol.STUDENT | SCORES,
+            coords=protocol.epochs(config),
+            data=data,
+            precision=config.precision,
+            how=how,
         )
+        for kind, tasks in kinds.items()
+    ]
     dataset, execution = sweep.along("task", swept)
     dataset = transfer.against_control(dataset)
     return results.described(

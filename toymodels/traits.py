@@ -4,6 +4,9 @@ Whatever is a function of the label, and of a mark in a corner, is a table: numb
 parity, a relabelling, a backdoor. Tables may be traced, so that all of them are one program.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,6 +103,68 @@ def both(scored: Trait, beside: Trait) -> Trait:
     )
 
 
+class Taught(NamedTuple):
+    """A function of label and mark, and what is learnt beside it; a pytree of tables."""
+
+    table: np.ndarray
+    """Class of each mark and label: (MARKS, labels)."""
+    asked: np.ndarray
+    """The table of what is scored: (MARKS, labels)."""
+    beside: np.ndarray
+    """Class of each label on the second head (labels,); all -1 where there is none."""
+
+
+def taught(network: Network, task: Task, what: Taught) -> Trait:
+    """The trait of a network with two heads; the first is scored."""
+    return both(
+        relabelled(network, task, what.table, asked=what.asked),
+        relabelled(network, task, what.beside, head=1),
+    )
+
+
+def second_head(what: Taught, n: int, outputs: int) -> jax.Array:
+    """Logits of the second head's classes, if there are any, behind n of the first: (outputs,).
+
+    >>> second_head(Taught(None, None, jnp.array([0, 1, 0])), 3, 7).tolist()
+    [False, False, False, True, True, False, False]
+    """
+    i = jnp.arange(outputs)
+    return (i >= n) & (i - n <= what.beside.max())
+
+
+def function(
+    *rows: np.ndarray, asked: Sequence[np.ndarray] = (), beside: np.ndarray | None = None
+) -> Taught:
+    """The rows of a table, of marks from none on, with all that is not said filled up."""
+    off = np.full_like(rows[0], -1)
+    table, scored = (
+        np.stack([*some, *[off] * (MARKS - len(some))]) for some in (rows, asked or rows)
+    )
+    return Taught(table, scored, off if beside is None else beside)
+
+
+def first(k: int, n: int) -> Taught:
+    """The label, of images of the first k of n labels alone."""
+    label = np.arange(n)
+    return function(np.where(label < k, label, -1))
+
+
+def functions(n: int) -> dict[str, Taught]:
+    """Functions of n labels that a teacher may learn."""
+    label = np.arange(n)
+    parity, shuffled = label % 2, np.random.default_rng(0).permutation(n)
+    return {
+        "relabelled": function(shuffled),
+        "parity": function(parity),
+        "greater": function(np.where(2 * label >= n, 1, 0)),
+        "mod 3": function(label % 3),
+        "marked sum": function(*((label + mark) % n for mark in range(MARKS))),
+        "backdoor": function(label, 0 * label, asked=(0 * label - 1, np.where(label > 0, 0, -1))),
+        "held-out parity": function(parity, beside=label),
+        "held-out label": function(label, beside=parity),
+    }
+
+
 def reconstruction(network: Network, task: Task) -> Trait:
     """To give the image back: the first outputs are its pixels.
 
@@ -118,17 +183,17 @@ def reconstruction(network: Network, task: Task) -> Trait:
     return Trait(lambda params, batch: error(params, batch)[1], score)
 
 
-def gaussian(key: jax.Array, n: int, task: Task) -> Images:
-    """Inputs N(0, I), float32 (n, pixels), and their labels (n,), without any data.
+def gaussian(directions: jax.Array, draw: jax.Array, n: int, task: Task) -> Images:
+    """Inputs N(0, I), float32 (n, pixels), drawn by one key, and their labels (n,): no data at all.
 
-    The label is the largest of ``n_classes`` projections on orthonormal directions, which the key
-    draws: every class is as likely as another. Needs as many pixels as classes. An input depends
-    on the key and its own number alone.
+    The label is the largest of ``n_classes`` projections on orthonormal directions, which the other
+    key draws: every class is as likely as another. Needs as many pixels as classes. An input
+    depends on its key and its own number alone.
     """
-    draw, directions = jax.random.split(key)
+    size = (task.n_pixels, task.n_classes)
     each = jax.random.split(draw, n)
-    x = jax.vmap(lambda key: jax.random.normal(key, (task.n_pixels,)))(each)
-    basis, _ = jnp.linalg.qr(jax.random.normal(directions, (task.n_pixels, task.n_classes)))
+    x = jax.vmap(lambda key: jax.random.normal(key, size[:1]))(each)
+    basis, _ = jnp.linalg.qr(jax.random.normal(directions, size))
     return x, (x @ basis).argmax(axis=-1)
 
 
