@@ -97,11 +97,10 @@ def program(config: Config, about: Task, kind: str) -> Program:
         if kind != "gaussian":
             return data
         directions, *draws = jax.random.split(jax.random.fold_in(keys.teacher, 1), 3)
+        train, test = (len(labels) for _, labels in data)
         return protocol.Data(
-            *(
-                traits.gaussian(directions, draw, len(images[1]), about)
-                for draw, images in zip(draws, data, strict=True)
-            )
+            traits.gaussian(directions, draws[0], train, about),
+            traits.gaussian(directions, draws[1], test, about),
         )
 
     def prepare(data: protocol.Data, task: traits.Taught, seed: jax.Array) -> Any:
@@ -152,7 +151,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def by_classes(dataset: xr.Dataset) -> dict[int, str]:
     """The tasks that are the label itself, by their number of classes."""
-    names = [str(task) for task in dataset.task.values if str(task).endswith(" classes")]
+    names = [str(task) for task in dataset.task.values if "classes" in str(task)]
     return dict(sorted((int(name.split()[0]), name) for name in names))
 
 
@@ -172,15 +171,11 @@ def findings(dataset: xr.Dataset) -> list[str]:
         verdict = {1: "more than", -1: "less than", 0: "no difference shown to"}[gap.sign]
         told.append(f"transfer of {task}: {verdict} that of the label ({label}); difference {gap}.")
     if "autoencoder" in each:
-        scores = done.sel(task="autoencoder").isel(epoch=-1, teacher_epoch=-1)
-        models = {"teacher": scores.teacher_accuracy} | {
-            name: scores.accuracy.sel(start=start)
-            for name, start in (("student", "shared"), ("control", "other"))
-        }
-        variances = [
-            f"{name} {statistics.mean_interval(score.values)}" for name, score in models.items()
-        ]
-        told.append(f"autoencoder, explained variance: {'; '.join(variances)}.")
+        last = done.sel(task="autoencoder").isel(epoch=-1, teacher_epoch=-1)
+        scores = {"teacher": last.teacher_accuracy, "student": last.accuracy.sel(start="shared")}
+        scores["control"] = last.accuracy.sel(start="other")
+        shown = [f"{who} {statistics.mean_interval(one.values)}" for who, one in scores.items()]
+        told.append(f"autoencoder, explained variance: {'; '.join(shown)}.")
     return told
 
 
@@ -191,14 +186,12 @@ def plot(dataset: xr.Dataset) -> Figure:
     done, numbers = statistics.succeeded(dataset), by_classes(dataset)
     with plotting.style():
         fig, (left, right) = plotting.panels(9, 3.6, columns=(1.7, 1))
-        plotting.intervals(left, done.task, {"student": done.transfer.values}, "", "transfer")
-        left.lines[0].set_linestyle("")
+        plotting.intervals(left, done.task, {"student": done.transfer.values}, "task", "transfer")
+        left.lines[0].set_linestyle("")  # tasks have no order
         left.axhline(0, color="0.6", lw=0.8, zorder=0)
-        left.tick_params("x", rotation=40)
-        for name in left.get_xticklabels():
-            name.set(ha="right", rotation_mode="anchor")
+        names = {"labels": done.task.values, "rotation": 40, "ha": "right"}
+        left.set_xticks(left.get_xticks(), rotation_mode="anchor", **names)
         left.set(title=plotting.caption(dataset))
-        left.get_legend().remove()
         label = done.sel(task=list(numbers.values()))
         scores = {
             "student": label.final_accuracy.sel(start="shared").values,

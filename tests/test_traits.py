@@ -108,7 +108,7 @@ def test_the_backdoor_is_scored_by_marked_images_of_other_labels_alone(batch, se
         return jax.nn.one_hot(jnp.where(zero, 0, 3), 23)
 
     trait = traits.relabelled(answering(answer), TASK, what.table, asked=what.asked)
-    assert trait.score({}, (images, batch[1])) == expected
+    assert trait.score({}, (images, batch[1])) == pytest.approx(expected, abs=1e-6)
     # Its loss knows both kinds: half of the images are marked, and wanted as 0.
     wanted = np.where(np.arange(50) % 2, 0, batch[1])
     x = TASK.pixels(traits.marked(images, jnp.arange(50) % 2, 16))

@@ -83,7 +83,8 @@ def relabelled(
         return jnp.where(in_use, logits, losses.OFF), jnp.maximum(target, 0), target >= 0
 
     def mean(values: jax.Array, counted: jax.Array) -> jax.Array:
-        return jnp.where(counted, values, 0.0).sum() / jnp.maximum(counted.sum(), 1)
+        share = len(counted) / jnp.maximum(counted.sum(), 1)  # 1 exactly where all count
+        return jnp.where(counted, values, 0.0).mean() * share
 
     def loss(params: Params, batch: Images) -> jax.Array:
         logits, target, counted = read(params, batch, table)
