@@ -75,7 +75,15 @@ def along(dim: str, sweeps: Sequence[tuple[xr.Dataset, Execution]]) -> tuple[xr.
         compile_s=sum(each.compile_s),
         run_s=sum(each.run_s),
     )
-    return xr.concat(datasets, dim, combine_attrs="override"), together
+    whole = xr.concat(
+        datasets,
+        dim,
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        combine_attrs="override",
+    )
+    return whole, together
 
 
 def grid(

@@ -63,8 +63,8 @@ def test_all_classes_are_the_plain_protocol(tiny):
 
 
 def test_a_task_does_not_depend_on_which_others_are_asked_for(tiny):
-    alone = tasks.run(dataclasses.replace(TINY, tasks=("gaussian", "parity")))
-    assert set(alone.task.values) == {"gaussian", "parity", "2 classes", "10 classes"}
+    alone = tasks.run(dataclasses.replace(TINY, tasks=("parity",)))
+    assert set(alone.task.values) == {"parity", "2 classes", "10 classes"}
     for name in ("accuracy", "teacher_loss"):
         xr.testing.assert_allclose(alone[name], tiny[name].sel(task=alone.task.values), atol=0.006)
 
