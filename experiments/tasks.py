@@ -127,10 +127,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     if max(config.classes) > (n := about.n_classes):
         raise UserError(f"classes must be at most the {n} of {about.name}; got {config.classes}")
     known = traits.functions(n)
-    tables = {name: known[name] for name in config.tasks if name in known}
+    tables = {str(name): known[name] for name in config.tasks if name in known}
     tables |= {f"{k} classes": traits.first(k, n) for k in sorted({*config.classes, n})}
     kinds = {"tables": tables}
-    kinds |= {name: {name: traits.first(0, n)} for name in config.tasks if name not in known}
+    kinds |= {str(name): {name: traits.first(0, n)} for name in config.tasks if name not in known}
     swept = [
         sweep.grid(
             partial(program, config, about, kind),

@@ -66,14 +66,13 @@ class Execution(NamedTuple):
 
 def along(dim: str, sweeps: Sequence[tuple[xr.Dataset, Execution]]) -> tuple[xr.Dataset, Execution]:
     """Sweeps with the same axes but for other values of one, ``dim``, as one."""
-    datasets, executions = zip(*sweeps, strict=True)
-    first, each = executions[0], Execution(*zip(*executions, strict=True))
-    together = first._replace(
-        width=min(each.width),
-        models=sum(each.models),
-        from_store=sum(each.from_store),
-        compile_s=sum(each.compile_s),
-        run_s=sum(each.run_s),
+    datasets, each = zip(*sweeps, strict=True)
+    together = each[0]._replace(
+        width=min(one.width for one in each),
+        models=sum(one.models for one in each),
+        from_store=sum(one.from_store for one in each),
+        compile_s=sum(one.compile_s for one in each),
+        run_s=sum(one.run_s for one in each),
     )
     whole = xr.concat(
         datasets,

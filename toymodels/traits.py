@@ -16,6 +16,8 @@ from toymodels import losses, probes
 from toymodels.models import Network, Params
 from toymodels.protocol import Images, Task, Trait
 
+Table = jax.Array | np.ndarray
+
 MARKS = 4
 """Markings that `marked` knows: none, and three of the corners."""
 
@@ -39,9 +41,9 @@ def marked(images: jax.Array, mark: jax.Array, white: int) -> jax.Array:
 def relabelled(
     network: Network,
     task: Task,
-    table: jax.Array,
+    table: Table,
     *,
-    asked: jax.Array | None = None,
+    asked: Table | None = None,
     head: int = 0,
 ) -> Trait:
     """To read ``table[label]``, or ``table[mark, label]``, in place of the label.
@@ -107,11 +109,11 @@ def both(scored: Trait, beside: Trait) -> Trait:
 class Taught(NamedTuple):
     """A function of label and mark, and what is learnt beside it; a pytree of tables."""
 
-    table: np.ndarray
+    table: Table
     """Class of each mark and label: (MARKS, labels)."""
-    asked: np.ndarray
+    asked: Table
     """The table of what is scored: (MARKS, labels)."""
-    beside: np.ndarray
+    beside: Table
     """Class of each label on the second head (labels,); all -1 where there is none."""
 
 
