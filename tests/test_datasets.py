@@ -271,7 +271,10 @@ def test_a_folder_that_may_not_be_entered(tiny, tmp_path, monkeypatch):
 def test_an_unknown_name(name):
     with pytest.raises(UserError) as caught:
         load(name)
-    assert str(caught.value) == f"dataset must be one of auto, mnist, digits; got {name!r}"
+    assert (
+        str(caught.value)
+        == f"dataset must be one of auto, mnist, fashion, emnist, digits; got {name!r}"
+    )
 
 
 # --- downloaded -----------------------------------------------------------------------------------
@@ -503,6 +506,99 @@ def test_downloads_the_real_mnist_from_the_second_mirror(tmp_path, monkeypatch):
     assert asked == ["t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"]
     assert mnist.train_images.shape == (60_000, 28, 28)
     assert sorted(kept(tmp_path)) == sorted(mnist.sha256)
+
+
+# --- known by their gzip files --------------------------------------------------------------------
+
+
+@pytest.fixture(params=["fashion", "emnist"])
+def packed(request, monkeypatch):
+    """Its name, and a tiny data set of that name: file name -> its bytes, packed and not."""
+    rng, files, contents = np.random.default_rng(1), {}, {}
+    for part, file in datasets.FILES[request.param].items():
+        shape = (20 if "train" in part else 10, 4, 3)[: 3 if "images" in part else 1]
+        data = idx(rng.integers(0, 10, shape, dtype=np.uint8))
+        contents[file.name] = (gzip.compress(data, mtime=0), data)
+        sha256 = hashlib.sha256(contents[file.name][0]).hexdigest()
+        files[part] = File(file.name, len(data), sha256, packed=True)
+    monkeypatch.setattr(datasets, "FILES", {request.param: files})
+    monkeypatch.setattr(datasets, "MIRRORS", {request.param: ()})
+    return request.param, contents
+
+
+def test_every_data_set_has_files_mirrors_folders_a_title_and_classes():
+    tables = (datasets.FILES, datasets.FOLDERS, datasets.TITLES, datasets.CLASSES)
+    assert all(list(table) == ["mnist", "fashion", "emnist"] for table in tables)
+    for name, files in datasets.FILES.items():
+        assert list(files) == ["train_images", "train_labels", "test_images", "test_labels"]
+        assert all(re.fullmatch("[0-9a-f]{64}", file.sha256) for file in files.values())
+        assert all(file.packed == (name != "mnist") for file in files.values())
+        for part in ("train", "test"):
+            n = files[f"{part}_labels"].size - 8
+            assert files[f"{part}_images"].size == 16 + n * 784
+
+
+def test_packed_files_are_loaded_though_unpacked_ones_lie_beside(packed, tmp_path):
+    name, contents = packed
+    folder = tmp_path / datasets.FOLDERS[name][-1]
+    write(folder, {f"{file}.gz": data for file, (data, _) in contents.items()})
+    write(folder, dict.fromkeys(contents, b"whatever"))
+    dataset = load(name, tmp_path, announce=silent)
+    parts = [data for _, data in contents.values()]
+    turned = [read_idx(data).swapaxes(1, 2) if name == "emnist" else read_idx(data)
+              for data in (parts[0], parts[2])]  # fmt: skip
+    np.testing.assert_array_equal(dataset.train_images, turned[0])
+    np.testing.assert_array_equal(dataset.test_images, turned[1])
+    np.testing.assert_array_equal(dataset.train_labels, read_idx(parts[1]))
+    np.testing.assert_array_equal(dataset.test_labels, read_idx(parts[3]))
+    assert (dataset.name, dataset.white) == (name, 255)
+    assert dataset.n_classes == {"fashion": 10, "emnist": 47}[name]
+    assert dataset.sha256 == {
+        f"{file}.gz": hashlib.sha256(data).hexdigest() for file, (data, _) in contents.items()
+    }
+
+
+PACKED_BREAKAGES = {
+    "packed otherwise": (".gz", lambda data: gzip.compress(data, 1, mtime=1), "wrong checksum"),
+    "unpacked alone": ("", lambda data: data, "checksum is published of the gzip file only"),
+    "unpacked, named .gz": (".gz", lambda data: data, "is no gzip file"),
+    "truncated": (".gz", lambda data: gzip.compress(data)[:-12], "corrupt gzip file"),
+    "followed by rubbish": (".gz", lambda data: gzip.compress(data, mtime=0) + b"\0", "checksum"),
+    "of more": (".gz", lambda data: gzip.compress(data + b"\0"), "wrong size: more bytes"),
+}
+
+
+@pytest.mark.parametrize("breakage", PACKED_BREAKAGES)
+def test_a_file_whose_published_checksum_cannot_be_checked_is_refused(packed, tmp_path, breakage):
+    name, contents = packed
+    suffix, damage, wrong = PACKED_BREAKAGES[breakage]
+    folder = tmp_path / name
+    write(folder, {f"{file}.gz": data for file, (data, _) in contents.items()})
+    victim = next(iter(contents))
+    (folder / f"{victim}.gz").unlink()
+    (folder / f"{victim}{suffix}").write_bytes(damage(contents[victim][1]))
+    with pytest.raises(UserError, match=re.escape(wrong)) as caught:
+        load(name, tmp_path, announce=silent)
+    assert str(caught.value).startswith(str(folder / victim))
+
+
+def test_packed_files_are_downloaded_as_they_are_published(packed, tmp_path, monkeypatch):
+    name, contents = packed
+    published = {f"{file}.gz": data for file, (data, _) in contents.items()}
+    with mirror(published) as (address, asked):
+        monkeypatch.setattr(datasets, "MIRRORS", {name: (address,)})
+        for _ in range(2):
+            dataset = load(name, tmp_path, announce=lambda line: None)
+    assert asked == list(published)
+    assert {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} == published
+    assert len(dataset.test_images) == 10
+
+
+def test_a_data_set_that_is_nowhere_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "MIRRORS", dict.fromkeys(datasets.FILES, ()))
+    for name, title in datasets.TITLES.items():
+        with pytest.raises(UserError, match=f"^{re.escape(title)} could not be had: .*no mirror"):
+            load(name, tmp_path, announce=silent)
 
 
 # --- the embedded digits --------------------------------------------------------------------------

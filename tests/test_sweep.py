@@ -117,6 +117,16 @@ def test_at_one_width_the_bits_do_not_depend_on_company_or_order():
     xr.testing.assert_equal(turned.sel(whole.coords), whole)
 
 
+def test_sweeps_along_an_axis_are_one_sweep():
+    whole, execution = run(rates=(0.0, 0.3, 1.0), width=2)
+    halves = [run(rates=rates, width=2) for rates in ((0.0,), (0.3, 1.0))]
+    joined, together = sweep.along("rate", halves)
+    xr.testing.assert_identical(joined.curve, whole.curve)
+    assert joined.rate.values.tolist() == [0.0, 0.3, 1.0]
+    assert together.models == execution.models + 3  # the seeds, again
+    assert together.run_s == sum(half.run_s for _, half in halves)
+
+
 def test_seeds_side_by_side_as_on_an_accelerator_change_rounding_at_most(monkeypatch):
     monkeypatch.setattr(chunks, "widest", lambda *_: programs.Width(2, 3))
     dataset, _ = run()

@@ -17,9 +17,10 @@ from toymodels.errors import at_least, literals, positive
 class Protocol:
     """A teacher learns images; students imitate it on noise. The defaults are small."""
 
-    dataset: Literal["auto", "mnist", "digits"] = "auto"
-    """What the teacher learns: mnist (28x28), digits (8x8, embedded), or auto: mnist if it is here
-    or can be downloaded, else digits."""
+    dataset: Literal["auto", "mnist", "fashion", "emnist", "digits"] = "auto"
+    """What the teacher learns: mnist, fashion (Fashion-MNIST) or emnist (balanced, 47 classes; all
+    28x28), digits (8x8, embedded), or auto: mnist if it is here or can be downloaded, else
+    digits."""
     seeds: int = 5
     """Number of seeds; each has its own reference, teacher, noise and students."""
     first_seed: int = 0

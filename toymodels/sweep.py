@@ -29,7 +29,7 @@ from toymodels.errors import UserError
 from toymodels.programs import Program, device_mesh, salt
 from toymodels.store import Store
 
-__all__ = ["Execution", "How", "Program", "Progress", "grid"]
+__all__ = ["Execution", "How", "Program", "Progress", "along", "grid"]
 
 Tree = Any
 
@@ -62,6 +62,27 @@ class Execution(NamedTuple):
     """How many of them an earlier run had finished."""
     compile_s: float
     run_s: float
+
+
+def along(dim: str, sweeps: Sequence[tuple[xr.Dataset, Execution]]) -> tuple[xr.Dataset, Execution]:
+    """Sweeps with the same axes but for other values of one, ``dim``, as one."""
+    datasets, each = zip(*sweeps, strict=True)
+    together = each[0]._replace(
+        width=min(one.width for one in each),
+        models=sum(one.models for one in each),
+        from_store=sum(one.from_store for one in each),
+        compile_s=sum(one.compile_s for one in each),
+        run_s=sum(one.run_s for one in each),
+    )
+    whole = xr.concat(
+        datasets,
+        dim,
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        combine_attrs="override",
+    )
+    return whole, together
 
 
 def grid(
