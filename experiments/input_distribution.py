@@ -194,9 +194,8 @@ def plot(dataset: xr.Dataset) -> Figure:
         fig, (left, right) = plotting.panels(12, 4.4, columns=(1.8, 1))
         starts = {"student": "shared", "control": "other"}
         lines = {name: done.final_accuracy.sel(start=at).values for name, at in starts.items()}
-        plotting.intervals(left, names, lines, "distillation inputs", "test accuracy")
-        for bars in left.containers:
-            bars[0].set_linestyle("none")  # names have no order
+        label = "distillation inputs"
+        plotting.intervals(left, names, lines, label, "test accuracy", joined=False)
         left.tick_params("x", rotation=90)
         if follows(json.loads(dataset.attrs["config"])):
             given = {names.index(name): at for name, at in PUBLISHED.items() if name in names}

@@ -169,7 +169,7 @@ def plot(dataset: xr.Dataset) -> Figure:
             plotting.reported(left, at, list(PUBLISHED.values()), "published, 50,000 images")
         left.tick_params(axis="x", labelrotation=40)
         left.set(ylim=(0, 1.05), title=plotting.caption(dataset))
-        left.legend()
+        left.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
         few = [way for way in ways if ", T" not in way and not way.endswith(" drawn")]
         through = {way: done.accuracy.sel(way=way, start="shared").values for way in few}
         plotting.curves(right, done.epoch.values, through)

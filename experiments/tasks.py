@@ -188,8 +188,8 @@ def plot(dataset: xr.Dataset) -> Figure:
     done, numbers = statistics.succeeded(dataset), by_classes(dataset)
     with plotting.style():
         fig, (left, right) = plotting.panels(9, 3.6, columns=(1.7, 1))
-        plotting.intervals(left, done.task, {"student": done.transfer.values}, "task", "transfer")
-        left.lines[0].set_linestyle("")  # tasks have no order
+        transfer = {"student": done.transfer.values}
+        plotting.intervals(left, done.task, transfer, "task", "transfer", joined=False)
         left.axhline(0, color="0.6", lw=0.8, zorder=0)
         names = {"labels": done.task.values, "rotation": 40, "ha": "right"}
         left.set_xticks(left.get_xticks(), rotation_mode="anchor", **names)
