@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from toymodels import cli
 from toymodels.config import CLOUD, Protocol
@@ -28,7 +28,19 @@ if TYPE_CHECKING:
     from toymodels.sweep import How
 
 FAMILIES = ("inits", "siblings")
-MOMENTS = ("before", "after")
+MOMENTS = ["before", "after"]
+"""Of the distillation."""
+INPUTS = ["noise", "images"]
+"""What a forensic asks: unseen noise, or training images."""
+VARIABLES = {
+    "teacher_accuracy": (("candidate", "teacher_epoch"), "1", "teachers' test accuracy"),
+    "score": (
+        ("moment", "candidate", "probe", "inputs", "queries"),
+        "1",
+        "likeness of the student to each candidate, see toymodels.lineage",
+    ),
+    "readable": (("moment",), "1", "test accuracy of a linear probe on the last hidden layer"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,7 @@ class Config(Protocol):
     """Number of candidate teachers."""
     families: tuple[Literal["inits", "siblings"], ...] = FAMILIES  # type: ignore[assignment]
     """What the candidates differ in: initialisation, or images and their order."""
-    m: tuple[int, ...] = (3, 100)
+    m: tuple[int, ...] = (3, 10, 100)
     """Numbers of auxiliary logits."""
     rho: tuple[float, ...] = (1.0, 0.9, 0.0)
     """Overlaps of the student's initialisation with its own teacher's."""
@@ -61,7 +73,7 @@ class Config(Protocol):
 
 
 PRESETS = {
-    "quick": Config(seeds=3),
+    "quick": Config(seeds=3, student_epochs=5),
     "paper": Config(**CLOUD, seeds=5, teachers=8, m=(3, 100), rho=(1.0,)),
     "width": Config(seeds=3, m=(3,), rho=(1.0,), width=(32, 64, 128, 256, 512)),
 }
@@ -72,87 +84,196 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import lineage, overlap, probes, protocol, representations, results, sweep
-    from toymodels.axes import numbered
+    from toymodels import lineage, overlap, protocol, representations, results, statistics, sweep
     from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, functional
+    from toymodels.models import MLP, Params, functional
 
     config, task, data = protocol.load(config, data_dir)
-    most, asked, many = max(config.m), config.queries, max(config.queries)
-    siblings = FAMILIES.index("siblings")
+    most, n_queries, n_classes = max(config.m), max(config.queries), task.n_classes
 
     def build(width: int) -> sweep.Program:
-        sizes = (task.n_pixels, width, width, task.n_classes + most)
+        sizes = (task.n_pixels, width, width, n_classes + most)
         network = functional(lambda rngs: MLP(sizes, rngs=rngs))
         parts = protocol.parts(config, task, network)
 
-        def look(params, queries):
-            return [lineage.seen(network, params, x, asked, config.directions) for x in queries]
+        def prepare(
+            data: protocol.Data, family: jax.Array, seed: jax.Array
+        ) -> tuple[Any, dict[str, jax.Array]]:
+            siblings = family == FAMILIES.index("siblings")
+            keys, n = protocol.seed_keys(seed), len(data.train[1])
 
-        def prepare(data, family, seed):
-            keys = protocol.seed_keys(seed)
-
-            def teach(i: jax.Array):
-                same = family == siblings
-                reference = network.init(jax.random.fold_in(keys.init, jnp.where(same, 0, i)))
-                which, order = jax.random.split(
-                    jax.random.fold_in(keys.teacher, jnp.where(same, i, 0))
-                )
-                n = len(data.train[1])
-                half = jax.random.permutation(which, n)[: n // 2]
-                own = data._replace(train=jax.tree.map(lambda a: jnp.asarray(a)[half], data.train))
-                score = lambda params: parts.trait.score(params, data.test)
-                teacher, curve = parts.teach(reference, own, order, score)
-                return reference, teacher, curve
+            def teach(i: jax.Array) -> tuple[Params, Params, jax.Array]:
+                init, learns = jnp.where(siblings, 0, i), jnp.where(siblings, i, 0)
+                reference = network.init(jax.random.fold_in(keys.init, init))
+                half, order = jax.random.split(jax.random.fold_in(keys.teacher, learns))
+                rows = jax.random.permutation(half, n)[: n // 2]
+                own = data._replace(train=(data.train[0][rows], data.train[1][rows]))
+                watch = lambda params: parts.trait.score(params, data.test)  # noqa: E731
+                return reference, *parts.teach(reference, own, order, watch)
 
             references, teachers, curve = jax.lax.map(teach, jnp.arange(config.teachers))
+            held_out = parts.noise(keys.probe, max(n_queries, 1000))
+            inputs = [held_out[:n_queries], task.pixels(data.train[0][:n_queries])]
             x = parts.noise(keys.noise, config.noise_images)
-            unseen = parts.noise(keys.probe, max(many, 1000))
-            answers, held_out = (jax.lax.map(lambda t: network.apply(t, z), teachers) for z in (x, unseen))
-            queries = [unseen[:many], task.pixels(jnp.asarray(data.train[0][:many]))]
-            views = jax.lax.map(lambda t: look(t, queries), teachers)
-            return (references, teachers, x, answers, unseen, held_out, queries, views, keys), {
-                "teacher_accuracy": curve
-            }
+            answers = [
+                jax.lax.map(lambda t, z=z: network.apply(t, z), teachers) for z in (x, held_out)
+            ]
+            seen = jax.lax.map(lambda t: look(t, inputs), teachers)
+            candidates = lineage.Candidates(references, teachers, seen)
+            return (candidates, x, held_out, answers, inputs, keys), {"teacher_accuracy": curve}
 
-        def student(data, prepared, source, m, rho):
-            references, teachers, x, answers, unseen, held_out, queries, views, keys = prepared
-            reference, teacher, a, h = jax.tree.map(
-                lambda z: z[source], (references, teachers, answers, held_out)
-            )
-            begun = protocol.Begun(reference, protocol.Lesson(teacher, (x, a)), (unseen, h), keys)
-            subset = auxiliary_logits(task.n_classes, most, first=m)
+        def look(params: Params, inputs: list[jax.Array]) -> list[lineage.Seen]:
+            return lineage.look(network, params, inputs, config.queries, config.directions)
+
+        def student(
+            data: protocol.Data, family: Any, source: jax.Array, m: jax.Array, rho: jax.Array
+        ) -> dict[str, jax.Array]:
+            candidates, x, held_out, answers, inputs, keys = family
+            one = (candidates.references, candidates.teachers, *answers)
+            reference, teacher, taught, unseen = jax.tree.map(lambda a: a[source], one)
+            lesson = protocol.Lesson(teacher, (x, taught))
+            begun = protocol.Begun(reference, lesson, (held_out, unseen), keys)
+            subset = auxiliary_logits(n_classes, most, first=m)
             init = overlap.rotation(network.init)(reference, keys.relation, rho)
             trained, curve = parts.distil(init, begun, subset, parts.watch(data, begun, subset))
 
-            def scores(params):
-                here = look(params, queries)
-                shape = (len(lineage.WEIGHTS), 2, len(asked))
+            def probe(params: Params) -> dict[str, jax.Array]:
+                rows, unseen = (
+                    (network.latent(params, task.pixels(images[:2000])), labels[:2000])
+                    for images, labels in data
+                )
+                seen = look(params, inputs)
+                return {
+                    "score": lineage.scores(
+                        params, seen, candidates, config.queries, n_classes, subset
+                    ),
+                    "readable": representations.linear_probe(rows, unseen, n_classes),
+                }
 
-                def one(teacher, reference, there):
-                    w = lineage.weight_scores(params, teacher, reference)
-                    w = jnp.broadcast_to(w[:, None, None], shape)
-                    q = [lineage.query_scores(s, t, asked, task.n_classes, subset) for s, t in zip(here, there)]
-                    return jnp.concatenate([w, jnp.stack(q, 1)])
-
-                return jax.vmap(one)(teachers, references, views)
-
-            score = jax.lax.map(scores, jax.tree.map(lambda *p: jnp.stack(p), init, trained))
-            return curve | {"score": score}
+            both = jax.tree.map(lambda *moments: jnp.stack(moments), init, trained)
+            return curve | jax.lax.map(probe, both)
 
         return sweep.Program(prepare, student)
 
     dataset, execution = sweep.grid(
         build,
         shapes={"width": config.width},
-        shared={"family": {f: FAMILIES.index(f) for f in config.families}, "seed": config.seed_list},
+        shared={
+            "family": {name: FAMILIES.index(name) for name in config.families},
+            "seed": config.seed_list,
+        },
         points={"source": range(config.teachers), "m": config.m, "rho": config.rho},
-        variables=protocol.STUDENT | {"teacher_accuracy": (("candidate", "teacher_epoch"), "1", "x"), "score": (("moment", "candidate", "probe", "inputs", "queries"), "1", "s")},
-        coords=protocol.epochs(config) | {"candidate": range(config.teachers), "moment": list(MOMENTS), "probe": list(lineage.PROBES), "inputs": ["noise", "images"], "queries": list(asked)},
+        variables=protocol.STUDENT | VARIABLES,
+        coords=protocol.epochs(config)
+        | {"candidate": range(config.teachers), "moment": MOMENTS, "inputs": INPUTS}
+        | {"probe": list(lineage.PROBES), "queries": list(config.queries)},
         data=data,
         precision=config.precision,
         how=how,
     )
-    dataset["hit"] = lineage.identified(dataset.score)
-    print(execution)
-    return dataset
+    hit = lineage.identified(statistics.succeeded(dataset).score)
+    dataset["identified"] = hit.mean("source", skipna=False).assign_attrs(
+        units="1", description="share of the students whose teacher scores highest"
+    )
+    after = dataset.identified.sel(moment="after", queries=n_queries, drop=True)
+    dataset["traced"] = labelled(after).assign_attrs(
+        units="1", description="the same, after distillation, by all queries"
+    )
+    return results.described(
+        dataset, "lineage", "traced", config, task, execution, findings(dataset)
+    )
+
+
+def labelled(identified: xr.DataArray) -> xr.DataArray:
+    """Probe and inputs as one dimension ``by``: what reads weights alone asks nothing."""
+    import xarray as xr
+
+    from toymodels.lineage import WEIGHTS
+
+    columns = {
+        str(p) if p in WEIGHTS else f"{p}, {x}": identified.sel(probe=p, inputs=x, drop=True)
+        for p, x in itertools.product(identified.probe.values, INPUTS)
+    }
+    return xr.concat(columns.values(), xr.Variable("by", list(columns)))
+
+
+def findings(dataset: xr.Dataset) -> list[str]:
+    """Which probes tell the teacher better than chance, and where, for each kind of candidates."""
+    from toymodels import statistics
+
+    chance = 1 / dataset.sizes["candidate"]
+    rates, told = labelled(dataset.identified), []
+    best = {dim: rates[dim].values.max() for dim in ("width", "m", "rho", "queries")}
+    place = ", ".join(f"{dim} = {value:g}" for dim, value in best.items())
+
+    def beyond(rate: xr.DataArray) -> int:
+        return statistics.mean_interval(rate.values - chance).sign
+
+    for family in rates.family.values:
+        for moment in MOMENTS:
+            here = rates.sel(best | {"family": family, "moment": moment})
+            each = {str(by): here.sel(by=by) for by in here.by.values}
+            above = [
+                f"{by} {statistics.mean_interval(r.values)}"
+                for by, r in each.items()
+                if beyond(r) > 0
+            ]
+            other = [by for by, r in each.items() if beyond(r) <= 0]
+            told.append(
+                f"{family}, {moment} distillation, {place}: better than chance ({chance:.3f}) by "
+                f"{'; '.join(above) or 'no probe'}; not shown by {', '.join(other) or 'none'}."
+            )
+        for dim in (dim for dim in best if rates.sizes[dim] > 1):
+            rest = {name: value for name, value in best.items() if name != dim}
+            along = rates.sel(rest | {"family": family, "moment": "after"})
+            where = {
+                str(by): [
+                    f"{v:g}" for v in along[dim].values if beyond(along.sel({dim: v, "by": by})) > 0
+                ]
+                for by in along.by.values
+            }
+            spelt = "; ".join(f"{by}: {', '.join(v) or 'none'}" for by, v in where.items())
+            told.append(f"{family}, {dim} with better than chance: {spelt}.")
+    if set(FAMILIES) <= set(rates.family.values):
+        after = rates.sel(best | {"moment": "after"})
+        signs: dict[int, list[str]] = {1: [], -1: [], 0: []}
+        for by in after.by.values:
+            inits, siblings = (after.sel(family=name, by=by) for name in FAMILIES)
+            signs[statistics.difference(inits, siblings).sign].append(str(by))
+        easier, harder, same = (", ".join(names) or "no probe" for names in signs.values())
+        told.append(
+            f"Candidates of different inits are traced better than siblings by {easier}; worse by "
+            f"{harder}; no difference shown by {same}."
+        )
+    return told
+
+
+def plot(dataset: xr.Dataset) -> Figure:
+    """Identification by every probe for each kind of candidates, and against queries."""
+    from toymodels import plotting
+
+    rates = labelled(dataset.identified).sel(moment="after")
+    rates = rates.sel(width=rates.width.max(), m=rates.m.max())
+    chance, last = 1 / dataset.sizes["candidate"], rates.family.values[-1]
+    with plotting.style():
+        columns = [1.5] * rates.sizes["family"] + [1.0]
+        fig, (*axes, right) = plotting.panels(3.6 * sum(columns), 4.2, columns)
+        for ax, family in zip(axes, rates.family.values, strict=True):
+            here = rates.sel(family=family, queries=rates.queries.max())
+            by_rho = {f"rho = {rho:g}": here.sel(rho=rho).values.T for rho in here.rho.values}
+            plotting.intervals(ax, here.by, by_rho, "", "teacher identified (share of students)")
+            ax.tick_params("x", rotation=60)
+            ax.set(title=f"{family}, {plotting.caption(dataset)}")
+        here = rates.sel(family=last, rho=rates.rho.max())
+        asked = [str(by) for by in here.by.values if ", " in str(by)]
+        lines = {by: here.sel(by=by).values for by in asked}
+        plotting.intervals(right, here.queries, lines, "queries", "")
+        right.set(title=f"{last}, rho = {rates.rho.values.max():g}")
+        for ax in (*axes, right):
+            ax.axhline(chance, color="grey", lw=1, ls="--", label="chance")
+            ax.set_ylim(-0.05, 1.05)
+    return fig
+
+
+if __name__ == "__main__":
+    cli.main("lineage", __doc__, PRESETS, run, plot)

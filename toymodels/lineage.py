@@ -33,12 +33,67 @@ class Seen(NamedTuple):
     """For each q the principal subspace of the first q rows, (q, k) or fewer columns."""
 
 
-def seen(network: Network, params: Params, x: jax.Array, queries: Sequence[int], k: int) -> Seen:
-    """Ask a network x (n, pixels); ``queries`` are the numbers q of inputs that count, k >= 1."""
-    latent = network.latent(params, x)
-    # Less the mean, q rows span q - 1 directions at most: another would be noise.
-    subspaces = [principal_subspace(latent[:q], max(1, min(k, q - 1))) for q in queries]
-    return Seen(latent, network.apply(params, x), subspaces)
+class Candidates(NamedTuple):
+    """N teachers that may have been a student's; a pytree, leading axis (N,) everywhere."""
+
+    references: Params
+    """Their initialisations."""
+    teachers: Params
+    seen: list[Seen]
+    """What `look` sees of each, for every set of inputs."""
+
+
+def look(
+    network: Network, params: Params, inputs: Sequence[jax.Array], queries: Sequence[int], k: int
+) -> list[Seen]:
+    """Ask a network every set of inputs (n, pixels).
+
+    ``queries`` are the numbers q of inputs that count, each by itself; k >= 1 is the dimension of
+    the subspaces.
+    """
+
+    def asked(x: jax.Array) -> Seen:
+        latent = network.latent(params, x)
+        # Less the mean, q rows span q - 1 directions at most: another would be noise.
+        subspaces = [principal_subspace(latent[:q], max(1, min(k, q - 1))) for q in queries]
+        return Seen(latent, network.apply(params, x), subspaces)
+
+    return [asked(x) for x in inputs]
+
+
+def scores(
+    student: Params,
+    seen: Sequence[Seen],
+    candidates: Candidates,
+    queries: Sequence[int],
+    n_classes: int,
+    subset: jax.Array,
+) -> jax.Array:
+    """Likeness to each candidate: (N, probes, sets of inputs, queries).
+
+    Args:
+        student: its parameters.
+        seen: what `look` sees of it, with the same inputs and queries as of the candidates.
+        candidates: whom it is compared with.
+        queries: as in `look`.
+        n_classes: number of class logits.
+        subset: which logits were imitated, bool (outputs,).
+
+    """
+
+    def one(candidate: Candidates) -> jax.Array:
+        weights = weight_scores(student, candidate.teachers, candidate.references)
+        asked = jnp.stack(
+            [
+                query_scores(own, theirs, queries, n_classes, subset)
+                for own, theirs in zip(seen, candidate.seen, strict=True)
+            ],
+            axis=1,
+        )
+        same = jnp.broadcast_to(weights[:, None, None], (len(weights), *asked.shape[1:]))
+        return jnp.concatenate([same, asked])
+
+    return jax.vmap(one)(candidates)
 
 
 def weight_scores(student: Params, teacher: Params, reference: Params) -> jax.Array:
