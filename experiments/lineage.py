@@ -99,19 +99,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         def prepare(
             data: protocol.Data, family: jax.Array, seed: jax.Array
         ) -> tuple[Any, dict[str, jax.Array]]:
-            siblings = family == FAMILIES.index("siblings")
-            keys, n = protocol.seed_keys(seed), len(data.train[1])
-
-            def teach(i: jax.Array) -> tuple[Params, Params, jax.Array]:
-                init, learns = jnp.where(siblings, 0, i), jnp.where(siblings, i, 0)
-                reference = network.init(jax.random.fold_in(keys.init, init))
-                half, order = jax.random.split(jax.random.fold_in(keys.teacher, learns))
-                rows = jax.random.permutation(half, n)[: n // 2]
-                own = data._replace(train=(data.train[0][rows], data.train[1][rows]))
-                watch = lambda params: parts.trait.score(params, data.test)  # noqa: E731
-                return reference, *parts.teach(reference, own, order, watch)
-
-            references, teachers, curve = jax.lax.map(teach, jnp.arange(config.teachers))
+            keys, siblings = protocol.seed_keys(seed), family == FAMILIES.index("siblings")
+            references, teachers, curve = lineage.teach(
+                parts, data, keys, config.teachers, siblings
+            )
             held_out = parts.noise(keys.probe, max(n_queries, 1000))
             inputs = [held_out[:n_queries], task.pixels(data.train[0][:n_queries])]
             x = parts.noise(keys.noise, config.noise_images)
@@ -171,88 +162,65 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    hit = lineage.identified(statistics.succeeded(dataset).score)
-    dataset["identified"] = hit.mean("source", skipna=False).assign_attrs(
-        units="1", description="share of the students whose teacher scores highest"
-    )
-    after = dataset.identified.sel(moment="after", queries=n_queries, drop=True)
-    dataset["traced"] = labelled(after).assign_attrs(
-        units="1", description="the same, after distillation, by all queries"
-    )
+    hit = lineage.identified(statistics.succeeded(dataset).score).mean("source", skipna=False)
+    about = {"units": "1", "description": "share of the students whose teacher scores highest"}
+    dataset["identified"] = lineage.by_probe(hit.assign_attrs(about))
+    dataset["traced"] = dataset.identified.sel(moment="after", queries=n_queries, drop=True)
     return results.described(
         dataset, "lineage", "traced", config, task, execution, findings(dataset)
     )
-
-
-def labelled(identified: xr.DataArray) -> xr.DataArray:
-    """Probe and inputs as one dimension ``by``: what reads weights alone asks nothing."""
-    import xarray as xr
-
-    from toymodels.lineage import WEIGHTS
-
-    columns = {
-        str(p) if p in WEIGHTS else f"{p}, {x}": identified.sel(probe=p, inputs=x, drop=True)
-        for p, x in itertools.product(identified.probe.values, INPUTS)
-    }
-    return xr.concat(columns.values(), xr.Variable("by", list(columns)))
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Which probes tell the teacher better than chance, and where, for each kind of candidates."""
     from toymodels import statistics
 
-    chance = 1 / dataset.sizes["candidate"]
-    rates, told = labelled(dataset.identified), []
-    best = {dim: rates[dim].values.max() for dim in ("width", "m", "rho", "queries")}
-    place = ", ".join(f"{dim} = {value:g}" for dim, value in best.items())
-
-    def beyond(rate: xr.DataArray) -> int:
-        return statistics.mean_interval(rate.values - chance).sign
-
-    for family in rates.family.values:
-        for moment in MOMENTS:
-            here = rates.sel(best | {"family": family, "moment": moment})
-            each = {str(by): here.sel(by=by) for by in here.by.values}
-            above = [
-                f"{by} {statistics.mean_interval(r.values)}"
-                for by, r in each.items()
-                if beyond(r) > 0
-            ]
-            other = [by for by, r in each.items() if beyond(r) <= 0]
-            told.append(
-                f"{family}, {moment} distillation, {place}: better than chance ({chance:.3f}) by "
-                f"{'; '.join(above) or 'no probe'}; not shown by {', '.join(other) or 'none'}."
-            )
-        for dim in (dim for dim in best if rates.sizes[dim] > 1):
-            rest = {name: value for name, value in best.items() if name != dim}
-            along = rates.sel(rest | {"family": family, "moment": "after"})
-            where = {
-                str(by): [
-                    f"{v:g}" for v in along[dim].values if beyond(along.sel({dim: v, "by": by})) > 0
-                ]
-                for by in along.by.values
-            }
-            spelt = "; ".join(f"{by}: {', '.join(v) or 'none'}" for by, v in where.items())
-            told.append(f"{family}, {dim} with better than chance: {spelt}.")
+    rates, chance, told = dataset.identified, 1 / dataset.sizes["candidate"], []
+    most = {dim: rates[dim].values.max() for dim in ("width", "m", "rho", "queries")}
+    place = ", ".join(f"{dim} = {value:g}" for dim, value in most.items())
+    for family, moment in itertools.product(rates.family.values, MOMENTS):
+        here = rates.sel(most | {"family": family, "moment": moment})
+        known = {str(by): here.sel(by=by) for by in here.by.values if beyond(here, chance, by=by)}
+        each = [f"{by} {statistics.mean_interval(rate.values)}" for by, rate in known.items()]
+        told.append(
+            f"{family}, {moment} distillation, {place}: better than chance ({chance:.3f}) by "
+            f"{'; '.join(each) or 'no probe'}; by no other."
+        )
+    for family, dim in itertools.product(rates.family.values, most):
+        rest = {name: value for name, value in most.items() if name != dim}
+        along = rates.sel(rest | {"family": family, "moment": "after"})
+        where: dict[str, list[str]] = {str(by): [] for by in along.by.values}
+        for by, value in itertools.product(where, along[dim].values):
+            if beyond(along, chance, **{"by": by, dim: value}):
+                where[by].append(f"{value:g}")
+        spelt = "; ".join(f"{by}: {', '.join(v) or 'none'}" for by, v in where.items())
+        told.append(f"{family}, {dim} at which that holds: {spelt}.")
     if set(FAMILIES) <= set(rates.family.values):
-        after = rates.sel(best | {"moment": "after"})
-        signs: dict[int, list[str]] = {1: [], -1: [], 0: []}
+        after = rates.sel(most | {"moment": "after"})
+        lists: dict[int, list[str]] = {1: [], -1: [], 0: []}
         for by in after.by.values:
             inits, siblings = (after.sel(family=name, by=by) for name in FAMILIES)
-            signs[statistics.difference(inits, siblings).sign].append(str(by))
-        easier, harder, same = (", ".join(names) or "no probe" for names in signs.values())
+            lists[statistics.difference(inits, siblings).sign].append(str(by))
+        easier, harder, same = ("; ".join(names) or "no probe" for names in lists.values())
         told.append(
-            f"Candidates of different inits are traced better than siblings by {easier}; worse by "
-            f"{harder}; no difference shown by {same}."
+            f"Inits are told apart better than siblings by {easier}. Worse by {harder}. "
+            f"No difference shown by {same}."
         )
     return told
+
+
+def beyond(rates: xr.DataArray, chance: float, **at: Any) -> bool:
+    """Whether the whole interval of a rate lies above chance."""
+    from toymodels import statistics
+
+    return statistics.mean_interval(rates.sel(at).values - chance).sign > 0
 
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Identification by every probe for each kind of candidates, and against queries."""
     from toymodels import plotting
 
-    rates = labelled(dataset.identified).sel(moment="after")
+    rates = dataset.identified.sel(moment="after")
     rates = rates.sel(width=rates.width.max(), m=rates.m.max())
     chance, last = 1 / dataset.sizes["candidate"], rates.family.values[-1]
     with plotting.style():

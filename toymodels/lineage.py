@@ -9,7 +9,9 @@ import xarray as xr
 
 from toymodels.models import Network, Params
 from toymodels.probes import cka, cosine, flat
+from toymodels.protocol import Data, Parts, SeedKeys
 from toymodels.representations import principal_subspace, subspace_overlap
+from toymodels.statistics import side_by_side
 
 WEIGHTS = ("weights", "distance", "displacement")
 """Probes of the parameters: cosine; Euclidean distance, negative; cosine of what student and
@@ -41,6 +43,30 @@ class Candidates(NamedTuple):
     teachers: Params
     seen: list[Seen]
     """What `look` sees of each, for every set of inputs."""
+
+
+def teach(
+    parts: Parts, data: Data, keys: SeedKeys, n: int, siblings: bool | jax.Array
+) -> tuple[Params, Params, jax.Array]:
+    """Train n candidates: their initialisations and parameters (n, ...), and scores by epoch.
+
+    Siblings have one initialisation, and differ in the random half of the training images they
+    learn and in its order; the others differ in the initialisation alone. Traced or not.
+    """
+    images = len(data.train[1])
+
+    def one(i: jax.Array) -> tuple[Params, Params, jax.Array]:
+        init, lesson = jnp.where(siblings, 0, i), jnp.where(siblings, i, 0)
+        reference = parts.network.init(jax.random.fold_in(keys.init, init))
+        half, order = jax.random.split(jax.random.fold_in(keys.teacher, lesson))
+        rows = jax.random.permutation(half, images)[: images // 2]
+        own = data._replace(train=(data.train[0][rows], data.train[1][rows]))
+        teacher, curve = parts.teach(
+            reference, own, order, lambda params: parts.trait.score(params, data.test)
+        )
+        return reference, teacher, curve
+
+    return jax.lax.map(one, jnp.arange(n))
 
 
 def look(
@@ -150,3 +176,13 @@ def identified(score: xr.DataArray) -> xr.DataArray:
     ties = (score == score.max("candidate")).sum("candidate")
     hit = (own == score.max("candidate")) / ties.clip(1)
     return hit.where(own.notnull())
+
+
+def by_probe(identified: xr.DataArray) -> xr.DataArray:
+    """``probe`` and ``inputs`` as one dimension ``by``: what reads the weights asks no inputs."""
+    columns = {}
+    for probe in identified.probe.values:
+        for inputs in identified.inputs.values:
+            name = str(probe) if probe in WEIGHTS else f"{probe}, {inputs}"
+            columns[name] = identified.sel(probe=probe, inputs=inputs, drop=True)
+    return side_by_side("by", columns, str(identified.attrs.get("description", "")))
