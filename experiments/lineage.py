@@ -182,9 +182,10 @@ def findings(dataset: xr.Dataset) -> list[str]:
         here = rates.sel(most | {"family": family, "moment": moment})
         known = {str(by): here.sel(by=by) for by in here.by.values if beyond(here, chance, by=by)}
         each = [f"{by} {statistics.mean_interval(rate.values)}" for by, rate in known.items()]
+        others = ", ".join(str(by) for by in here.by.values if str(by) not in known) or "none"
         told.append(
             f"{family}, {moment} distillation, {place}: better than chance ({chance:.3f}) by "
-            f"{'; '.join(each) or 'no probe'}; by no other."
+            f"{'; '.join(each) or 'no probe'}; not shown by {others}."
         )
     for family, dim in itertools.product(rates.family.values, most):
         rest = {name: value for name, value in most.items() if name != dim}
@@ -213,7 +214,8 @@ def beyond(rates: xr.DataArray, chance: float, **at: Any) -> bool:
     """Whether the whole interval of a rate lies above chance."""
     from toymodels import statistics
 
-    return statistics.mean_interval(rates.sel(at).values - chance).sign > 0
+    # Rounded: a rate that is chance exactly must not pass by its last bit.
+    return statistics.mean_interval((rates.sel(at).values - chance).round(6)).sign > 0
 
 
 def plot(dataset: xr.Dataset) -> Figure:

@@ -50,17 +50,15 @@ def test_coverage_is_the_cosine_of_theorem_1_and_zero_with_one_logit_in_kl():
         assert (got > 0) == (m == 2)
 
 
-def test_visibility_is_a_ratio_of_jacobians(x64):
+def test_visibility_is_a_ratio_of_jacobians():
     params = NETWORK.init(KEYS[0])
     moved, x = NETWORK.init(KEYS[1]), jax.random.normal(KEYS[2], (9, 6))
     jacobian = jax.jacobian(lambda p: NETWORK.apply(p, x))(params)
-    products = jax.tree.map(
-        lambda j, d: jnp.tensordot(j, d, d.ndim), jacobian, moved, is_leaf=lambda z: False
-    )
+    products = jax.tree.map(lambda j, d: jnp.tensordot(j, d, d.ndim), jacobian, moved)
     change = sum(jax.tree.leaves(products))
     expected = (change[:, 5:] ** 2).sum() / (change**2).sum()
     got = predictors.visibility(NETWORK, params, moved, x, auxiliary_logits(5, 2))
-    np.testing.assert_allclose(got, expected, rtol=1e-10)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
     everything = predictors.visibility(NETWORK, params, moved, x, all_logits(5, 2))
     assert everything == pytest.approx(1)
     still = jax.tree.map(jnp.zeros_like, moved)
