@@ -48,7 +48,7 @@ class Config(Protocol):
     """Overlaps with the teacher's initialisation; 0, the control, and 1 must be among them."""
     images: tuple[int, ...] = (100, 8000)
     """Numbers of different noise images, repeated to ``noise_images`` an epoch."""
-    teacher_rate: tuple[float, ...] = (1e-4, 1e-3)
+    teacher_rate: tuple[float, ...] = (3e-4, 1e-3)
     """Adam's learning rates for the teacher, in place of ``teacher_lr``: how far it drifts."""
     widths: tuple[int, ...] = (256, 256)
     """Hidden widths of the ReLU network, in units."""

@@ -65,18 +65,21 @@ def test_candidates_differ_in_what_their_family_says(traced):
 
 def test_with_many_logits_the_imitated_ones_tell_and_all_of_it_can_be_drawn(traced):
     after = traced.identified.isel(width=0).sel(moment="after", queries=30, m=30)
-    assert (after.sel(by=["aux, noise", "aux, images"], rho=1) == 1).all()
+    aux = after.sel(by="aux, noise", rho=1)
+    assert (aux.sel(family="inits") == 1).all()
+    assert aux.sel(family="siblings").mean() > 0.5
     told = json.loads(traced.attrs["findings"])
     (nothing,) = (line for line in told if line.startswith("siblings, before"))
     assert "better than chance (0.333) by no probe; not shown by weights," in nothing
-    (number,) = (line for line in told if line.startswith("siblings, m at which"))
+    (number,) = (line for line in told if line.startswith("inits, m at which"))
     assert "aux, noise: 30;" in number
     plotting.render(lineage.plot(traced))
 
 
 def test_coverage_needs_two_logits_in_kl_and_the_shared_start(foretold):
     assert (foretold.coverage.sel(m=1) == 0).all()
-    assert (foretold.transfer.sel(m=1) == 0).all()
+    still = foretold.accuracy.sel(m=1)
+    np.testing.assert_array_equal(still, still.isel(epoch=[0] * still.sizes["epoch"]))
     share = foretold.coverage.sel(m=20)
     assert (share.sel(rho=1) > share.sel(rho=0)).all()
     assert (share.sel(rho=1) > 0).all()
@@ -87,7 +90,7 @@ def test_the_control_is_no_point_and_drift_is_the_teachers_alone(foretold):
     drift = foretold.drift
     np.testing.assert_array_equal(drift, drift.isel(m=[0, 0], rho=[0] * 3, images=[0, 0]))
     rates = drift.isel(m=0, rho=0, images=0)
-    assert (rates.sel(teacher_rate=1e-3) > rates.sel(teacher_rate=1e-4)).all()
+    assert (rates.sel(teacher_rate=1e-3) > rates.sel(teacher_rate=3e-4)).all()
     assert ((foretold.visibility > 0) & (foretold.visibility < 1)).all()
     np.testing.assert_allclose(foretold.visible_drift, drift * foretold.visibility, rtol=1e-5)
     known = foretold.rank_correlation
