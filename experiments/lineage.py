@@ -222,7 +222,7 @@ def plot(dataset: xr.Dataset) -> Figure:
     """Identification by every probe for each kind of candidates, and against queries."""
     from toymodels import plotting
 
-    rates = dataset.identified.sel(moment="after")
+    rates = dataset.identified.sel(moment="after").transpose("seed", ..., "queries", "by")
     rates = rates.sel(width=rates.width.max(), m=rates.m.max())
     chance, last = 1 / dataset.sizes["candidate"], rates.family.values[-1]
     with plotting.style():
@@ -230,8 +230,10 @@ def plot(dataset: xr.Dataset) -> Figure:
         fig, (*axes, right) = plotting.panels(3.6 * sum(columns), 4.2, columns)
         for ax, family in zip(axes, rates.family.values, strict=True):
             here = rates.sel(family=family, queries=rates.queries.max())
-            by_rho = {f"rho = {rho:g}": here.sel(rho=rho).values.T for rho in here.rho.values}
-            plotting.intervals(ax, here.by, by_rho, "", "teacher identified (share of students)")
+            by_rho = {f"rho = {rho:g}": here.sel(rho=rho).values for rho in here.rho.values}
+            plotting.intervals(
+                ax, here.by, by_rho, "", "teacher identified (share; dashed: chance)"
+            )
             ax.tick_params("x", rotation=60)
             ax.set(title=f"{family}, {plotting.caption(dataset)}")
         here = rates.sel(family=last, rho=rates.rho.max())
@@ -239,8 +241,9 @@ def plot(dataset: xr.Dataset) -> Figure:
         lines = {by: here.sel(by=by).values for by in asked}
         plotting.intervals(right, here.queries, lines, "queries", "")
         right.set(title=f"{last}, rho = {rates.rho.values.max():g}")
+        right.legend(bbox_to_anchor=(1, 1), loc="upper left")
         for ax in (*axes, right):
-            ax.axhline(chance, color="grey", lw=1, ls="--", label="chance")
+            ax.axhline(chance, color="grey", lw=1, ls="--")
             ax.set_ylim(-0.05, 1.05)
     return fig
 
