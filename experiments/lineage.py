@@ -187,7 +187,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
             f"{family}, {moment} distillation, {place}: better than chance ({chance:.3f}) by "
             f"{'; '.join(each) or 'no probe'}; not shown by {others}."
         )
-    for family, dim in itertools.product(rates.family.values, most):
+    varied = [dim for dim in most if rates.sizes[dim] > 1]
+    for family, dim in itertools.product(rates.family.values, varied):
         rest = {name: value for name, value in most.items() if name != dim}
         along = rates.sel(rest | {"family": family, "moment": "after"})
         where: dict[str, list[str]] = {str(by): [] for by in along.by.values}
@@ -237,7 +238,7 @@ def plot(dataset: xr.Dataset) -> Figure:
             ax.tick_params("x", rotation=60)
             ax.set(title=f"{family}, {plotting.caption(dataset)}")
         here = rates.sel(family=last, rho=rates.rho.max())
-        asked = [str(by) for by in here.by.values if ", " in str(by)]
+        asked = [str(by) for by in here.by.values if " on " in str(by)]
         lines = {by: here.sel(by=by).values for by in asked}
         plotting.intervals(right, here.queries, lines, "queries", "")
         right.set(title=f"{last}, rho = {rates.rho.values.max():g}")

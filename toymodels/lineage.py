@@ -183,6 +183,6 @@ def by_probe(identified: xr.DataArray) -> xr.DataArray:
     columns = {}
     for probe in identified.probe.values:
         for inputs in identified.inputs.values:
-            name = str(probe) if probe in WEIGHTS else f"{probe}, {inputs}"
+            name = str(probe) if probe in WEIGHTS else f"{probe} on {inputs}"
             columns[name] = identified.sel(probe=probe, inputs=inputs, drop=True)
     return side_by_side("by", columns, str(identified.attrs.get("description", "")))

@@ -65,14 +65,14 @@ def test_candidates_differ_in_what_their_family_says(traced):
 
 def test_with_many_logits_the_imitated_ones_tell_and_all_of_it_can_be_drawn(traced):
     after = traced.identified.isel(width=0).sel(moment="after", queries=30, m=30)
-    aux = after.sel(by="aux, noise", rho=1)
+    aux = after.sel(by="aux on noise", rho=1)
     assert (aux.sel(family="inits") == 1).all()
     assert aux.sel(family="siblings").mean() > 0.5
     told = json.loads(traced.attrs["findings"])
     (nothing,) = (line for line in told if line.startswith("siblings, before"))
     assert "better than chance (0.333) by no probe; not shown by weights," in nothing
     (number,) = (line for line in told if line.startswith("inits, m at which"))
-    assert "aux, noise: 30;" in number
+    assert "aux on noise: 30;" in number
     plotting.render(lineage.plot(traced))
 
 
