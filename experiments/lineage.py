@@ -238,7 +238,7 @@ def plot(dataset: xr.Dataset) -> Figure:
             ax.tick_params("x", rotation=60)
             ax.set(title=f"{family}, {plotting.caption(dataset)}")
         here = rates.sel(family=last, rho=rates.rho.max())
-        asked = [str(by) for by in here.by.values if " on " in str(by)]
+        asked = [str(by) for by in here.by.values if str(by).endswith("on noise")]
         lines = {by: here.sel(by=by).values for by in asked}
         plotting.intervals(right, here.queries, lines, "queries", "")
         right.set(title=f"{last}, rho = {rates.rho.values.max():g}")
