@@ -1,0 +1,209 @@
+"""Can transfer be foretold before a student is trained? Two predictors against what came of it.
+
+Coverage: the cosine of the student's first distillation update with the teacher's displacement
+(Madl 2026, arXiv 2606.22019), of the gradient itself and of Adam's update. Drift x visibility: how
+far the teacher moved, times the share of its moved logits that is imitated (after Zhang & Chen
+2026, arXiv 2605.29557), linearised at the student's start. Transfer varies through m, overlap,
+number of noise images and the teacher's rate. Each predictor has its Spearman rank correlation over
+all points of a seed, and over those that share the initialisation, which overlap can't order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toymodels import cli
+from toymodels.config import CLOUD, Protocol
+from toymodels.errors import UserError, at_least, distinct, positive
+
+if TYPE_CHECKING:
+    import jax
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from toymodels.sweep import How
+
+PREDICTORS = {
+    "coverage": "coverage: cosine of the gradient step with the teacher's displacement",
+    "adam_coverage": "the same of Adam's first update",
+    "visible_drift": "drift x visibility",
+    "drift": "teacher's displacement over its initialisation's length",
+    "visibility": "share of the moved logits, squared, that is imitated",
+}
+AXES = ("teacher_rate", "m", "rho", "images")
+PUBLISHED = 0.95
+"""Spearman correlation of coverage with transfer by Madl 2026 (arXiv 2606.22019), abstract: of
+another sweep, so it stands in the findings and in no figure."""
+
+
+@dataclass(frozen=True)
+class Config(Protocol):
+    """What is computed; the defaults are the preset ``quick``."""
+
+    m: tuple[int, ...] = (2, 10, 100)
+    """Numbers of auxiliary logits."""
+    rho: tuple[float, ...] = (1.0, 0.98, 0.9, 0.0)
+    """Overlaps with the teacher's initialisation; 0, the control, and 1 must be among them."""
+    images: tuple[int, ...] = (100, 8000)
+    """Numbers of different noise images, repeated to ``noise_images`` an epoch."""
+    teacher_rate: tuple[float, ...] = (3e-4, 1e-3)
+    """Adam's learning rates for the teacher, in place of ``teacher_lr``: how far it drifts."""
+    widths: tuple[int, ...] = (256, 256)
+    """Hidden widths of the ReLU network, in units."""
+    rows: int = 1000
+    """Distillation inputs on which predictors are computed."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, "m", "widths", "rows")
+        at_least(self, 1, "images", most=self.noise_images)
+        at_least(self, -1, "rho", most=1)
+        positive(self, "teacher_rate")
+        distinct(self, *AXES)
+        if not {0.0, 1.0} <= set(self.rho):
+            raise UserError(f"rho must include 1 (shared) and 0 (the control); got {self.rho}")
+        if self.noise == "fresh":
+            raise UserError("noise must be fixed, for its images to be counted; got 'fresh'")
+
+
+PRESETS = {
+    "quick": Config(seeds=3),
+    "paper": Config(
+        **CLOUD,
+        m=(3, 10, 100),
+        images=(1000, 60_000),
+        teacher_rate=(3e-4,),
+        rho=(1.0, 0.98, 0.9, 0.0),
+    ),
+}
+
+
+def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+    """Run every (seed, teacher's rate, m, rho, images); see `toymodels.sweep` for ``how``."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    from toymodels import overlap, predictors, protocol, results, statistics, sweep, transfer
+    from toymodels.distillation import auxiliary_logits
+    from toymodels.models import MLP, Params, functional
+    from toymodels.training import reshuffled
+
+    config, task, data = protocol.load(config, data_dir)
+    most = max(config.m)
+    sizes = (task.n_pixels, *config.widths, task.n_classes + most)
+    network = functional(lambda rngs: MLP(sizes, rngs=rngs))
+    parts = protocol.parts(config, task, network)
+
+    def prepare(
+        data: protocol.Data, seed: jax.Array, teacher_rate: jax.Array
+    ) -> tuple[protocol.Begun, dict[str, jax.Array]]:
+        return replace(parts, teacher_optimiser=optax.adam(teacher_rate)).begin(data, seed)
+
+    def student(
+        data: protocol.Data, begun: protocol.Begun, m: jax.Array, rho: jax.Array, images: jax.Array
+    ) -> dict[str, jax.Array]:
+        subset = auxiliary_logits(task.n_classes, most, first=m)
+        init = overlap.rotation(network.init)(begun.reference, begun.keys.relation, rho)
+        assert begun.lesson.answered is not None
+        x, answers = jax.tree.map(
+            lambda a: a[jnp.arange(config.rows) % images], begun.lesson.answered
+        )
+        moved = jax.tree.map(jnp.subtract, begun.lesson.teacher, begun.reference)
+
+        def loss(params: Params) -> jax.Array:
+            return parts.imitation(network.apply(params, x), answers, subset)
+
+        drift = predictors.drift(begun.reference, moved)
+        visibility = predictors.visibility(network, init, moved, x, subset)
+        source = reshuffled(begun.lesson.answered, config.batch, only=images)
+        watch = parts.watch(data, begun, subset)
+        return parts.distil(init, begun, subset, watch, source)[1] | {
+            "coverage": predictors.coverage(loss, init, moved, optax.sgd(1.0)),
+            "adam_coverage": predictors.coverage(loss, init, moved, parts.student_optimiser),
+            "visible_drift": drift * visibility,
+            "drift": drift,
+            "visibility": visibility,
+        }
+
+    dataset, execution = sweep.grid(
+        lambda: sweep.Program(prepare, student),
+        shared={"seed": config.seed_list, "teacher_rate": config.teacher_rate},
+        points={"m": config.m, "rho": config.rho, "images": config.images},
+        variables=protocol.TEACHER
+        | protocol.STUDENT
+        | {name: ((), "1", about) for name, about in PREDICTORS.items()},
+        coords=protocol.epochs(config),
+        data=data,
+        precision=config.precision,
+        how=how,
+    )
+    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
+    # The control has no transfer by definition: it is no point of the correlation.
+    share = transfer.transfer(done.accuracy, done.accuracy.sel(rho=0), done.teacher_accuracy)
+    dataset["transfer"] = share
+    points = {"all overlaps": share.where(share.rho != 0), "rho = 1": share.where(share.rho == 1)}
+    dataset["rank_correlation"] = statistics.side_by_side(
+        "points",
+        {
+            where: statistics.side_by_side(
+                "predictor",
+                {name: predictors.rank_correlation(done[name], y, AXES) for name in PREDICTORS},
+                "",
+            )
+            for where, y in points.items()
+        },
+        "Spearman's rank correlation of a predictor with transfer, over the points of a seed",
+    )
+    return results.described(
+        dataset, "predictors", "rank_correlation", config, task, execution, findings(dataset)
+    )
+
+
+def findings(dataset: xr.Dataset) -> list[str]:
+    """How each predictor ranks transfer, and whether coverage ranks it better."""
+    from toymodels import statistics
+
+    told = []
+    words = {1: "ranks transfer", -1: "ranks transfer the wrong way", 0: "shows no ranking"}
+    versus = {1: "better than", -1: "worse than", 0: "with no difference shown from"}
+    for where in dataset.points.values:
+        rank = dataset.rank_correlation.sel(points=where)
+        for name in PREDICTORS:
+            interval = statistics.mean_interval(rank.sel(predictor=name).values)
+            known = f"; published {PUBLISHED} elsewhere" if name == "coverage" else ""
+            told.append(f"{where}: {name} {words[interval.sign]}: Spearman {interval}{known}.")
+        gap = statistics.difference(
+            rank.sel(predictor="coverage"), rank.sel(predictor="visible_drift")
+        )
+        told.append(f"{where}: coverage ranks {versus[gap.sign]} drift x visibility, by {gap}.")
+    return told
+
+
+def plot(dataset: xr.Dataset) -> Figure:
+    """Mean transfer against both predictors, a colour for each overlap, and their correlations."""
+    from toymodels import plotting, statistics
+
+    done = statistics.succeeded(dataset)
+    with plotting.style():
+        fig, (*axes, right) = plotting.panels(11, 3.6, columns=(1, 1, 1.1))
+        for ax, name in zip(axes, ("coverage", "visible_drift"), strict=True):
+            for i, rho in enumerate(rho for rho in done.rho.values if rho != 0):
+                x, y = (done[v].sel(rho=rho).mean("seed") for v in (name, "transfer"))
+                plotting.points(ax, x.values.ravel(), y.values.ravel(), i, f"rho = {rho:g}")
+            ax.set(xlabel=PREDICTORS[name].partition(":")[0], ylabel="transfer (mean over seeds)")
+        axes[0].set(title=plotting.caption(dataset))
+        axes[0].legend()
+        rank = dataset.rank_correlation.transpose("points", "seed", "predictor")
+        shown = {str(where): rank.sel(points=where).values for where in rank.points.values}
+        labels = [name.replace("_", "\n") for name in PREDICTORS]
+        plotting.intervals(right, labels, shown, "", "Spearman correlation with transfer")
+        right.axhline(0, color="grey", lw=1)
+        right.tick_params("x", labelsize=7)
+    return fig
+
+
+if __name__ == "__main__":
+    cli.main("predictors", __doc__, PRESETS, run, plot)
