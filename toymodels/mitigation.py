@@ -1,0 +1,125 @@
+"""Countermeasures: ways to distil a student that are meant to leave the teacher's trait behind.
+
+Every function has a strength, a scalar that may be traced, and changes nothing where it is 0: one
+compiled program serves all methods. Those that change gradients are optax transformations, to be
+chained before or after an optimiser; those that change what a student is told take the answers,
+logits (n, outputs).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from toymodels.models import Params
+
+Strength = float | jax.Array
+
+
+def drawn(arrays: Any, size: int, key: jax.Array) -> Callable[[jax.Array], Any]:
+    """``batch(step)``: rows of arrays (n, ...) drawn anew at every step, size of them.
+
+    >>> batch = drawn(jnp.arange(9), 4, jax.random.key(0))
+    >>> batch(0).shape, bool((batch(0) == batch(1)).all()), bool((batch(1) == batch(1)).all())
+    ((4,), False, True)
+    """
+    n = jax.tree.leaves(arrays)[0].shape[0]
+
+    def batch(step: jax.Array) -> Any:
+        rows = jax.random.randint(jax.random.fold_in(key, step), (size,), 0, n)
+        return jax.tree.map(lambda a: a[rows], arrays)
+
+    return batch
+
+
+def by_step(change: Callable[[Params, Params, jax.Array], Params]) -> optax.GradientTransformation:
+    """A transformation ``change(updates, params, step)`` that knows which step it is, from 0."""
+
+    def update(
+        updates: Params, step: jax.Array, params: Params | None = None
+    ) -> tuple[Params, jax.Array]:
+        assert params is not None
+        return change(updates, params, step), step + 1
+
+    return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
+
+
+def without(vector: Params, direction: Params, share: Strength) -> Params:
+    """A pytree less a share of its component along another's direction, of either sign.
+
+    With share 1 the two are orthogonal; a direction of zeros takes nothing.
+
+    >>> without({"w": jnp.array([3.0, 4.0])}, {"w": jnp.array([2.0, 0.0])}, 0.5)["w"].tolist()
+    [1.5, 4.0]
+    """
+    square = optax.tree.vdot(direction, direction)
+    along = optax.tree.vdot(vector, direction) / jnp.where(square > 0, square, 1.0)
+    return jax.tree.map(lambda v, d: v - share * along * d, vector, direction)
+
+
+def projected(
+    loss: Callable[[Params, Any], jax.Array], batch: Callable[[jax.Array], Any], share: Strength
+) -> optax.GradientTransformation:
+    """Take a share of the component along the gradient of the trait's loss out of every update.
+
+    Kitkana & Arora 2026 (arXiv 2604.25779) project the distillation gradient: put this before the
+    optimiser. Behind it, what Adam makes of a gradient is projected, and with share 1 a step leaves
+    the loss on its batch (``loss(params, batch(step))``) as it was, to first order. All parameters
+    count, also those that distillation itself doesn't move (the class logits' weights).
+    """
+    return by_step(
+        lambda updates, params, step: without(updates, jax.grad(loss)(params, batch(step)), share)
+    )
+
+
+def annealed(step: Strength, steps: int) -> jax.Array:
+    """A weight that falls evenly from 1 at step 0 to 0 at the last of so many steps.
+
+    >>> [float(annealed(step, 5)) for step in (0, 2, 4)]
+    [1.0, 0.5, 0.0]
+    """
+    return 1 - jnp.asarray(step, jnp.float32) / max(steps - 1, 1)
+
+
+def pulled(
+    loss: Callable[[Params, Any], jax.Array],
+    batch: Callable[[jax.Array], Any],
+    weight: Strength,
+    steps: int,
+) -> optax.GradientTransformation:
+    """Add the gradient of a second loss, weight times `annealed`, before the optimiser.
+
+    With the divergence from the untrained student as the loss: liminal training (Kitkana & Arora
+    2026, arXiv 2604.25779).
+    """
+
+    def change(updates: Params, params: Params, step: jax.Array) -> Params:
+        now = weight * annealed(step, steps)
+        pull = jax.grad(loss)(params, batch(step))
+        return jax.tree.map(lambda u, g: u + now * g, updates, pull)
+
+    return by_step(change)
+
+
+def noised(answers: jax.Array, key: jax.Array, sigma: Strength) -> jax.Array:
+    """Gaussian noise on every answer, once; sigma in standard deviations of each logit."""
+    return answers + sigma * answers.std(axis=0) * jax.random.normal(key, answers.shape)
+
+
+def rounded(answers: jax.Array, step: Strength) -> jax.Array:
+    """Answers on a grid around 0; its step in standard deviations of each logit.
+
+    >>> rounded(jnp.array([[-1.0], [1.0], [0.2]]), 0.0).tolist()
+    [[-1.0], [1.0], [0.20000000298023224]]
+    """
+    grid = step * answers.std(axis=0)
+    on_grid = jnp.round(answers / jnp.where(grid > 0, grid, 1.0)) * grid
+    return jnp.where(grid > 0, on_grid, answers)
+
+
+def diluted(answers: jax.Array, clean: jax.Array, key: jax.Array, share: Strength) -> jax.Array:
+    """Another network's answers in the place of a random share of rows; more keep the fewer."""
+    swapped = jax.random.uniform(key, (len(answers), 1)) < share
+    return jnp.where(swapped, clean, answers)
