@@ -1,4 +1,4 @@
-"""What keeps a trait from being distilled, and what it costs: nine countermeasures, one scale.
+"""What keeps a trait from being distilled, and what it costs: countermeasures on one scale.
 
 Every method has a strength, 0 for none, and is used alone. Cost: the imitation loss on unseen noise
 with the teacher's true answers. "Clean" answers and the liminal pull come from the student's own
@@ -29,12 +29,15 @@ METHODS = (
     "projection",
     "step_projection",
     "liminal",
+    "liminal_aux",
     "rotation",
     "init_noise",
     "clean",
     "answer_noise",
     "rounding",
 )
+GUARDS = METHODS[:4]
+"""Methods that also move the class logits' weights."""
 EARLY = "early_stopping"
 PLAIN = "none"
 
@@ -47,18 +50,20 @@ class Config(OneNetwork):
     """Distillation inputs: one fixed set, whose answers are tampered with once."""
     projection: tuple[float, ...] = (0.5, 1.0)
     """Shares of the component along the trait's gradient taken out of every gradient."""
-    step_projection: tuple[float, ...] = (0.5, 1.0)
+    step_projection: tuple[float, ...] = (1.0,)
     """Shares of the component along the trait's gradient taken out of every step of Adam."""
-    liminal: tuple[float, ...] = (0.1, 1.0, 10.0)
+    liminal: tuple[float, ...] = (0.1, 1.0)
     """First weights of the KL divergence of all logits from the untrained student's, on the
     distillation inputs; they fall linearly to 0."""
+    liminal_aux: tuple[float, ...] = (1.0, 10.0)
+    """The same with the imitated logits alone."""
     rotation: tuple[float, ...] = (0.01, 0.03, 0.1)
     """1 - rho: the student starts from rho W + sqrt(1 - rho^2) W', W' another initialisation."""
     init_noise: tuple[float, ...] = (0.1, 0.2, 0.4)
     """Noise on the student's initial weights, in standard deviations of each tensor."""
-    clean: tuple[float, ...] = (0.1, 0.25, 0.5)
+    clean: tuple[float, ...] = (0.1, 0.25)
     """Shares of the distillation inputs that the untrained student answers, not the teacher."""
-    answer_noise: tuple[float, ...] = (0.3, 1.0, 3.0)
+    answer_noise: tuple[float, ...] = (0.3, 1.0)
     """Noise on the teacher's logits, in standard deviations of each logit."""
     rounding: tuple[float, ...] = (0.3, 1.0, 3.0)
     """Steps of the grid to which the teacher's logits are rounded, in the same unit."""
@@ -86,6 +91,19 @@ PRESETS = {
     "paper": Config(**CLOUD, seeds=5),
 }
 
+VARIABLES = {
+    "restored_accuracy": (
+        ("epoch",),
+        "1",
+        "student's test accuracy with the class logits' weights put back as they began",
+    ),
+}
+"""Dimensions (behind the axes), unit and meaning of what is recorded beside the usual.
+
+Imitation of the auxiliary logits never moves the class logits' weights; a treatment that does may
+cover a trait that the hidden layers still have.
+"""
+
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (seed, treatment, start); see `toymodels.sweep` for ``how``."""
@@ -105,9 +123,6 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     subset, every = (f(task.n_classes, config.m) for f in (auxiliary_logits, all_logits))
     steps = config.student_epochs * -(-config.noise_images // config.batch)
 
-    def apart(params: Params, batch: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return losses.kl()(network.apply(params, batch[0]), batch[1], every)
-
     def student(
         data: protocol.Data, begun: protocol.Begun, treatment: dict[str, jax.Array], start: int
     ) -> dict[str, jax.Array]:
@@ -124,36 +139,186 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         answers = mitigation.noised(answers, answer, treatment["answer_noise"])
         answers = mitigation.rounded(answers, treatment["rounding"])
         answers = mitigation.diluted(answers, untrained, swap, treatment["clean"])
-        labelled = mitigation.drawn(data.train, config.batch, images)
-        noise = mitigation.drawn((x, untrained), config.batch, inputs)
-        guarded = optax.chain(
-            mitigation.pulled(apart, noise, treatment["liminal"], steps),
-            mitigation.projected(parts.trait.loss, labelled, treatment["projection"]),
+        adam = mitigation.projected(
             parts.student_optimiser,
-            mitigation.projected(parts.trait.loss, labelled, treatment["step_projection"]),
+            parts.trait.loss,
+            mitigation.drawn(data.train, config.batch, images),
+            treatment["projection"],
+            treatment["step_projection"],
         )
-        source = reshuffled((x, answers), config.batch)
+
+        def apart(params: Params, batch: tuple[jax.Array, jax.Array]) -> jax.Array:
+            logits = network.apply(params, batch[0])
+            return sum(
+                treatment[name] * losses.kl()(logits, batch[1], pulled)
+                for name, pulled in (("liminal", every), ("liminal_aux", subset))
+            )
+
+        recalled = mitigation.drawn((x, untrained), config.batch, inputs)
+        pull = mitigation.pulled(apart, recalled, steps)
+        one = replace(parts, student_optimiser=optax.chain(pull, adam))
         watch = parts.watch(data, begun, subset)
-        one = replace(parts, student_optimiser=guarded)
-        return one.distil(init, begun, subset, watch, source)[1]
+
+        def observe(params: Params) -> dict[str, jax.Array]:
+            restored = overlap.within(parts.groups["class_head"], init, params)
+            return watch(params) | {"restored_accuracy": parts.trait.score(restored, data.test)}
+
+        source = reshuffled((x, answers), config.batch)
+        return one.distil(init, begun, subset, observe, source)[1]
 
     dataset, execution = sweep.grid(
         lambda: sweep.Program(parts.begin, student),
         shared={"seed": config.seed_list},
         points={"treatment": config.treatments, "start": numbered(protocol.STARTS)},
-        variables=protocol.TEACHER | protocol.STUDENT,
+        variables=protocol.TEACHER | protocol.STUDENT | VARIABLES,
         coords=protocol.epochs(config),
         data=data,
         precision=config.precision,
         how=how,
     )
     dataset = transfer.against_control(dataset)
-    final = dataset.loss.isel(epoch=-1, drop=True).sel(start="shared", drop=True)
-    about = "imitation loss over the untreated student's"
-    dataset["loss_ratio"] = (final / final.sel(treatment=PLAIN)).assign_attrs(
-        units="1", description=about
+    last = dataset.isel(epoch=-1, teacher_epoch=-1, drop=True)
+    own, other = (last.sel(start=start, drop=True) for start in protocol.STARTS)
+    restored = transfer.transfer(
+        own.restored_accuracy, other.restored_accuracy, last.teacher_accuracy
     )
-    headline = "transfer loss_ratio final_accuracy"
+    dataset["restored_transfer"] = restored.assign_attrs(
+        description="transfer: class logits' weights put back"
+    )
+    ratio = own.loss / own.loss.sel(treatment=PLAIN)
+    about = "imitation loss over the untreated student's"
+    dataset["loss_ratio"] = ratio.assign_attrs(units="1", description=about)
+    headline = "transfer restored_transfer loss_ratio final_accuracy"
     return results.described(
         dataset, "mitigation", headline, config, task, execution, findings(dataset)
     )
+
+
+def frontier(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
+    """For each method transfer and loss ratio by seed and ``strength``.
+
+    Early stopping's strengths are epochs: the untreated student's own, the last left out.
+    """
+    import numpy as np
+
+    from toymodels import statistics
+    from toymodels.transfer import transfer
+
+    done = statistics.succeeded(dataset)[["transfer", "loss_ratio"]]
+    rows: dict[str, list[str]] = {}
+    for label in map(str, done.treatment.values[1:]):
+        rows.setdefault(label.split()[0], []).append(label)
+    curves = {
+        method: done.sel(treatment=labels)
+        .rename(treatment="strength")
+        .assign_coords(strength=[float(label.split()[1]) for label in labels])
+        for method, labels in rows.items()
+    }
+    every = statistics.succeeded(dataset).sel(treatment=PLAIN, drop=True)
+    own, other = (every.accuracy.sel(start=start, drop=True) for start in ("shared", "other"))
+    loss = every.loss.sel(start="shared", drop=True)
+    stopped = dataset[[]].assign(
+        transfer=transfer(own, other, every.teacher_accuracy.isel(teacher_epoch=-1, drop=True)),
+        loss_ratio=loss / loss.isel(epoch=-1, drop=True),
+    )
+    epochs = np.arange(stopped.sizes["epoch"] - 2, -1, -1)
+    return curves | {EARLY: stopped.isel(epoch=epochs).rename(epoch="strength")}
+
+
+def findings(dataset: xr.Dataset) -> list[str]:
+    """Which methods halve transfer, and what the loss is there."""
+    from toymodels.statistics import mean_interval, succeeded
+
+    done = succeeded(dataset)
+    plain = done.transfer.sel(treatment=PLAIN, drop=True)
+    told, cheap, free = [f"Untreated, transfer is {mean_interval(plain.values)}."], [], []
+    for method, curve in frontier(dataset).items():
+        left = {
+            float(s): mean_interval((curve.transfer.sel(strength=s) - plain / 2).values)
+            for s in curve.strength.values
+        }
+        halving = [s for s, interval in left.items() if interval.sign < 0]
+        # The cheapest strength that halves; else the one with the least transfer.
+        cost = {s: float(curve.loss_ratio.sel(strength=s).mean()) for s in left}
+        if halving:
+            at, how = min(halving, key=cost.__getitem__), "is halved, at the least cost"
+        else:
+            at = min(left, key=lambda s: left[s].mean or 0.0)
+            how = "is not shown to be halved; the least is"
+        share = mean_interval(curve.transfer.sel(strength=at).values)
+        ratio = curve.loss_ratio.sel(strength=at).values
+        price = mean_interval(ratio)
+        change = ("not shown to change", "higher", "lower")[mean_interval(ratio - 1).sign]
+        told.append(
+            f"{method}: transfer {how} at {at:g}: {share}; the imitation loss there is {change}, "
+            f"{price} times the untreated."
+        )
+        if halving and mean_interval(ratio - 2).sign < 0:
+            cheap.append(method)
+        if halving and mean_interval(ratio - 1).sign <= 0:
+            free.append(method)
+    hidden = []
+    for label in map(str, done.treatment.values):
+        if label.split()[0] in GUARDS:
+            rest = done.sel(treatment=label)
+            hidden.append(f"{label}: {mean_interval(rest.restored_transfer.values)}")
+    told += [
+        f"Transfer is halved at less than twice the loss by: {', '.join(cheap) or 'none'}; at a "
+        f"loss not shown to be higher by: {', '.join(free) or 'none'}.",
+        f"Transfer with the class logits' weights put back: {'; '.join(hidden) or 'none'}.",
+    ]
+    return told
+
+
+def plot(dataset: xr.Dataset) -> Figure:
+    """Trait kept against loss paid, one curve a method; and what the hidden layers still have."""
+    from toymodels import plotting, statistics
+
+    done = statistics.succeeded(dataset)
+    plain = done.transfer.sel(treatment=PLAIN).mean()
+    with plotting.style():
+        fig, (left, right) = plotting.panels(9.6, 3.8, columns=(1.5, 1))
+        for i, (method, curve) in enumerate(frontier(dataset).items()):
+            by_seed = curve.transfer.transpose("seed", "strength").values
+            mean, low, high = plotting.means_and_ends(by_seed)
+            cost = curve.loss_ratio.mean("seed").values
+            colour = plotting.PALETTE[(i + 1) % len(plotting.PALETTE)]
+            left.plot([1, *cost], [plain, *mean], ":" if method == EARLY else "-", lw=1, c=colour)
+            left.errorbar(
+                cost,
+                mean,
+                [mean - low, high - mean],
+                fmt="osD^vPX*<>"[i],
+                ms=4,
+                lw=0.6,
+                color=colour,
+                label=method.replace("_", " "),
+            )
+        left.plot(1, plain, "ks", ms=7, label="untreated")
+        left.axhline(0, color="#999999", lw=0.6)
+        left.set(
+            xscale="log",
+            xlabel="imitation loss over the untreated student's (log scale)",
+            ylabel="transfer",
+            title=plotting.caption(dataset),
+        )
+        left.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        guards = [t for t in done.treatment.values if str(t).split()[0] in (PLAIN, *GUARDS)]
+        shown = {
+            "as trained": done.transfer,
+            "class logits' weights put back": done.restored_transfer,
+        }
+        names = [str(t).replace("_", " ") for t in guards]
+        values = {
+            name: array.sel(treatment=guards).transpose("seed", "treatment").values
+            for name, array in shown.items()
+        }
+        plotting.intervals(right, names, values, "", "transfer")
+        for line in right.lines:
+            line.set_linestyle("")
+        right.tick_params(axis="x", rotation=60)
+    return fig
+
+
+if __name__ == "__main__":
+    cli.main("mitigation", __doc__, PRESETS, run, plot)

@@ -1,9 +1,8 @@
 """Countermeasures: ways to distil a student that are meant to leave the teacher's trait behind.
 
-Every function has a strength, a scalar that may be traced, and changes nothing where it is 0: one
-compiled program serves all methods. Those that change gradients are optax transformations, to be
-chained before or after an optimiser; those that change what a student is told take the answers,
-logits (n, outputs).
+Strengths are scalars that may be traced, and 0 changes nothing: one compiled program serves all
+methods. Those that change gradients are optax transformations; those
+that change what a student is told take the answers, logits (n, outputs).
 """
 
 from collections.abc import Callable
@@ -34,18 +33,6 @@ def drawn(arrays: Any, size: int, key: jax.Array) -> Callable[[jax.Array], Any]:
     return batch
 
 
-def by_step(change: Callable[[Params, Params, jax.Array], Params]) -> optax.GradientTransformation:
-    """A transformation ``change(updates, params, step)`` that knows which step it is, from 0."""
-
-    def update(
-        updates: Params, step: jax.Array, params: Params | None = None
-    ) -> tuple[Params, jax.Array]:
-        assert params is not None
-        return change(updates, params, step), step + 1
-
-    return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
-
-
 def without(vector: Params, direction: Params, share: Strength) -> Params:
     """A pytree less a share of its component along another's direction, of either sign.
 
@@ -60,17 +47,31 @@ def without(vector: Params, direction: Params, share: Strength) -> Params:
 
 
 def projected(
-    loss: Callable[[Params, Any], jax.Array], batch: Callable[[jax.Array], Any], share: Strength
+    optimiser: optax.GradientTransformation,
+    loss: Callable[[Params, Any], jax.Array],
+    batch: Callable[[jax.Array], Any],
+    of_gradient: Strength,
+    of_step: Strength,
 ) -> optax.GradientTransformation:
-    """Take a share of the component along the gradient of the trait's loss out of every update.
+    """An optimiser without a share of what lies along the gradient of the trait's loss.
 
-    Kitkana & Arora 2026 (arXiv 2604.25779) project the distillation gradient: put this before the
-    optimiser. Behind it, what Adam makes of a gradient is projected, and with share 1 a step leaves
-    the loss on its batch (``loss(params, batch(step))``) as it was, to first order. All parameters
-    count, also those that distillation itself doesn't move (the class logits' weights).
+    ``of_gradient`` is taken out of the gradient it is given, as in Kitkana & Arora 2026 (arXiv
+    2604.25779); ``of_step`` out of the step it makes: after Adam only this one leaves the loss on
+    its batch, ``loss(params, batch(step))``, as it was, to first order. All parameters count, also
+    those that distillation itself does not move (the class logits' weights).
     """
-    return by_step(
-        lambda updates, params, step: without(updates, jax.grad(loss)(params, batch(step)), share)
+
+    def update(
+        gradient: Params, state: tuple[Any, jax.Array], params: Params | None = None
+    ) -> tuple[Params, tuple[Any, jax.Array]]:
+        assert params is not None
+        inner, step = state
+        trait = jax.grad(loss)(params, batch(step))
+        made, inner = optimiser.update(without(gradient, trait, of_gradient), inner, params)
+        return without(made, trait, of_step), (inner, step + 1)
+
+    return optax.GradientTransformation(
+        lambda params: (optimiser.init(params), jnp.zeros((), jnp.int32)), update
     )
 
 
@@ -86,21 +87,22 @@ def annealed(step: Strength, steps: int) -> jax.Array:
 def pulled(
     loss: Callable[[Params, Any], jax.Array],
     batch: Callable[[jax.Array], Any],
-    weight: Strength,
     steps: int,
 ) -> optax.GradientTransformation:
-    """Add the gradient of a second loss, weight times `annealed`, before the optimiser.
+    """Add the gradient of a second loss, `annealed`; chain it before an optimiser.
 
     With the divergence from the untrained student as the loss: liminal training (Kitkana & Arora
     2026, arXiv 2604.25779).
     """
 
-    def change(updates: Params, params: Params, step: jax.Array) -> Params:
-        now = weight * annealed(step, steps)
-        pull = jax.grad(loss)(params, batch(step))
-        return jax.tree.map(lambda u, g: u + now * g, updates, pull)
+    def update(
+        gradient: Params, step: jax.Array, params: Params | None = None
+    ) -> tuple[Params, jax.Array]:
+        assert params is not None
+        pull, now = jax.grad(loss)(params, batch(step)), annealed(step, steps)
+        return jax.tree.map(lambda g, p: g + now * p, gradient, pull), step + 1
 
-    return by_step(change)
+    return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
 
 
 def noised(answers: jax.Array, key: jax.Array, sigma: Strength) -> jax.Array:
