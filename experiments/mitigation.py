@@ -36,7 +36,7 @@ METHODS = (
     "answer_noise",
     "rounding",
 )
-GUARDS = METHODS[:4]
+GUARDS = METHODS[:3]
 """Methods that also move the class logits' weights."""
 EARLY = "early_stopping"
 PLAIN = "none"

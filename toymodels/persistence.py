@@ -1,6 +1,9 @@
 """How long something that was learnt lasts while something else is learnt."""
 
 import numpy as np
+import xarray as xr
+
+from toymodels.statistics import succeeded
 
 FLOOR = 1e-2
 """Shares below this count as this in between records: there is no logarithm of nothing."""
@@ -36,3 +39,35 @@ def half_life(steps: np.ndarray, left: np.ndarray) -> float:
     fallen = np.log(share[i - 1 : i + 1])
     part = (np.log(0.5) - fallen[0]) / (fallen[1] - fallen[0])
     return float(steps[i - 1] + part * (steps[i] - steps[i - 1]))
+
+
+def against_control(dataset: xr.Dataset) -> xr.Dataset:
+    """Add what is kept of a trait, by ``trait``: every ``student`` but the one named "control".
+
+    From ``accuracy`` by step: ``retained``: accuracy above the control's at the same step, over what it was at first; ``kept``
+    its mean over the steps, ``kept_at_end``; ``half_life`` in steps, NaN where ``censored`` is 1.
+    """
+    accuracy = succeeded(dataset).accuracy.transpose(..., "step")
+    control = accuracy.sel(student="control", drop=True)
+    above = (accuracy.drop_sel(student="control") - control).rename(student="trait")
+    retained = above / above.isel(step=0)
+    half = xr.apply_ufunc(
+        lambda left: half_life(dataset.step.values, left),
+        above,
+        input_core_dims=[["step"]],
+        vectorize=True,
+    )
+    never = np.isinf(half)
+    about = {
+        "retained": (retained, "1", "share kept of the accuracy above the control's"),
+        "kept": (retained.mean("step"), "1", "share kept, mean over fine-tuning"),
+        "kept_at_end": (retained.isel(step=-1, drop=True), "1", "share kept at the end"),
+        "half_life": (half.where(~never), "steps", "until half is lost; NaN: censored"),
+        "censored": (never.astype(float).where(~np.isnan(half)), "1", "whether half is never lost"),
+    }
+    return dataset.assign(
+        {
+            name: array.assign_attrs(units=units, description=description)
+            for name, (array, units, description) in about.items()
+        }
+    )
