@@ -202,10 +202,10 @@ def findings(dataset: xr.Dataset) -> list[str]:
         subliminal, direct = at.sel(trait="subliminal"), at.sel(trait="direct")
         gap = difference(subliminal.kept, direct.kept)
         end = difference(subliminal.kept_at_end, direct.kept_at_end)
-        verdict = ("not shown to be slower or faster than", "slower than", "faster than")
+        verdict = ("not shown to be slower or faster", "slower", "faster")[gap.sign]
         told.append(
-            f"{tuning}: a subliminal trait is forgotten {verdict[gap.sign]} a direct one: it keeps "
-            f"{gap} more on average, {end} more at the end. Half is lost after: "
+            f"{tuning}: forgetting a subliminal trait, rather than a direct one, is {verdict}: it "
+            f"keeps {gap} more on average, {end} more at the end. Half is lost after: "
             f"{'; '.join(halves)} (means of those not censored)."
         )
     return told

@@ -23,7 +23,7 @@ def half_life(steps: np.ndarray, left: np.ndarray) -> float:
         nothing to lose, or a value is not finite.
 
     >>> steps = np.array([0, 10, 20, 40])
-    >>> round(half_life(steps, 0.8 * np.exp(-steps / 20)), 6), round(20 * np.log(2), 6)
+    >>> round(half_life(steps, 0.8 * np.exp(-steps / 20)), 6), round(20 * float(np.log(2)), 6)
     (13.862944, 13.862944)
     >>> half_life(steps, np.array([0.8, 0.7, 0.6, 0.5]))
     inf
@@ -44,13 +44,15 @@ def half_life(steps: np.ndarray, left: np.ndarray) -> float:
 def against_control(dataset: xr.Dataset) -> xr.Dataset:
     """Add what is kept of a trait, by ``trait``: every ``student`` but the one named "control".
 
-    From ``accuracy`` by step: ``retained``: accuracy above the control's at the same step, over what it was at first; ``kept``
-    its mean over the steps, ``kept_at_end``; ``half_life`` in steps, NaN where ``censored`` is 1.
+    ``retained``: accuracy above the control's at the same step, over what it was at first (NaN
+    where it was not above); ``kept``: its mean over the steps; ``kept_at_end``; ``half_life`` in
+    steps, NaN where ``censored`` is 1.
     """
     accuracy = succeeded(dataset).accuracy.transpose(..., "step")
     control = accuracy.sel(student="control", drop=True)
     above = (accuracy.drop_sel(student="control") - control).rename(student="trait")
-    retained = above / above.isel(step=0)
+    first = above.isel(step=0)
+    retained = above / first.where(first > 0)
     half = xr.apply_ufunc(
         lambda left: half_life(dataset.step.values, left),
         above,
