@@ -19,10 +19,10 @@ TINY = Config(
     dataset="digits",
     seeds=2,
     widths=(32,),
-    noise_images=1000,
+    noise_images=512,
     teacher_epochs=5,
     student_epochs=2,
-    **{name: (1e-7,) for name in METHODS} | {"rounding": (1e-6, 3.0), "liminal": (1.0,)},
+    **dict.fromkeys(METHODS, (1e-07,)) | {"rounding": (1e-6, 3.0), "liminal": (1.0,)},
 )
 TOUCHING = ["projection 1e-07", "step_projection 1e-07", "liminal 1"]
 
@@ -72,7 +72,7 @@ def test_class_weights_put_back_change_nothing_where_none_was_moved(tiny):
 
 
 def test_students_are_paired_whatever_else_is_tried(tiny):
-    fewer = {name: () for name in METHODS} | {"rounding": (3.0,)}
+    fewer = dict.fromkeys(METHODS, ()) | {"rounding": (3.0,)}
     alone = mitigation.run(
         dataclasses.replace(TINY, seeds=1, first_seed=1, **fewer), how=How(width=5)
     )
