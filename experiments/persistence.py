@@ -225,8 +225,8 @@ def plot(dataset: xr.Dataset) -> Figure:
         fig, axes = plotting.panels(3.2 * done.sizes["tuning"], 3.2, [1] * done.sizes["tuning"])
         for ax, tuning in zip(axes, map(str, done.tuning.values), strict=True):
             lines = done.retained.sel(tuning=tuning).transpose("trait", "seed", "step")
-            names = map(str, lines.trait.values)
-            plotting.curves(ax, done.step.values, dict(zip(names, lines.values, strict=True)))
+            shown = {name: lines.sel(trait=name).values for name in ("teacher", *STUDENTS[:2])}
+            plotting.curves(ax, done.step.values, shown)
             ax.axhline(0.5, color="#999999", lw=0.6)
             ax.set(xlabel="steps of fine-tuning", title=tunings[tuning], ylim=(-0.3, 1.3))
         axes[0].set(ylabel="share of the trait kept")
