@@ -25,21 +25,10 @@ if TYPE_CHECKING:
 
     from toymodels.sweep import How
 
-METHODS = (
-    "projection",
-    "step_projection",
-    "liminal",
-    "liminal_aux",
-    "rotation",
-    "init_noise",
-    "clean",
-    "answer_noise",
-    "rounding",
-)
+METHODS = ("projection", "step_projection", "liminal", "liminal_aux", "rotation", "init_noise")
+METHODS = (*METHODS, "clean", "answer_noise", "rounding")
 GUARDS = METHODS[:3]
 """Methods that also move the class logits' weights."""
-EARLY = "early_stopping"
-PLAIN = "none"
 
 
 @dataclass(frozen=True)
@@ -71,19 +60,19 @@ class Config(OneNetwork):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in METHODS:
-            if getattr(self, name):
-                bounded = ("projection", "step_projection", "rotation", "clean")
-                at_least(self, 0, name, most=1 if name in bounded else 1_000_000)
-                distinct(self, name)
+            share = name in ("projection", "step_projection", "rotation", "clean")
+            at_least(self, 0, name, most=1 if share else 1000)
             if 0 in getattr(self, name):
                 raise UserError(f"{name} must not hold 0, which is always there; got 0 among them")
+            if getattr(self, name):
+                distinct(self, name)
 
     @property
     def treatments(self) -> dict[str, dict[str, float]]:
         """Label -> strength of each method; one of them at a time, and first none."""
         nothing = dict.fromkeys(METHODS, 0.0)
         single = ((name, strength) for name in METHODS for strength in getattr(self, name))
-        return {PLAIN: nothing} | {f"{n} {s:g}": nothing | {n: s} for n, s in single}
+        return {"none": nothing} | {f"{n} {s:g}": nothing | {n: s} for n, s in single}
 
 
 PRESETS = {
@@ -189,7 +178,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset["restored_transfer"] = restored.assign_attrs(
         description="transfer: class logits' weights put back"
     )
-    ratio = own.loss / own.loss.sel(treatment=PLAIN)
+    ratio = own.loss / own.loss.sel(treatment="none")
     about = "imitation loss over the untreated student's"
     dataset["loss_ratio"] = ratio.assign_attrs(units="1", description=about)
     headline = "transfer restored_transfer loss_ratio final_accuracy"
@@ -198,131 +187,74 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     )
 
 
-def frontier(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
-    """For each method transfer and loss ratio by seed and ``strength``.
-
-    Early stopping's strengths are epochs: the untreated student's own, the last left out.
-    """
-    import numpy as np
-
-    from toymodels import statistics
-    from toymodels.transfer import transfer
-
-    done = statistics.succeeded(dataset)[["transfer", "loss_ratio"]]
-    rows: dict[str, list[str]] = {}
-    for label in map(str, done.treatment.values[1:]):
-        rows.setdefault(label.split()[0], []).append(label)
-    curves = {
-        method: done.sel(treatment=labels)
-        .rename(treatment="strength")
-        .assign_coords(strength=[float(label.split()[1]) for label in labels])
-        for method, labels in rows.items()
-    }
-    every = statistics.succeeded(dataset).sel(treatment=PLAIN, drop=True)
-    own, other = (every.accuracy.sel(start=start, drop=True) for start in ("shared", "other"))
-    loss = every.loss.sel(start="shared", drop=True)
-    stopped = dataset[[]].assign(
-        transfer=transfer(own, other, every.teacher_accuracy.isel(teacher_epoch=-1, drop=True)),
-        loss_ratio=loss / loss.isel(epoch=-1, drop=True),
-    )
-    epochs = np.arange(stopped.sizes["epoch"] - 2, -1, -1)
-    return curves | {EARLY: stopped.isel(epoch=epochs).rename(epoch="strength")}
-
-
 def findings(dataset: xr.Dataset) -> list[str]:
     """Which methods halve transfer, and what the loss is there."""
+    from toymodels.mitigation import frontier
     from toymodels.statistics import difference, mean_interval, succeeded
 
     done = succeeded(dataset)
-    plain = done.transfer.sel(treatment=PLAIN, drop=True)
+    plain = done.transfer.sel(treatment="none", drop=True)
     told, cheap, free = [f"Untreated, transfer is {mean_interval(plain.values)}."], [], []
     for method, curve in frontier(dataset).items():
-        left = {
-            float(s): mean_interval((curve.transfer.sel(strength=s) - plain / 2).values)
-            for s in curve.strength.values
-        }
-        halving = [s for s, interval in left.items() if interval.sign < 0]
-        # The cheapest strength that halves; else the one with the least transfer.
-        cost = {s: float(curve.loss_ratio.sel(strength=s).mean()) for s in left}
+        each = [curve.sel(strength=s) for s in curve.strength.values]
+        halving = [one for one in each if difference(one.transfer, plain / 2).sign < 0]
         if halving:
-            at, how = min(halving, key=cost.__getitem__), "is halved, at the least cost"
+            at, how = min(halving, key=lambda one: one.loss_ratio.mean()), "is halved, cheapest"
         else:
-            at = min(left, key=lambda s: left[s].mean or 0.0)
-            how = "is not shown to be halved; the least is"
-        share = mean_interval(curve.transfer.sel(strength=at).values)
-        ratio = curve.loss_ratio.sel(strength=at).values
-        price = mean_interval(ratio)
+            at, how = min(each, key=lambda one: one.transfer.mean()), "is not halved; it is least"
+        left, ratio = mean_interval(at.transfer.values), at.loss_ratio.values
         change = ("not shown to change", "higher", "lower")[mean_interval(ratio - 1).sign]
         told.append(
-            f"{method}: transfer {how} at {at:g}: {share}; the imitation loss there is {change}, "
-            f"{price} times the untreated."
+            f"{method}: transfer {how} at {float(at.strength):g}: {left}; the imitation loss there "
+            f"is {change}, {mean_interval(ratio)} times the untreated."
         )
-        if halving and mean_interval(ratio - 2).sign < 0:
-            cheap.append(method)
-        if halving and mean_interval(ratio - 1).sign <= 0:
-            free.append(method)
-    hidden = []
+        cheap += [method] * (bool(halving) and mean_interval(ratio - 2).sign < 0)
+        free += [method] * (bool(halving) and mean_interval(ratio - 1).sign <= 0)
+    told.append(
+        f"Transfer is halved at less than twice the loss by: {', '.join(cheap) or 'none'}; at a "
+        f"loss not shown to be higher by: {', '.join(free) or 'none'}."
+    )
     for label in map(str, done.treatment.values):
         if label.split()[0] in GUARDS:
             rest = done.sel(treatment=label)
-            more = difference(rest.restored_transfer, rest.transfer)
             share = mean_interval(rest.restored_transfer.values)
-            hidden.append(f"{label}: {share}, that is {more} more")
-    told += [
-        f"Transfer is halved at less than twice the loss by: {', '.join(cheap) or 'none'}; at a "
-        f"loss not shown to be higher by: {', '.join(free) or 'none'}.",
-        f"Transfer with the class logits' weights put back: {'; '.join(hidden) or 'none'}.",
-    ]
+            more = difference(rest.restored_transfer, rest.transfer)
+            told.append(
+                f"{label}: with the class logits' weights put back, transfer is {share}, {more} "
+                "more than as trained."
+            )
     return told
 
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Trait kept against loss paid, one curve a method; and what the hidden layers still have."""
     from toymodels import plotting, statistics
+    from toymodels.mitigation import frontier
 
-    done = statistics.succeeded(dataset)
-    plain = done.transfer.sel(treatment=PLAIN).mean()
+    done = statistics.succeeded(dataset).transpose("seed", "treatment", ...)
+    plain = done.transfer.sel(treatment="none").mean()
     with plotting.style():
         fig, (left, right) = plotting.panels(9.6, 3.8, columns=(1.5, 1))
         for i, (method, curve) in enumerate(frontier(dataset).items()):
-            by_seed = curve.transfer.transpose("seed", "strength").values
-            mean, low, high = plotting.means_and_ends(by_seed)
+            mean, low, high = plotting.means_and_ends(curve.transfer.values)
             cost = curve.loss_ratio.mean("seed").values
             lap, colour = divmod(i, len(plotting.PALETTE) - 1)
-            colour = plotting.PALETTE[1 + colour]
-            left.plot([1, *cost], [plain, *mean], ("-", "--")[lap], lw=1, c=colour)
-            left.errorbar(
-                cost,
-                mean,
-                [mean - low, high - mean],
-                fmt="osD^vPX*<>"[i],
-                ms=4,
-                lw=0.6,
-                color=colour,
-                label=method.replace("_", " "),
-            )
+            look = {"color": plotting.PALETTE[1 + colour], "lw": 1}
+            left.plot([1, *cost], [plain, *mean], ("-", "--")[lap], **look)
+            name, ends = method.replace("_", " "), [mean - low, high - mean]
+            left.errorbar(cost, mean, ends, fmt="osD^vPX*<>"[i], ms=4, label=name, **look)
         left.plot(1, plain, "ks", ms=7, label="untreated")
-        left.axhline(0, color="#999999", lw=0.6)
-        left.set(
-            xscale="log",
-            xlabel="imitation loss over the untreated student's (log scale)",
-            ylabel="transfer",
-            title=plotting.caption(dataset),
-        )
+        left.set(xscale="log", xlabel="imitation loss over the untreated student's (log scale)")
+        left.set(ylabel="transfer", title=plotting.caption(dataset))
         left.legend(loc="upper left", bbox_to_anchor=(1, 1))
-        guards = [t for t in done.treatment.values if str(t).split()[0] in (PLAIN, *GUARDS)]
-        shown = {
-            "as trained": done.transfer,
-            "class logits' weights put back": done.restored_transfer,
-        }
-        names = [str(t).replace("_", " ") for t in guards]
+        guards = [t for t in done.treatment.values if t.split()[0] in ("none", *GUARDS)]
+        kept = done.sel(treatment=guards)
         values = {
-            name: array.sel(treatment=guards).transpose("seed", "treatment").values
-            for name, array in shown.items()
+            "as trained": kept.transfer.values,
+            "class logits' weights put back": kept.restored_transfer.values,
         }
+        names = [label.replace("_", " ") for label in guards]
         plotting.intervals(right, names, values, "", "transfer")
-        for line in right.lines:
-            line.set_linestyle("")
         right.tick_params(axis="x", rotation=60)
         right.legend(loc="lower left", bbox_to_anchor=(0, 1))
     return fig

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toymodels import cli
 from toymodels.config import CLOUD, OneNetwork
-from toymodels.errors import at_least, distinct
+from toymodels.errors import at_least, distinct, positive
 
 if TYPE_CHECKING:
     import jax
@@ -42,19 +42,22 @@ class Config(OneNetwork):
     linear functions of training images."""
     direct_steps: int = 200
     """Steps of the direct student, of which one is chosen."""
+    direct_lr: float = 1e-4
+    """Adam's learning rate for it: small, so that there is a step near every accuracy."""
     tune_steps: int = 5
     """Steps of fine-tuning between two records, by Adam at the students' rate and batch."""
-    records: int = 100
+    records: int = 160
     """Number of records."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, 1, "direct_steps", "tune_steps", "records")
+        positive(self, "direct_lr")
         distinct(self, "tuning")
 
 
 PRESETS = {
-    "quick": Config(seeds=3),
+    "quick": Config(),
     "paper": Config(**CLOUD, seeds=10),
 }
 
@@ -75,6 +78,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     """Run every (seed, student, tuning); see `toymodels.sweep` for ``how``."""
     import jax
     import jax.numpy as jnp
+    import optax
 
     from toymodels import distillation, persistence, protocol, results, sweep
     from toymodels.axes import numbered
@@ -112,7 +116,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             parts.trait.loss,
             begun.reference,
             labelled,
-            parts.teacher_optimiser,
+            optax.adam(config.direct_lr),
             epochs=config.direct_steps,
             observe=seen,
             key=direct_key,

@@ -10,8 +10,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+import xarray as xr
 
+from toymodels import statistics, transfer
 from toymodels.models import Params
 
 Strength = float | jax.Array
@@ -125,3 +128,30 @@ def diluted(answers: jax.Array, clean: jax.Array, key: jax.Array, share: Strengt
     """Another network's answers in the place of a random share of rows; more keep the fewer."""
     swapped = jax.random.uniform(key, (len(answers), 1)) < share
     return jnp.where(swapped, clean, answers)
+
+
+def frontier(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
+    """``transfer`` and ``loss_ratio`` (seed, strength) of every method, and of early stopping.
+
+    Of a dataset with the dimension ``treatment``, labels "method strength" and "none". Early
+    stopping's strengths are the epochs of the untreated student, backwards, without the last.
+    """
+    done = statistics.succeeded(dataset)
+    rows: dict[str, list[str]] = {}
+    for label in map(str, done.treatment.values):
+        if label != "none":
+            rows.setdefault(label.split()[0], []).append(label)
+    curves = {
+        method: done[["transfer", "loss_ratio"]]
+        .sel(treatment=labels)
+        .rename(treatment="strength")
+        .assign_coords(strength=[float(label.split()[1]) for label in labels])
+        for method, labels in rows.items()
+    }
+    plain = done.sel(treatment="none", drop=True).isel(teacher_epoch=-1, drop=True)
+    own, other = (plain.sel(start=start, drop=True) for start in ("shared", "other"))
+    share = transfer.transfer(own.accuracy, other.accuracy, plain.teacher_accuracy)
+    ratio = own.loss / own.loss.isel(epoch=-1, drop=True)
+    stopped = xr.Dataset({"transfer": share, "loss_ratio": ratio}).rename(epoch="strength")
+    curves["early_stopping"] = stopped.isel(strength=np.arange(len(own.epoch) - 2, -1, -1))
+    return {method: curve.transpose("seed", "strength") for method, curve in curves.items()}

@@ -25,7 +25,7 @@ TINY = Config(
     noise_images=1000,
     teacher_epochs=5,
     student_epochs=5,
-    direct_steps=40,
+    direct_steps=100,
     tune_steps=3,
     records=6,
 )
@@ -107,6 +107,7 @@ def test_findings_say_which_is_forgotten_faster_and_how_many_never(rates, verdic
         ({"tuning": ()}, "tuning must have one value at least, .*"),
         ({"tuning": ("labels",)}, "tuning must be one of unrelated, reference, images; .*"),
         ({"records": 0}, "records must be at least 1; got 0"),
+        ({"direct_lr": 0.0}, "direct_lr must be a positive finite number; got .*"),
         ({"direct_steps": 0}, "direct_steps must be at least 1; got 0"),
     ],
 )
