@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
     from toymodels.sweep import How
 
-METHODS = ("projection", "step_projection", "liminal", "liminal_aux", "rotation", "init_noise")
-METHODS = (*METHODS, "clean", "answer_noise", "rounding")
-GUARDS = METHODS[:3]
-"""Methods that also move the class logits' weights."""
+GUARDS = ("projection", "step_projection", "liminal")
+"""Methods that also move the class logits' weights, which imitation of the others never does."""
+METHODS = (*GUARDS, "liminal_aux", "rotation", "init_noise", "clean", "answer_noise", "rounding")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Config(OneNetwork):
         """Label -> strength of each method; one of them at a time, and first none."""
         nothing = dict.fromkeys(METHODS, 0.0)
         single = ((name, strength) for name in METHODS for strength in getattr(self, name))
-        return {"none": nothing} | {f"{n} {s:g}": nothing | {n: s} for n, s in single}
+        return {"none": nothing} | {f"{n} {s}": nothing | {n: s} for n, s in single}
 
 
 PRESETS = {
@@ -81,25 +80,17 @@ PRESETS = {
         **CLOUD,
         seeds=5,
         projection=(0.5, 1.0),
-        liminal=(0.01, 0.1, 1.0),
+        liminal=(0.1, 1.0),
         rotation=(0.01, 0.03, 0.1),
         init_noise=(0.1, 0.2, 0.4),
         rounding=(0.3, 1.0, 3.0),
     ),
 }
 
-VARIABLES = {
-    "restored_accuracy": (
-        (),
-        "1",
-        "student's final test accuracy with the class logits' weights put back as they began",
-    ),
-}
-"""Dimensions (behind the axes), unit and meaning of what is recorded beside the usual.
-
-Imitation of the auxiliary logits never moves the class logits' weights; a treatment that does may
-cover a trait that the hidden layers still have.
-"""
+RESTORED = "student's final test accuracy, the class logits' weights put back as they began"
+VARIABLES = {"restored_accuracy": ((), "1", RESTORED)}
+"""Dimensions (behind the axes), unit and meaning of what is recorded beside the usual: whether a
+treatment that moves the class logits' weights covers a trait that the hidden layers have."""
 
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
@@ -121,7 +112,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     steps = config.student_epochs * -(-config.noise_images // config.batch)
 
     def student(
-        data: protocol.Data, begun: protocol.Begun, treatment: dict[str, jax.Array], start: int
+        data: protocol.Data,
+        begun: protocol.Begun,
+        treatment: dict[str, jax.Array],
+        start: jax.Array,
     ) -> dict[str, jax.Array]:
         # Keys of this experiment alone; those of the init differ from the unrelated init's own.
         rotate, perturb, answer, swap, images, inputs = jax.random.split(

@@ -25,7 +25,7 @@ TINY = Config(
     student_epochs=2,
     **dict.fromkeys(METHODS, (1e-07,)) | {"rounding": (1e-6, 3.0), "liminal": (1.0,)},
 )
-TOUCHING = ["projection 1e-07", "step_projection 1e-07", "liminal 1"]
+TOUCHING = ["projection 1e-07", "step_projection 1e-07", "liminal 1.0"]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_no_treatment_is_the_plain_student(tiny):
 
 
 def test_a_vanishing_strength_is_no_treatment(tiny):
-    weak = tiny.drop_sel(treatment=["rounding 3", "liminal 1"])
+    weak = tiny.drop_sel(treatment=["rounding 3.0", "liminal 1.0"])
     assert weak.sizes["treatment"] == len(METHODS)
     none = weak.sel(treatment=["none"] * weak.sizes["treatment"])
     # Of a rotation by 1e-7 half a thousandth of another init is left: sqrt(1 - rho^2).
@@ -69,7 +69,7 @@ def test_class_weights_put_back_change_nothing_where_none_was_moved(tiny):
     same = tiny.drop_sel(treatment=TOUCHING)
     np.testing.assert_array_equal(same.final_accuracy, same.restored_accuracy)
     np.testing.assert_array_equal(same.transfer, same.restored_transfer)
-    pulled = tiny.sel(treatment="liminal 1")
+    pulled = tiny.sel(treatment="liminal 1.0")
     assert (pulled.final_accuracy != pulled.restored_accuracy).any()
 
 
@@ -79,7 +79,7 @@ def test_students_are_paired_whatever_else_is_tried(tiny):
         dataclasses.replace(TINY, seeds=1, first_seed=1, **fewer), how=How(width=5)
     )
     names = ["accuracy", "loss", "restored_accuracy", "transfer", "loss_ratio", "teacher_accuracy"]
-    at = {"seed": [1], "treatment": ["none", "rounding 3"]}
+    at = {"seed": [1], "treatment": ["none", "rounding 3.0"]}
     xr.testing.assert_equal(alone[names], tiny[names].sel(at))
 
 
