@@ -98,7 +98,16 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import optax
 
-    from toymodels import losses, mitigation, overlap, protocol, results, sweep, transfer
+    from toymodels import (
+        losses,
+        mitigation,
+        overlap,
+        protocol,
+        results,
+        statistics,
+        sweep,
+        transfer,
+    )
     from toymodels.axes import numbered
     from toymodels.distillation import all_logits, auxiliary_logits
     from toymodels.models import MLP, Params, functional
@@ -164,7 +173,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         how=how,
     )
     dataset = transfer.against_control(dataset)
-    last = dataset.isel(epoch=-1, teacher_epoch=-1, drop=True)
+    last = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1, drop=True)
     own, other = (last.sel(start=start, drop=True) for start in protocol.STARTS)
     restored = transfer.transfer(
         own.restored_accuracy, other.restored_accuracy, last.teacher_accuracy
