@@ -98,19 +98,11 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import optax
 
-    from toymodels import (
-        losses,
-        mitigation,
-        overlap,
-        protocol,
-        results,
-        statistics,
-        sweep,
-        transfer,
-    )
+    from toymodels import losses, mitigation, overlap, protocol, results, sweep, transfer
     from toymodels.axes import numbered
     from toymodels.distillation import all_logits, auxiliary_logits
     from toymodels.models import MLP, Params, functional
+    from toymodels.statistics import succeeded
     from toymodels.training import reshuffled
 
     config, task, data = protocol.load(config, data_dir)
@@ -173,7 +165,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         how=how,
     )
     dataset = transfer.against_control(dataset)
-    last = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1, drop=True)
+    last = succeeded(dataset).isel(epoch=-1, teacher_epoch=-1, drop=True)
     own, other = (last.sel(start=start, drop=True) for start in protocol.STARTS)
     restored = transfer.transfer(
         own.restored_accuracy, other.restored_accuracy, last.teacher_accuracy
