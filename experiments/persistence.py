@@ -187,6 +187,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Which trait is forgotten faster, under which fine-tuning."""
+    import numpy as np
+
     from toymodels.statistics import difference, mean_interval, succeeded
 
     done = succeeded(dataset)
@@ -201,16 +203,19 @@ def findings(dataset: xr.Dataset) -> list[str]:
         halves = []
         for trait in map(str, at.trait.values):
             one = at.sel(trait=trait)
-            never, known = int((one.censored == 1).sum()), mean_interval(one.half_life.values)
-            halves.append(f"{trait} {known} steps, {never} censored")
+            never, known = int((one.censored == 1).sum()), int(one.censored.notnull().sum())
+            # One that never halves counts as infinite: a median stands where no mean would.
+            middle = float(one.half_life.where(one.censored != 1, np.inf).median(skipna=True))
+            when = f"{middle:.0f}" if np.isfinite(middle) else f"more than {done.step.values[-1]}"
+            halves.append(f"{trait} {when} steps ({never} of {known} never)")
         subliminal, direct = at.sel(trait="subliminal"), at.sel(trait="direct")
         gap = difference(subliminal.kept, direct.kept)
         end = difference(subliminal.kept_at_end, direct.kept_at_end)
         verdict = ("not shown to be slower or faster", "slower", "faster")[gap.sign]
         told.append(
             f"{tuning}: forgetting a subliminal trait, rather than a direct one, is {verdict}: it "
-            f"keeps {gap} more on average, {end} more at the end. Half is lost after: "
-            f"{'; '.join(halves)} (means of those not censored)."
+            f"keeps {gap} more on average, {end} more at the end. Half is lost after, in the median: "
+            f"{'; '.join(halves)}."
         )
     return told
 

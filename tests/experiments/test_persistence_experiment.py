@@ -98,7 +98,11 @@ def test_findings_say_which_is_forgotten_faster_and_how_many_never(rates, verdic
     )
     _, told = persistence.findings(against_control(dataset))
     assert f"rather than a direct one, is {verdict}:" in told
-    assert ("steps, 4 censored" in told) == (rates[0] == 0.001)
+    if verdict == "slower":
+        assert "subliminal more than 100 steps (4 of 4 never)" in told
+    else:
+        assert "subliminal 14 steps (0 of 4 never)" in told
+        assert "direct 34 steps (0 of 4 never)" in told
 
 
 @pytest.mark.parametrize(
