@@ -196,7 +196,10 @@ def findings(dataset: xr.Dataset) -> list[str]:
         if halving:
             at, how = min(halving, key=lambda one: one.loss_ratio.mean()), "is halved, cheapest"
         else:
-            at, how = min(each, key=lambda one: one.transfer.mean()), "is not halved; it is least"
+            at, how = (
+                min(each, key=lambda one: one.transfer.mean()),
+                "is not shown to be halved; it is least",
+            )
         left, ratio = mean_interval(at.transfer.values), at.loss_ratio.values
         change = ("not shown to change", "higher", "lower")[mean_interval(ratio - 1).sign]
         told.append(

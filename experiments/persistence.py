@@ -214,8 +214,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
         verdict = ("not shown to be slower or faster", "slower", "faster")[gap.sign]
         told.append(
             f"{tuning}: forgetting a subliminal trait, rather than a direct one, is {verdict}: it "
-            f"keeps {gap} more on average, {end} more at the end. Half is lost after, in the median: "
-            f"{'; '.join(halves)}."
+            f"keeps {gap} more on average, {end} more at the end. Half is lost, in the median, "
+            f"after: {'; '.join(halves)}."
         )
     return told
 

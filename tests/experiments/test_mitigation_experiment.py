@@ -120,7 +120,7 @@ def test_findings_say_which_method_halves_transfer_at_what_cost():
         {"treatment": list(kept), "seed": seeds, "start": ["shared", "other"], "epoch": epochs},
     )
     told = mitigation.findings(dataset)
-    assert "init_noise: transfer is not halved" in told[1]
+    assert "init_noise: transfer is not shown to be halved" in told[1]
     assert "answer_noise: transfer is halved, cheapest at 1:" in told[2]
     assert "the imitation loss there is higher, 3.0" in told[2]
     assert "less than twice the loss by: rounding, early_stopping;" in told[5]
