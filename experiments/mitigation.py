@@ -241,7 +241,7 @@ def plot(dataset: xr.Dataset) -> Figure:
             left.plot([1, *cost], [plain, *mean], ("-", "--")[lap], **look)
             name, ends = method.replace("_", " "), [mean - low, high - mean]
             left.errorbar(cost, mean, ends, fmt="osD^vPX*<>"[i], ms=4, label=name, **look)
-        left.plot(1, plain, "ks", ms=7, label="untreated")
+        left.plot(1, plain, "ks", ms=7, zorder=3, label="untreated")
         left.set(xscale="log", xlabel="imitation loss over the untreated student's (log scale)")
         left.set(ylabel="transfer", title=plotting.caption(dataset))
         left.legend(loc="upper left", bbox_to_anchor=(1, 1))
