@@ -198,7 +198,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
         else:
             at, how = (
                 min(each, key=lambda one: one.transfer.mean()),
-                "is not shown to be halved; it is least",
+                "is not shown to be halved; least",
             )
         left, ratio = mean_interval(at.transfer.values), at.loss_ratio.values
         change = ("not shown to change", "higher", "lower")[mean_interval(ratio - 1).sign]
@@ -238,9 +238,9 @@ def plot(dataset: xr.Dataset) -> Figure:
             cost = curve.loss_ratio.mean("seed").values
             lap, colour = divmod(i, len(plotting.PALETTE) - 1)
             look = {"color": plotting.PALETTE[1 + colour], "lw": 1}
-            left.plot([1, *cost], [plain, *mean], ("-", "--")[lap], **look)
-            name, ends = method.replace("_", " "), [mean - low, high - mean]
-            left.errorbar(cost, mean, ends, fmt="osD^vPX*<>"[i], ms=4, label=name, **look)
+            line, name = f"{'osD^vPX*<>'[i]}{('-', '--')[lap]}", method.replace("_", " ")
+            left.plot([1, *cost], [plain, *mean], line, ms=4, label=name, **look)
+            left.errorbar(cost, mean, [mean - low, high - mean], fmt="none", **look)
         left.plot(1, plain, "ks", ms=7, zorder=3, label="untreated")
         left.set(xscale="log", xlabel="imitation loss over the untreated student's (log scale)")
         left.set(ylabel="transfer", title=plotting.caption(dataset))
