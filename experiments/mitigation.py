@@ -193,13 +193,9 @@ def findings(dataset: xr.Dataset) -> list[str]:
     for method, curve in frontier(dataset).items():
         each = [curve.sel(strength=s) for s in curve.strength.values]
         halving = [one for one in each if difference(one.transfer, plain / 2).sign < 0]
+        at, how = min(each, key=lambda one: one.transfer.mean()), "is not shown to be halved, least"
         if halving:
             at, how = min(halving, key=lambda one: one.loss_ratio.mean()), "is halved, cheapest"
-        else:
-            at, how = (
-                min(each, key=lambda one: one.transfer.mean()),
-                "is not shown to be halved; least",
-            )
         left, ratio = mean_interval(at.transfer.values), at.loss_ratio.values
         change = ("not shown to change", "higher", "lower")[mean_interval(ratio - 1).sign]
         told.append(
