@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from toymodels import cli
 from toymodels.config import CLOUD, OneNetwork
@@ -140,11 +140,9 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         )
 
         def apart(params: Params, batch: tuple[jax.Array, jax.Array]) -> jax.Array:
-            logits = network.apply(params, batch[0])
-            return sum(
-                treatment[name] * losses.kl()(logits, batch[1], pulled)
-                for name, pulled in (("liminal", every), ("liminal_aux", subset))
-            )
+            logits, kl = network.apply(params, batch[0]), losses.kl()
+            whole, imitated = (kl(logits, batch[1], among) for among in (every, subset))
+            return treatment["liminal"] * whole + treatment["liminal_aux"] * imitated
 
         recalled = mitigation.drawn((x, untrained), config.batch, inputs)
         pull = mitigation.pulled(apart, recalled, steps)
@@ -189,21 +187,28 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
     done = succeeded(dataset)
     plain = done.transfer.sel(treatment="none", drop=True)
-    told, cheap, free = [f"Untreated, transfer is {mean_interval(plain.values)}."], [], []
+    told = [f"Untreated, transfer is {mean_interval(plain.values)}."]
+    cheap: list[str] = []
+    free: list[str] = []
     for method, curve in frontier(dataset).items():
         each = [curve.sel(strength=s) for s in curve.strength.values]
         halving = [one for one in each if difference(one.transfer, plain / 2).sign < 0]
-        at, how = min(each, key=lambda one: one.transfer.mean()), "is not shown to be halved, least"
+        at, how = (
+            min(each, key=lambda one: float(one.transfer.mean())),
+            "not shown to be halved, least",
+        )
         if halving:
-            at, how = min(halving, key=lambda one: one.loss_ratio.mean()), "is halved, cheapest"
+            at, how = min(halving, key=lambda one: float(one.loss_ratio.mean())), "halved, cheapest"
         left, ratio = mean_interval(at.transfer.values), at.loss_ratio.values
         change = ("not shown to change", "higher", "lower")[mean_interval(ratio - 1).sign]
         told.append(
-            f"{method}: transfer {how} at {float(at.strength):g}: {left}; the imitation loss there "
+            f"{method}: transfer is {how} at {float(at.strength):g}: {left}; the imitation loss there "
             f"is {change}, {mean_interval(ratio)} times the untreated."
         )
-        cheap += [method] * (bool(halving) and mean_interval(ratio - 2).sign < 0)
-        free += [method] * (bool(halving) and mean_interval(ratio - 1).sign <= 0)
+        if halving and mean_interval(ratio - 2).sign < 0:
+            cheap.append(method)
+        if halving and mean_interval(ratio - 1).sign <= 0:
+            free.append(method)
     told.append(
         f"Transfer is halved at less than twice the loss by: {', '.join(cheap) or 'none'}; at a "
         f"loss not shown to be higher by: {', '.join(free) or 'none'}."
@@ -233,7 +238,7 @@ def plot(dataset: xr.Dataset) -> Figure:
             mean, low, high = plotting.means_and_ends(curve.transfer.values)
             cost = curve.loss_ratio.mean("seed").values
             lap, colour = divmod(i, len(plotting.PALETTE) - 1)
-            look = {"color": plotting.PALETTE[1 + colour], "lw": 1}
+            look: dict[str, Any] = {"color": plotting.PALETTE[1 + colour], "lw": 1}
             line, name = f"{'osD^vPX*<>'[i]}{('-', '--')[lap]}", method.replace("_", " ")
             left.plot([1, *cost], [plain, *mean], line, ms=4, label=name, **look)
             left.errorbar(cost, mean, [mean - low, high - mean], fmt="none", **look)

@@ -20,7 +20,7 @@ from toymodels.models import Params
 Strength = float | jax.Array
 
 
-def drawn(arrays: Any, size: int, key: jax.Array) -> Callable[[jax.Array], Any]:
+def drawn(arrays: Any, size: int, key: jax.Array) -> Callable[[int | jax.Array], Any]:
     """``batch(step)``: rows of arrays (n, ...) drawn anew at every step, size of them.
 
     >>> batch = drawn(jnp.arange(9), 4, jax.random.key(0))
@@ -29,7 +29,7 @@ def drawn(arrays: Any, size: int, key: jax.Array) -> Callable[[jax.Array], Any]:
     """
     n = jax.tree.leaves(arrays)[0].shape[0]
 
-    def batch(step: jax.Array) -> Any:
+    def batch(step: int | jax.Array) -> Any:
         rows = jax.random.randint(jax.random.fold_in(key, step), (size,), 0, n)
         return jax.tree.map(lambda a: a[rows], arrays)
 
