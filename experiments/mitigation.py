@@ -190,20 +190,21 @@ def findings(dataset: xr.Dataset) -> list[str]:
     told = [f"Untreated, transfer is {mean_interval(plain.values)}."]
     cheap: list[str] = []
     free: list[str] = []
+
+    def least(among: list[xr.Dataset], of: str) -> xr.Dataset:
+        return min(among, key=lambda one: float(one[of].mean()))
+
     for method, curve in frontier(dataset).items():
         each = [curve.sel(strength=s) for s in curve.strength.values]
         halving = [one for one in each if difference(one.transfer, plain / 2).sign < 0]
-        at, how = (
-            min(each, key=lambda one: float(one.transfer.mean())),
-            "not shown to be halved, least",
-        )
+        at, how = least(each, "transfer"), "not shown to be halved, least"
         if halving:
-            at, how = min(halving, key=lambda one: float(one.loss_ratio.mean())), "halved, cheapest"
+            at, how = least(halving, "loss_ratio"), "halved, cheapest"
         left, ratio = mean_interval(at.transfer.values), at.loss_ratio.values
         change = ("not shown to change", "higher", "lower")[mean_interval(ratio - 1).sign]
         told.append(
-            f"{method}: transfer is {how} at {float(at.strength):g}: {left}; the imitation loss there "
-            f"is {change}, {mean_interval(ratio)} times the untreated."
+            f"{method}: transfer is {how} at {float(at.strength):g}: {left}; the imitation loss "
+            f"there is {change}, {mean_interval(ratio)} times the untreated."
         )
         if halving and mean_interval(ratio - 2).sign < 0:
             cheap.append(method)
