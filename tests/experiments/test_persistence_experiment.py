@@ -1,0 +1,120 @@
+"""Fine-tuning of students: who they are, that they are paired, and what is told of them."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from experiments import persistence
+from experiments.persistence import TUNINGS, Config
+from toymodels import plotting, protocol
+from toymodels.distillation import auxiliary_logits
+from toymodels.errors import UserError
+from toymodels.models import MLP, functional
+from toymodels.persistence import against_control
+from toymodels.sweep import How
+
+TINY = Config(
+    dataset="digits",
+    seeds=2,
+    widths=(32,),
+    m=10,
+    noise_images=1000,
+    teacher_epochs=5,
+    student_epochs=5,
+    direct_steps=100,
+    tune_steps=3,
+    records=6,
+)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return persistence.run(TINY, how=How(width=4))
+
+
+def test_the_direct_student_is_the_recorded_state_nearest_on_training_images(tiny):
+    """And the gap is that of networks trained here, by themselves."""
+    gap = abs(tiny.gap)
+    np.testing.assert_array_equal(tiny.matched, gap.argmin("direct_step"))
+    assert (gap.min("direct_step") < gap.isel(direct_step=0)).all()
+
+    config, task, data = protocol.load(TINY, None)
+    network = functional(lambda rngs: MLP((64, 32, 20), rngs=rngs))
+    parts, subset = protocol.parts(config, task, network), auxiliary_logits(10, 10)
+
+    @jax.jit
+    def scores(data, seed):
+        begun, _ = parts.begin(data, seed)
+        student, _ = parts.distil(begun.reference, begun, subset, lambda params: ())
+        some = jax.tree.map(lambda a: a[: persistence.MATCHING], data.train)
+        on_training = [parts.trait.score(p, some) for p in (begun.reference, student)]
+        return *on_training, parts.trait.score(student, data.test)
+
+    reference, student, on_test = scores(data, 1)
+    np.testing.assert_allclose(tiny.gap.sel(seed=1, direct_step=0), reference - student, atol=0.01)
+    np.testing.assert_allclose(
+        tiny.accuracy.sel(seed=1, student="subliminal", step=0), [on_test] * 3, atol=0.01
+    )
+
+
+def test_before_fine_tuning_there_is_nothing_of_it(tiny):
+    start = tiny.accuracy.isel(step=0)
+    np.testing.assert_array_equal(start, start.sel(tuning=["images"] * 3))
+    taught = tiny.teacher_accuracy.isel(teacher_epoch=-1)
+    np.testing.assert_allclose(start.sel(student="teacher", tuning="images"), taught, atol=1e-6)
+    assert (tiny.loss.isel(step=-1) < tiny.loss.isel(step=0)).mean() > 0.8
+
+
+def test_more_records_seeds_and_tunings_keep_what_there_was(tiny):
+    fewer = dataclasses.replace(TINY, seeds=1, first_seed=1, records=3, tuning=("images",))
+    alone = persistence.run(fewer, how=How(width=4))
+    names = ["accuracy", "loss", "matched", "gap"]
+    here = tiny[names].sel(seed=[1], tuning=["images"]).isel(step=slice(4))
+    xr.testing.assert_allclose(alone[names], here, rtol=1e-4, atol=0.01)
+
+
+def test_all_of_it_is_told_and_can_be_drawn(tiny):
+    told = json.loads(tiny.attrs["findings"])
+    assert [line.split(":")[0] for line in told[1:]] == list(TUNINGS)
+    plotting.render(persistence.plot(tiny))
+
+
+@pytest.mark.parametrize(
+    ("rates", "verdict"), [((0.05, 0.02), "faster"), ((0.001, 0.05), "slower")]
+)
+def test_findings_say_which_is_forgotten_faster_and_how_many_never(rates, verdict):
+    steps, wobble = np.arange(0, 101, 5), 1 + 0.01 * np.arange(4)[:, None]
+    curves = [0.1 + 0.5 * np.exp(-r * wobble * steps) for r in (*rates, 0.01)]
+    accuracy = np.stack([*curves, np.full_like(curves[0], 0.1)], 1)[:, :, None]
+    dims = ("seed", "student", "tuning", "step")
+    dataset = xr.Dataset(
+        {"accuracy": (dims, accuracy), "failed": (dims[:3], np.zeros((4, 4, 1), bool))},
+        {"seed": range(4), "student": list(persistence.STUDENTS), "tuning": ["images"]}
+        | {"step": steps},
+    )
+    _, told = persistence.findings(against_control(dataset))
+    assert f"rather than a direct one, is {verdict}:" in told
+    if verdict == "slower":
+        assert "subliminal more than 100 steps (4 of 4 never)" in told
+    else:
+        assert "subliminal 14 steps (0 of 4 never)" in told
+        assert "direct 34 steps (0 of 4 never)" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"tuning": ()}, "tuning must have one value at least, .*"),
+        ({"tuning": ("labels",)}, "tuning must be one of unrelated, reference, images; .*"),
+        ({"records": 0}, "records must be at least 1; got 0"),
+        ({"direct_lr": 0.0}, "direct_lr must be a positive finite number; got .*"),
+        ({"direct_steps": 0}, "direct_steps must be at least 1; got 0"),
+    ],
+)
+def test_bad_config_is_one_sentence(change, sentence):
+    with pytest.raises(UserError, match=f"^{sentence}$"):
+        dataclasses.replace(TINY, **change)
