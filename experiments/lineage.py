@@ -74,7 +74,7 @@ class Config(Protocol):
 
 PRESETS = {
     "quick": Config(seeds=3, student_epochs=5),
-    "paper": Config(**CLOUD, seeds=5, teachers=8, m=(3, 100), rho=(1.0,)),
+    "paper": Config(**CLOUD, seeds=4, teachers=6, m=(3, 100), rho=(1.0,)),
     "width": Config(seeds=3, m=(3,), rho=(1.0,), width=(32, 64, 128, 256, 512)),
 }
 
@@ -232,9 +232,8 @@ def plot(dataset: xr.Dataset) -> Figure:
         for ax, family in zip(axes, rates.family.values, strict=True):
             here = rates.sel(family=family, queries=rates.queries.max())
             by_rho = {f"rho = {rho:g}": here.sel(rho=rho).values for rho in here.rho.values}
-            plotting.intervals(
-                ax, here.by, by_rho, "", "teacher identified (share; dashed: chance)"
-            )
+            label = "teacher identified (share; dashed: chance)"
+            plotting.intervals(ax, here.by, by_rho, "", label, joined=False)
             ax.tick_params("x", rotation=60)
             ax.set(title=f"{family}, {plotting.caption(dataset)}")
         here = rates.sel(family=last, rho=rates.rho.max())

@@ -86,6 +86,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
     def prepare(data: protocol.Data, seed: jax.Array) -> Any:
         begun, curve = parts.begin(data, seed)
+        assert begun.lesson.answered is not None
         x, logits = begun.lesson.answered
         key = jax.random.fold_in(begun.keys.noise, 1)
         each = {

@@ -76,18 +76,9 @@ class Config(OneNetwork):
 
 PRESETS = {
     "quick": Config(seeds=3),
-    "paper": Config(
-        **CLOUD,
-        seeds=5,
-        projection=(0.5, 1.0),
-        liminal=(0.1, 1.0),
-        rotation=(0.01, 0.03, 0.1),
-        init_noise=(0.1, 0.2, 0.4),
-        rounding=(0.3, 1.0, 3.0),
-    ),
+    "paper": Config(**CLOUD, seeds=4),
 }
 
-RESTORED = "student's final test accuracy, the class logits' weights put back as they began"
 VARIABLES = {"restored_accuracy": ((), "1", RESTORED)}
 """Dimensions (behind the axes), unit and meaning of what is recorded beside the usual: whether a
 treatment that moves the class logits' weights covers a trait that the hidden layers have."""
@@ -156,7 +147,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         lambda: sweep.Program(parts.begin, student),
         shared={"seed": config.seed_list},
         points={"treatment": config.treatments, "start": numbered(protocol.STARTS)},
-        variables=protocol.TEACHER | protocol.STUDENT | VARIABLES,
+        variables={**protocol.TEACHER, **protocol.STUDENT, **VARIABLES},
         coords=protocol.epochs(config),
         data=data,
         precision=config.precision,

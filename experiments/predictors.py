@@ -199,7 +199,8 @@ def plot(dataset: xr.Dataset) -> Figure:
         rank = dataset.rank_correlation.transpose("points", "seed", "predictor")
         shown = {str(where): rank.sel(points=where).values for where in rank.points.values}
         labels = [name.replace("_", "\n") for name in PREDICTORS]
-        plotting.intervals(right, labels, shown, "", "Spearman correlation with transfer")
+        label = "Spearman correlation with transfer"
+        plotting.intervals(right, labels, shown, "", label, joined=False)
         right.axhline(0, color="grey", lw=1)
         right.tick_params("x", labelsize=7)
     return fig
