@@ -79,6 +79,7 @@ PRESETS = {
     "paper": Config(**CLOUD, seeds=4),
 }
 
+RESTORED = "student's final test accuracy, the class logits' weights put back as they began"
 VARIABLES = {"restored_accuracy": ((), "1", RESTORED)}
 """Dimensions (behind the axes), unit and meaning of what is recorded beside the usual: whether a
 treatment that moves the class logits' weights covers a trait that the hidden layers have."""
@@ -245,7 +246,7 @@ def plot(dataset: xr.Dataset) -> Figure:
             "class logits' weights put back": kept.restored_transfer.values,
         }
         names = [label.replace("_", " ") for label in guards]
-        plotting.intervals(right, names, values, "", "transfer")
+        plotting.intervals(right, names, values, "", "transfer", joined=False)
         right.tick_params(axis="x", rotation=60)
         right.legend(loc="lower left", bbox_to_anchor=(0, 1))
     return fig
