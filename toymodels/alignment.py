@@ -1,4 +1,4 @@
-"""How a student moves relative to its teacher: gradients, displacements, and the way between them."""
+"""How a student moves relative to its teacher: gradients, displacements, what lies between."""
 
 from collections.abc import Callable
 

@@ -46,10 +46,17 @@ OPTIMISERS = {
 }
 """SGD, with momentum 0.9, Adam, its two weight decays, and sign descent (signSGD, Bernstein et al.
 2018, arXiv 1802.04434). Weight decay is a matter of ``adamw`` and ``adam_l2`` alone."""
-DECAYING = ("adamw", "adam_l2")
 
-PARAMETRISATIONS = ("standard", "ntk", "mup")
 Parametrisation = Literal["standard", "ntk", "mup"]
+
+
+def scaled_init(network: Network, scale: Rate) -> Network:
+    """A network whose initial weights are all multiplied by a number, traced or not."""
+
+    def init(key: jax.Array) -> Params:
+        return jax.tree.map(lambda w: scale * w, network.init(key))
+
+    return network._replace(init=init)
 
 
 class Parametrised(NamedTuple):

@@ -112,30 +112,28 @@ class Parts:
             key=key,
         )
 
-    def begin(self, data: Data, seed: jax.Array) -> tuple["Begun", dict[str, jax.Array]]:
-        """A seed's reference, its teacher and what the students are given; the teacher's curves."""
+    def begin(
+        self, data: Data, seed: jax.Array, also: Callable[[Params], dict[str, Tree]] = lambda _: {}
+    ) -> tuple["Begun", dict[str, Tree]]:
+        """A seed's reference, its teacher and what the students are given; the teacher's curves.
+
+        With ``also(params) -> arrays by name`` more of the teacher is observed.
+        """
         keys = seed_keys(seed)
         reference = self.network.init(keys.init)
-        teacher, curve = self.teach(reference, data, keys.teacher, self.watch_teacher(data))
-        return self.given(reference, teacher, keys), curve
 
-    def watch_teacher(self, data: Data) -> Callable[[Params], dict[str, jax.Array]]:
-        """Score and loss of a teacher on the test images."""
-
-        def observe(params: Params) -> dict[str, jax.Array]:
+        def watch(params: Params) -> dict[str, Tree]:
             return {
                 "teacher_accuracy": self.trait.score(params, data.test),
                 "teacher_loss": self.trait.loss(params, data.test),
+                **also(params),
             }
 
-        return observe
-
-    def given(self, reference: Params, teacher: Params, keys: "SeedKeys") -> "Begun":
-        """What the students of a teacher are given."""
+        teacher, curve = self.teach(reference, data, keys.teacher, watch)
         held_out = self.noise(keys.probe, 1000)
         answers = self.network.apply(teacher, held_out)
         lesson = self.lesson(teacher, keys.noise)
-        return Begun(reference, lesson, (held_out, answers), keys)
+        return Begun(reference, lesson, (held_out, answers), keys), curve
 
     def unrelated(self, begun: "Begun") -> Params:
         """An independent initialisation, the seed's own: the cross-model control's."""
