@@ -38,7 +38,7 @@ class Config(Protocol):
     optimiser: Optimisers = PLAIN
     """Optimisers of the students: sgd, momentum (0.9), adam, adamw (decoupled weight decay),
     adam_l2 (L2 penalty), sign (sign descent)."""
-    rate: tuple[float, ...] = (0.1, 1 / 3, 1.0, 3.0, 10.0)
+    rate: tuple[float, ...] = (0.1, 1 / 3, 1.0, 3.0, 10.0, 30.0)
     """Learning rates of the students, in multiples of the optimiser's base rate: student_lr times 1
     (adam, adamw, adam_l2), 100 (sgd), 10 (momentum), 0.1 (sign)."""
     weight_decay: tuple[float, ...] = (0.0,)
@@ -96,7 +96,7 @@ PRESETS = {
     "init": Config(
         **ADAM, seeds=3, init_scale=(0.5, 1.0, 2.0), parametrisation=SPLIT, width=(64, 256)
     ),
-    "paper": Config(**PUBLIC, rate=(1 / 3, 1.0, 10.0)),
+    "paper": Config(**PUBLIC, rate=(1 / 3, 1.0, 3.0, 10.0, 30.0)),
     "paper_teacher": Config(**PUBLIC | ADAM | {"teacher_epochs": (1, 5, 20)}, seeds=10),
 }
 
@@ -191,9 +191,13 @@ def findings(dataset: xr.Dataset) -> list[str]:
     from toymodels.sentences import by_sign
 
     done = unfolded(dataset)
-    loss = done.loss.isel(epoch=-1).sel(start="shared", drop=True).mean("seed", skipna=False)
+    loss = (
+        done.loss.isel(epoch=-1, drop=True)
+        .sel(start="shared", drop=True)
+        .mean("seed", skipna=False)
+    )
     tuned = done.sel(rate=loss.fillna(float("inf")).idxmin("rate"))
-    told = [by_sign("Transfer", tuned.transfer, ("shows", "is below none", "does not show"))]
+    told = [by_sign("Transfer", tuned.transfer, ("above zero", "below zero", "not told from zero"))]
     accuracy = tuned.final_accuracy.sel(start="shared", drop=True).drop_vars("rate")
     words = ("more,", "less,", "no difference shown,")
     for name in AXES:
@@ -216,7 +220,7 @@ def plot(dataset: xr.Dataset) -> Figure:
     done = unfolded(dataset)
     numbers = ("teacher_epochs", "student_batch", "weight_decay", "init_scale", "loss_scale")
     along = next((name for name in ("rate", *numbers) if done.sizes[name] > 1), "rate")
-    x, final = [f"{value:.3g}" for value in done[along].values], done.isel(epoch=-1)
+    x, final = [f"{value:.3g}" for value in done[along].values], done.isel(epoch=-1, drop=True)
     shown = {
         "test accuracy": final.accuracy.sel(start="shared"),
         "transfer": done.transfer,

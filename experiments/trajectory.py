@@ -155,13 +155,13 @@ def findings(dataset: xr.Dataset) -> list[str]:
             for step in done.step.values
         }
         above = [step for step, interval in each.items() if interval.sign > 0]
-        last = f"last at step {above[-1]}: {each[above[-1]]}" if above else "at none"
+        last = f", last at step {above[-1]}: {each[above[-1]]}" if above else ""
         told.append(
             f"{name}: the gradient cosine is above zero at {len(above)} of {len(each)} recorded "
-            f"steps to {max(each)}, {last}."
+            f"steps (0 to {max(each)}){last}."
         )
     end = own.isel(step=-1, drop=True)
-    words = ("above zero at", "below zero at", "not told from zero at")
+    words = ("above zero", "below zero", "not told from zero")
     told.append(by_sign("Transfer", done.transfer, words))
     told.append(by_sign("Final displacement cosine", end.displacement_cosine, words))
     gap = end.barrier - done.barrier.isel(step=-1, drop=True).sel(start="other", drop=True)
