@@ -38,7 +38,7 @@ class Config(Protocol):
     optimiser: Optimisers = PLAIN
     """Optimisers of the students: sgd, momentum (0.9), adam, adamw (decoupled weight decay),
     adam_l2 (L2 penalty), sign (sign descent)."""
-    rate: tuple[float, ...] = (0.1, 1 / 3, 1.0, 3.0, 10.0, 30.0)
+    rate: tuple[float, ...] = (0.1, 1 / 3, 1.0, 3.0, 10.0, 30.0, 100.0)
     """Learning rates of the students, in multiples of the optimiser's base rate: student_lr times 1
     (adam, adamw, adam_l2), 100 (sgd), 10 (momentum), 0.1 (sign)."""
     weight_decay: tuple[float, ...] = (0.0,)
@@ -78,6 +78,14 @@ class Config(Protocol):
 SHAPES = ("optimiser", "parametrisation", "width", "student_batch")
 NUMBERS = ("rate", "weight_decay", "loss_scale")
 AXES = (*SHAPES, "init_scale", "teacher_epochs", *NUMBERS)
+LABELS = {
+    "rate": "learning rate (multiples of the optimiser's base)",
+    "teacher_epochs": "teacher epochs",
+    "student_batch": "student's batch (images), steps held fixed",
+    "weight_decay": "weight decay",
+    "init_scale": "scale of the init",
+}
+"""Axes that a figure has along its x, in the order of choice, and their labels."""
 
 ADAM: dict[str, Any] = {"optimiser": ("adam",), "rate": (1.0,)}
 PUBLIC: dict[str, Any] = CLOUD | {"teacher_epochs": (5,)}
@@ -218,8 +226,7 @@ def plot(dataset: xr.Dataset) -> Figure:
     from toymodels.sentences import points
 
     done = unfolded(dataset)
-    numbers = ("teacher_epochs", "student_batch", "weight_decay", "init_scale", "loss_scale")
-    along = next((name for name in ("rate", *numbers) if done.sizes[name] > 1), "rate")
+    along = next((name for name in LABELS if done.sizes[name] > 1), "rate")
     x, final = [f"{value:.3g}" for value in done[along].values], done.isel(epoch=-1, drop=True)
     shown = {
         "test accuracy": final.accuracy.sel(start="shared"),
@@ -234,7 +241,7 @@ def plot(dataset: xr.Dataset) -> Figure:
             if name == "test accuracy":
                 _, part = next(points(final.accuracy.sel(start="other"), beside=along))
                 lines["control"] = part.values
-            plotting.intervals(ax, x, lines, along.replace("_", " "), name)
+            plotting.intervals(ax, x, lines, LABELS[along], name)
             ax.set_yscale("log" if name.startswith("imitation") else "linear")
             if ax is not axes[0] or len(lines) == 1:
                 ax.get_legend().remove()

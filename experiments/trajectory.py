@@ -190,7 +190,7 @@ def plot(dataset: xr.Dataset) -> Figure:
             plotting.curves(ax, done.step.values, lines | {f"{kinds[0]}, control": control})
             ax.set_xscale("symlog", linthresh=1)
             ax.set(xlabel="distillation step", ylabel=label)
-        axes[0].legend()
+        axes[2].legend()
         axes[0].set_title(plotting.caption(dataset))
     return fig
 
