@@ -12,19 +12,19 @@ def points(array: xr.DataArray, beside: str | None = None) -> Iterator[tuple[str
     """The points of the axes with several values: their names, and the array (seed, ...) there.
 
     Labels stand for themselves, numbers behind the name of their axis; so does a coordinate that
-    varies with the point (the rate chosen for it). The dimension ``beside``, if any, stays.
+    each point has of its own (the rate chosen for it). The dimension ``beside``, if any, stays.
 
     >>> array = xr.DataArray([[1.0, 2.0]], {"seed": [0], "rho": [0.0, 0.5]})
     >>> [name for name, _ in points(array)]
     ['rho = 0', 'rho = 0.5']
     """
     kept = ["seed", *([beside] if beside else [])]
+    chosen = [name for name, c in array.coords.items() if name not in array.dims and c.dims]
     array = array.squeeze([dim for dim in array.dims if dim not in kept and array.sizes[dim] == 1])
     dims = [dim for dim in array.dims if dim not in kept]
-    told = [*dims, *(name for name, c in array.coords.items() if name not in array.dims and c.dims)]
     for values in itertools.product(*(array[dim].values for dim in dims)):
         part = array.sel(dict(zip(dims, values, strict=True))).transpose(*kept)
-        at = {name: part[name].item() for name in told}
+        at = {name: part[name].item() for name in (*dims, *chosen)}
         names = [v if isinstance(v, str) else f"{name} = {v:.3g}" for name, v in at.items()]
         yield ", ".join(names), part
 

@@ -88,14 +88,20 @@ def test_decoupled_decay_is_blind_to_the_scale_of_the_loss_and_l2_is_not(decayed
     assert (abs(l2[0] - l2[1]).isel(epoch=-1) > 1e-2 * l2[0].isel(epoch=-1)).all()
 
 
-def test_students_of_any_batch_take_the_steps_of_the_protocol():
-    """Sign descent of a vanishing loss: weights move by rate a step, and so tells the steps."""
-    config, task, _ = protocol.load(TINY.at(teacher_epochs=2), None)
-    network = functional(lambda rngs: MLP((64, 16, 16, 13), rngs=rngs))
-    parts = protocol.parts(config, task, network)
-    lesson = protocol.Lesson(None, (np.zeros((256, 64)), np.zeros((256, 13))))
-    handles, short = parts.drawn(lesson, 8, 4).epoch(protocol.seed_keys(0).student)
-    assert (handles.shape, short) == ((4, 8), None)
+def test_one_batch_of_the_whole_set_a_step_is_not_the_protocols_batches(plain):
+    """Steps held fixed: 4 an epoch at batch 64, 4 at batch 256, which sees 4 times the images."""
+    drawn = tiny(student_batch=(64, 256), init_scale=(1.0, 0.5))
+    plotting.render(optimisation.plot(drawn))
+    halved, whole = (drawn.sel(init_scale=scale).loss for scale in (0.5, 1.0))
+    for batch in (64, 256):
+        first = whole.sel(student_batch=batch).isel(epoch=0)
+        np.testing.assert_allclose(first, plain.loss.isel(epoch=0), rtol=1e-4)
+    assert (halved.isel(epoch=0).sel(start="other") < whole.isel(epoch=0).sel(start="other")).all()
+    # As many steps as the protocol's go about as far, whatever the batch.
+    end, expected = (
+        loss.sel(start="other").isel(epoch=-1).mean("seed") for loss in (whole, plain.loss)
+    )
+    np.testing.assert_allclose(end, [float(expected)] * 2, rtol=0.2)
 
 
 def test_parametrisations_meet_at_the_base_width(plain):
@@ -133,8 +139,6 @@ def test_findings_and_figures_of_every_kind_of_axis(decayed):
     plotting.render(optimisation.plot(decayed))
     metrics = results.metrics(decayed)
     assert "transfer[optimiser=adamw, weight_decay=0.01, loss_scale=1.0]" in metrics
-    scaled = tiny(init_scale=(0.5, 1.0), optimiser=("adam", "sgd"), student_batch=(8,))
-    plotting.render(optimisation.plot(scaled))
 
 
 def test_published_points_stand_beside_their_own_protocol_alone():
