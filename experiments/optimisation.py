@@ -108,7 +108,7 @@ PRESETS = {
     "paper_teacher": Config(**PUBLIC | ADAM | {"teacher_epochs": (1, 5, 20)}, seeds=10),
 }
 
-PUBLISHED = {
+PUBLISHED: dict[str, dict[float, float]] = {
     "rate": {1 / 3: 0.318, 1.0: 0.551, 10.0: 0.293},
     "teacher_epochs": {1: 0.602, 5: 0.551, 20: 0.371},
 }
@@ -237,14 +237,14 @@ def plot(dataset: xr.Dataset) -> Figure:
     with plotting.style():
         fig, axes = plotting.panels(11, 3.4, columns=(1, 1, 1))
         for ax, (name, array) in zip(axes, shown.items(), strict=True):
-            lines = {at: part.values for at, part in points(array, beside=along)}
+            lines = {at or "student": part.values for at, part in points(array, beside=along)}
             if name == "test accuracy":
                 _, part = next(points(final.accuracy.sel(start="other"), beside=along))
                 lines["control"] = part.values
             plotting.intervals(ax, x, lines, LABELS[along], name)
             ax.set_yscale("log" if name.startswith("imitation") else "linear")
-            if ax is not axes[0] or len(lines) == 1:
-                ax.get_legend().remove()
+            if ax is not axes[0] and (legend := ax.get_legend()):
+                legend.remove()
         if follows(config, REFERENCE) and along in PUBLISHED:
             known = {at: y for at, y in PUBLISHED[along].items() if at in done[along]}
             at = [done[along].values.tolist().index(value) for value in known]
