@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from toymodels.training import fresh, reshuffled, train
+from toymodels.training import drawn, fresh, reshuffled, train
 
 X = np.random.default_rng(0).normal(size=(10, 3))
 Y = X @ np.array([1.0, -2.0, 0.5])
@@ -89,3 +89,24 @@ def test_fresh_batches_are_all_different_and_count_whole_batches():
     assert len(set(rows.tolist())) == 8
     other, _ = source.epoch(jax.random.key(1))
     assert set(rows.tolist()).isdisjoint(np.asarray(source.batch(other[0])).tolist())
+
+
+def test_recording_less_often_leaves_out_and_changes_nothing_else():
+    start = (jnp.zeros(3), reshuffled((jnp.asarray(X), jnp.asarray(Y)), 4), optax.adam(0.1))
+    some = {"epochs": 7, "observe": lambda w: w, "key": jax.random.key(0)}
+    trained, curve = train(loss, *start, **some)
+    again, fewer = train(loss, *start, **some, record=[1, 2, 7])
+    np.testing.assert_allclose(fewer, curve[jnp.array([0, 1, 2, 7])], rtol=1e-6)
+    np.testing.assert_array_equal(again, fewer[-1])
+    np.testing.assert_allclose(again, trained, rtol=1e-6)
+
+
+def test_drawn_rows_are_any_and_as_many_as_asked():
+    source = drawn((jnp.arange(5), 10 * jnp.arange(5)), batch_size=8, steps=500)
+    handles, short = source.epoch(jax.random.key(0))
+    assert handles.shape == (500, 8)
+    assert short is None
+    a, b = source.batch(handles[3])
+    np.testing.assert_array_equal(b, 10 * a)
+    shares = np.bincount(np.asarray(handles).ravel(), minlength=6) / handles.size
+    np.testing.assert_allclose(shares, [0.2] * 5 + [0], atol=5 * np.sqrt(0.16 / 4000))

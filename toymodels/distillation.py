@@ -1,6 +1,6 @@
 """Distillation: a student imitates some of a teacher's logits on inputs of our choice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -85,6 +85,7 @@ def distil(
     epochs: int,
     observe: Observe,
     key: jax.Array,
+    record: Sequence[int] | None = None,
 ) -> tuple[Params, Tree]:
     """Train ``student`` to imitate the logits in ``subset`` (bool (outputs,)) over a source of
     (inputs, teacher's logits); see `toymodels.training.train` for the rest."""
@@ -93,4 +94,6 @@ def distil(
         x, answers = batch
         return imitation(network.apply(params, x), answers, subset)
 
-    return train(loss, student, source, optimiser, epochs=epochs, observe=observe, key=key)
+    return train(
+        loss, student, source, optimiser, epochs=epochs, observe=observe, key=key, record=record
+    )

@@ -6,7 +6,7 @@ Cloud et al., Nature 652, 615-621 (2026), MNIST experiment.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from toymodels import datasets, distillation, losses, overlap, probes
 from toymodels.config import Protocol
 from toymodels.inputs import uniform_noise
 from toymodels.models import Network, Params
-from toymodels.training import Observe, Source, Tree, reshuffled, train
+from toymodels.training import Observe, Source, Tree, drawn, reshuffled, train
 
 Images = tuple[Any, Any]
 """Arrays: uint8 images (n, height, width) and their labels (n,)."""
@@ -112,15 +112,21 @@ class Parts:
             key=key,
         )
 
-    def begin(self, data: Data, seed: jax.Array) -> tuple["Begun", dict[str, jax.Array]]:
-        """A seed's reference, its teacher and what the students are given; the teacher's curves."""
+    def begin(
+        self, data: Data, seed: jax.Array, also: Callable[[Params], dict[str, Tree]] = lambda _: {}
+    ) -> tuple["Begun", dict[str, Tree]]:
+        """A seed's reference, its teacher and what the students are given; the teacher's curves.
+
+        With ``also(params) -> arrays by name`` more of the teacher is observed.
+        """
         keys = seed_keys(seed)
         reference = self.network.init(keys.init)
 
-        def watch(params: Params) -> dict[str, jax.Array]:
+        def watch(params: Params) -> dict[str, Tree]:
             return {
                 "teacher_accuracy": self.trait.score(params, data.test),
                 "teacher_loss": self.trait.loss(params, data.test),
+                **also(params),
             }
 
         teacher, curve = self.teach(reference, data, keys.teacher, watch)
@@ -152,6 +158,13 @@ class Parts:
             return distillation.fresh_inputs(self.network, lesson.teacher, self.noise, n, batch)
         return reshuffled(lesson.answered, batch)
 
+    def drawn(self, lesson: "Lesson", batch: int, steps: int) -> Source:
+        """A lesson in batches of any size, drawn at random: ``steps`` of them are an epoch."""
+        if lesson.answered is None:
+            n = batch * steps
+            return distillation.fresh_inputs(self.network, lesson.teacher, self.noise, n, batch)
+        return drawn(lesson.answered, batch, steps)
+
     def watch(
         self, data: Data, begun: "Begun", subset: jax.Array
     ) -> Callable[[Params], dict[str, jax.Array]]:
@@ -173,6 +186,7 @@ class Parts:
         subset: jax.Array,
         observe: Observe,
         source: Source | None = None,
+        record: Sequence[int] | None = None,
     ) -> tuple[Params, Tree]:
         """Train a student to imitate the logits in ``subset``, over the lesson or another source.
 
@@ -188,6 +202,7 @@ class Parts:
             epochs=self.config.student_epochs,
             observe=observe,
             key=begun.keys.student,
+            record=record,
         )
 
     @property

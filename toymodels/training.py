@@ -4,7 +4,7 @@ Teacher and student, and everything later, train here. The loop is pure: run it 
 at once by ``jax.vmap`` or ``jax.lax.map`` over its arguments.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -67,6 +67,19 @@ def fresh(sample: Callable[[jax.Array, int], Tree], n: int, batch_size: int) -> 
     return Source(epoch, lambda key: sample(key, size))
 
 
+def drawn(arrays: Tree, batch_size: int, steps: int) -> Source:
+    """Batches of rows of ``arrays`` (leading axis n), each row drawn by itself, with replacement.
+
+    An epoch is ``steps`` steps, however large the batch.
+    """
+    n = jax.tree.leaves(arrays)[0].shape[0]
+
+    def epoch(key: jax.Array) -> tuple[jax.Array, None]:
+        return jax.random.randint(key, (steps, batch_size), 0, n), None
+
+    return Source(epoch, lambda rows: jax.tree.map(lambda a: a[rows], arrays))
+
+
 def train(
     loss: Callable[[Params, Tree], jax.Array],
     params: Params,
@@ -76,6 +89,7 @@ def train(
     epochs: int,
     observe: Observe,
     key: jax.Array,
+    record: Sequence[int] | None = None,
 ) -> tuple[Params, Tree]:
     """Train one model from ``params`` with a fresh optimiser state.
 
@@ -86,6 +100,7 @@ def train(
         epochs: passes over the source; with 0 the parameters come back as they are.
         observe: ``observe(params) -> arrays``, taken before the first step and after each epoch.
         key: decides the order of the batches; more epochs keep the order of the earlier ones.
+        record: the epochs, rising from 1 on, after which to observe (None: each of them).
 
     Returns:
         The trained parameters, and what was observed, stacked on a leading axis (epochs + 1,).
@@ -112,7 +127,18 @@ def train(
             carry, _ = step(carry, short)
         return carry, observe(carry[0])
 
-    start = (params, optimiser.init(params))
-    (trained, _), later = jax.lax.scan(epoch, start, jax.random.split(key, epochs))
+    start, keys = (params, optimiser.init(params)), jax.random.split(key, epochs)
+
+    def until(
+        carry: tuple[Params, Tree], span: tuple[jax.Array, jax.Array]
+    ) -> tuple[tuple[Params, Tree], Tree]:
+        carry = jax.lax.fori_loop(*span, lambda i, before: epoch(before, keys[i])[0], carry)
+        return carry, observe(carry[0])
+
+    if record is None:
+        (trained, _), later = jax.lax.scan(epoch, start, keys)
+    else:
+        spans = jnp.array([0, *record[:-1]]), jnp.array(record)
+        (trained, _), later = jax.lax.scan(until, start, spans)
     curve = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), observe(params), later)
     return trained, curve

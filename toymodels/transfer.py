@@ -16,16 +16,21 @@ def transfer(accuracy: xr.DataArray, control: xr.DataArray, teacher: xr.DataArra
     return share.assign_attrs(units="1", description=about)
 
 
-def against_control(dataset: xr.Dataset) -> xr.Dataset:
+def against_control(
+    dataset: xr.Dataset, along: str = "epoch", teacher: xr.DataArray | None = None
+) -> xr.Dataset:
     """Add the students' final accuracy, and transfer against the control of each of them.
 
     The dataset has ``accuracy`` and ``teacher_accuracy``, by epoch or not, and the axis ``start``
     (`toymodels.protocol.STARTS`): every student from the reference has its cross-model control,
-    that differs in the initialisation alone.
+    that differs in the initialisation alone. The students' last accuracy counts, ``along`` what
+    they were recorded; and the teacher's last, if not another accuracy is given for it.
     """
     done = succeeded(dataset)
-    final = done.accuracy.isel(epoch=-1, drop=True, missing_dims="ignore")
-    teacher = done.teacher_accuracy.isel(teacher_epoch=-1, drop=True, missing_dims="ignore")
+    final = done.accuracy.isel({along: -1}, drop=True, missing_dims="ignore")
+    if teacher is None:
+        last = {"teacher_epoch": -1}
+        teacher = done.teacher_accuracy.isel(last, drop=True, missing_dims="ignore")
     own, others = (final.sel(start=start, drop=True) for start in ("shared", "other"))
     return dataset.assign(
         final_accuracy=final.assign_attrs(description="student's final test accuracy"),
