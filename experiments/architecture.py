@@ -127,8 +127,6 @@ def along(transfer: xr.DataArray, name: str) -> xr.DataArray:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Peak over widths, slope over depths, differences of activations, and the collapse."""
-    import numpy as np
-
     from toymodels import statistics
     from toymodels.transfer import foreseen
 
@@ -145,7 +143,9 @@ def findings(dataset: xr.Dataset) -> list[str]:
                 word = {1: "higher", -1: "lower", 0: "no difference shown"}[gap.sign]
                 ends.append(f"than at {int(line.width[i])} {word}: {gap}")
             at = int(line.mean("seed").idxmax("width"))
-            told.append(f"m = {m}: transfer is largest at width {at}; at the peak {ends[0]}; {ends[1]}.")
+            told.append(
+                f"m = {m}: transfer is largest at width {at}; at the peak {ends[0]}; {ends[1]}."
+            )
         if depths.sizes["depth"] > 1:
             fit = depths.sel(m=m).polyfit("depth", 1).polyfit_coefficients.sel(degree=1)
             slope = statistics.mean_interval(fit.values)
@@ -159,11 +159,12 @@ def findings(dataset: xr.Dataset) -> list[str]:
     if widths.sizes["width"] > 1 and widths.sizes["m"] > 1:
         measures = {"m": widths.m, "1 / width": -widths.width, "m / width": widths.m / widths.width}
         each = {name: foreseen(widths, measure) for name, measure in measures.items()}
-        listed = [f"{name} {statistics.mean_interval(v.values)}" for name, v in each.items()]
+        listed = [f"of {name} {statistics.mean_interval(v.values)}" for name, v in each.items()]
         gap = statistics.difference(each["m / width"], each["m"])
         word = {1: "more", -1: "less", 0: "no difference shown"}[gap.sign]
         told.append(
-            f"Share of the variance foreseen: {', '.join(listed)}; m / width against m: {word}, {gap}."
+            f"Share of the variance over widths that a rising curve foresees: {'; '.join(listed)}. "
+            f"m / width against m: {word}, {gap}."
         )
     return told
 

@@ -1,4 +1,4 @@
-"""Students of another shape than their teacher's: what do they have to share of its initialisation?
+"""Students of other shapes than their teacher's: transfer where all that fits or heads are shared.
 
 Teacher and student have a class head and an auxiliary head on their last hidden layer. The student
 begins with what fits of the teacher's own initialisation (`toymodels.embedding.fitted`: leading
@@ -12,6 +12,8 @@ Brockers et al., arXiv 2605.23645 (they give the CNN smoother noise: here all se
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -71,8 +73,6 @@ PRESETS = {
 
 def shaped(student: str, config: Config, task: Task, outputs: int) -> Network:
     """The student's network; ``same`` is the teacher's."""
-    import math
-
     from toymodels.models import CNN, MLP, functional
 
     *below, last = config.widths
@@ -150,27 +150,24 @@ def findings(dataset: xr.Dataset) -> list[str]:
     from toymodels import statistics
 
     share, told = statistics.succeeded(dataset).transfer, []
+    for m, kept in itertools.product(share.m.values, SHARED[:2]):
+        shown, rest = [], []
+        for student in share.student.values:
+            at = share.sel(m=m, shared=kept, student=student)
+            interval = statistics.mean_interval(at.values)
+            (shown if interval.sign > 0 else rest).append(f"{student} {interval}")
+        told.append(
+            f"m = {m}, {kept} shared: transfer shows in {', '.join(shown) or 'none'}; "
+            f"not in {', '.join(rest) or 'none'}."
+        )
     for m in share.m.values:
-        at = share.sel(m=m, drop=True)
-        for kept in SHARED[:2]:
-            each = {
-                str(s): statistics.mean_interval(at.sel(student=s, shared=kept).values)
-                for s in at.student.values
-            }
-            shown = [f"{s} {interval}" for s, interval in each.items() if interval.sign > 0]
-            rest = [f"{s} {interval}" for s, interval in each.items() if interval.sign <= 0]
-            told.append(
-                f"m = {m}, {kept} shared: transfer shows in {', '.join(shown) or 'none'}; "
-                f"not in {', '.join(rest) or 'none'}."
-            )
         gains: dict[int, list[str]] = {1: [], -1: [], 0: []}
-        for s in at.student.values:
-            own = at.sel(student=s)
-            gap = statistics.difference(own.sel(shared="fitting"), own.sel(shared="heads"))
-            gains[gap.sign].append(str(s))
+        for student in share.student.values:
+            both = [share.sel(m=m, shared=kept, student=student) for kept in SHARED[:2]]
+            gains[statistics.difference(*both).sign].append(str(student))
         lists = [", ".join(names) or "none" for names in gains.values()]
         told.append(
-            f"m = {m}: sharing all that fits and not the heads alone transfers more in {lists[0]}; "
+            f"m = {m}: to share all that fits, not the heads alone, transfers more in {lists[0]}; "
             f"less in {lists[1]}; no difference shown in {lists[2]}."
         )
     return told
@@ -181,21 +178,17 @@ def plot(dataset: xr.Dataset) -> Figure:
     from toymodels import plotting, statistics
 
     done = statistics.succeeded(dataset)
+    names = [student.replace("_", "\n") for student in done.student.values]
     with plotting.style():
-        n = done.sizes["m"]
-        fig, axes = plotting.panels(5.2 * n, 3.6, columns=[1] * n)
+        fig, axes = plotting.panels(5.2 * done.sizes["m"], 3.6, columns=[1] * done.sizes["m"])
         for ax, m in zip(axes, done.m.values, strict=True):
-            at = done.final_accuracy.sel(m=m)
-            shown = {kept: at.sel(shared=kept).transpose("seed", "student").values for kept in SHARED}
-            plotting.intervals(
-                ax, [s.replace("_", "\n") for s in done.student.values], shown, "student's shape", ""
-            )
+            at = done.final_accuracy.sel(m=m).transpose("seed", "student", "shared")
+            shown = {kept: at.sel(shared=kept).values for kept in SHARED}
+            plotting.intervals(ax, names, shown, "student's shape", "test accuracy")
             teacher = float(done.teacher_accuracy.isel(teacher_epoch=-1).mean())
             ax.axhline(teacher, color="#999999", lw=0.8, ls="--", label="teacher")
-            ax.set(ylim=(0, 1.05), ylabel="test accuracy", title=f"m = {m}")
+            ax.set(ylim=(0, 1.05), title=f"{plotting.caption(dataset)}; m = {m}")
             ax.legend()
-        name = plotting.caption(dataset).split(", ")
-        axes[0].set(title=", ".join([name[0], f"m = {done.m.values[0]}", name[-1]]))
     return fig
 
 

@@ -26,8 +26,8 @@ def fitted(init: Params, fresh: Params, names: Container[str] | None = None) -> 
         names: the layers to take from ``init`` (None: all).
 
     >>> import jax.numpy as jnp
-    >>> narrow, wide = {"head": {"kernel": jnp.ones((1, 2))}}, {"head": {"kernel": jnp.zeros((4, 3))}}
-    >>> fitted(narrow, wide)["head"]["kernel"].tolist()[:2]
+    >>> init, wider = ({"head": {"kernel": jnp.full(*of)}} for of in (((1, 2), 1), ((4, 3), 0.0)))
+    >>> fitted(init, wider)["head"]["kernel"][:2].tolist()
     [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
 
     """
