@@ -140,12 +140,10 @@ def findings(dataset: xr.Dataset) -> list[str]:
             ends = []
             for i in (0, -1):
                 gap = statistics.difference(peak, line.isel(width=i))
-                word = {1: "higher", -1: "lower", 0: "no difference shown"}[gap.sign]
-                ends.append(f"than at {int(line.width[i])} {word}: {gap}")
+                word = {1: "higher there", -1: "lower there", 0: "no other, as far as shown"}
+                ends.append(f"than at {int(line.width[i])} it is {word[gap.sign]}: {gap}")
             at = int(line.mean("seed").idxmax("width"))
-            told.append(
-                f"m = {m}: transfer is largest at width {at}; at the peak {ends[0]}; {ends[1]}."
-            )
+            told.append(f"m = {m}: transfer is largest at width {at}; {'; '.join(ends)}.")
         if depths.sizes["depth"] > 1:
             fit = depths.sel(m=m).polyfit("depth", 1).polyfit_coefficients.sel(degree=1)
             slope = statistics.mean_interval(fit.values)
@@ -154,8 +152,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
         base, *others = kinds.activation.values
         for other in others:
             gap = statistics.difference(*(kinds.sel(m=m, activation=a) for a in (other, base)))
-            word = {1: "more", -1: "less", 0: "no difference shown"}[gap.sign]
-            told.append(f"m = {m}: {other} transfers against {base}: {word}, {gap}.")
+            word = {1: "more", -1: "less", 0: "as much, as far as shown"}[gap.sign]
+            told.append(f"m = {m}: {other} against {base}: transfers {word}, {gap}.")
     if widths.sizes["width"] > 1 and widths.sizes["m"] > 1:
         measures = {"m": widths.m, "1 / width": -widths.width, "m / width": widths.m / widths.width}
         each = {name: foreseen(widths, measure) for name, measure in measures.items()}
@@ -183,6 +181,8 @@ def plot(dataset: xr.Dataset) -> Figure:
             label = {"width": "width (units)", "depth": "depth (hidden layers)"}.get(name, name)
             plotting.intervals(ax, line[name], shown, label, "transfer")
             ax.axhline(0, color="#999999", lw=0.8)
+            if ax is not axes[0]:
+                ax.get_legend().remove()
         axes[0].set(title=plotting.caption(dataset))
         widths = lines["width"]
         for i, width in enumerate(widths.width.values):

@@ -178,6 +178,7 @@ def plot(dataset: xr.Dataset) -> Figure:
     from toymodels import plotting, statistics
 
     done = statistics.succeeded(dataset)
+    name, *_, seeds = plotting.caption(dataset).split(", ")
     names = [student.replace("_", "\n") for student in done.student.values]
     with plotting.style():
         fig, axes = plotting.panels(5.2 * done.sizes["m"], 3.6, columns=[1] * done.sizes["m"])
@@ -187,7 +188,9 @@ def plot(dataset: xr.Dataset) -> Figure:
             plotting.intervals(ax, names, shown, "student's shape", "test accuracy")
             teacher = float(done.teacher_accuracy.isel(teacher_epoch=-1).mean())
             ax.axhline(teacher, color="#999999", lw=0.8, ls="--", label="teacher")
-            ax.set(ylim=(0, 1.05), title=f"{plotting.caption(dataset)}; m = {m}")
+            ax.set(ylim=(0, 1.05), title=f"{name}, m = {m}, {seeds}")
+            for bar in ax.containers:
+                bar[0].set_linestyle("")  # shapes are no sequence
             ax.legend()
     return fig
 
