@@ -134,7 +134,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
     widths, depths, kinds = (along(share, name) for name in VARIED)
     for m in share.m.values:
         if widths.sizes["width"] > 1:
-            line = widths.sel(m=m).drop_vars(["network", "depth", "activation"])
+            line = widths.sel(m=m)
             # Where the other seeds peak: a peak chosen by the seed itself would be too high.
             peak = line.sel(width=(line.sum("seed") - line).idxmax("width"))
             ends = []
