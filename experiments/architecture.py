@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from toymodels.sweep import How
 
+Activation = Literal["relu", "tanh", "gelu", "silu", "identity"]
 VARIED = ("width", "depth", "activation")
 
 
@@ -36,13 +37,9 @@ class Config(Protocol):
     """Numbers of auxiliary logits."""
     width: tuple[int, ...] = (128, 16, 32, 64, 256, 512)
     """Widths of the hidden layers, in units; the first is the base."""
-    depth: tuple[int, ...] = (2, 1, 3, 4)
+    depth: tuple[int, ...] = (2, 1, 4)
     """Numbers of hidden layers; the first is the base."""
-    activation: tuple[Literal["relu", "tanh", "gelu", "silu", "identity"], ...] = (  # type: ignore[assignment]
-        "relu",
-        "tanh",
-        "gelu",
-    )
+    activation: tuple[Activation, ...] = ("relu", "tanh")
     """Functions behind the hidden layers; the first is the base."""
 
     def __post_init__(self) -> None:
@@ -65,8 +62,7 @@ PRESETS = {
     "paper": Config(
         **CLOUD,
         width=(256, 64, 128, 512, 1024),
-        depth=(2, 1, 4),
-        activation=("relu", "tanh"),
+        depth=(2, 4),
     ),
 }
 
