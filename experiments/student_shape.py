@@ -46,7 +46,7 @@ class Config(Protocol):
     """Numbers of auxiliary logits."""
     widths: tuple[int, ...] = (128, 128)
     """Hidden widths of the teacher's ReLU network, in units; two or more."""
-    student: tuple[Student, ...] = get_args(Student)  # type: ignore[assignment]
+    student: tuple[Student, ...] = get_args(Student)
     """Shapes of the student: the teacher's; twice or half the width in all hidden layers but the
     last; a layer more or less; the last hidden layer twice or half as wide; a CNN."""
     channels: tuple[int, ...] = (8, 16)

@@ -112,8 +112,8 @@ class CNN(Readout):
         rngs: nnx.Rngs,
     ):
         self.side, self.activation = side, activation
-        *self.convolutions, self.dense = (f"hidden{i}" for i in range(1, len(channels) + 2))
-        self.convolutions = tuple(self.convolutions)
+        self.convolutions = tuple(f"hidden{i + 1}" for i in range(len(channels)))
+        self.dense = f"hidden{len(channels) + 1}"
         for name, (below, here) in zip(
             self.convolutions, itertools.pairwise((1, *channels)), strict=True
         ):
