@@ -136,10 +136,13 @@ def findings(dataset: xr.Dataset) -> list[str]:
             ends = []
             for i in (0, -1):
                 gap = statistics.difference(peak, line.isel(width=i))
-                word = {1: "higher there", -1: "lower there", 0: "no other, as far as shown"}
-                ends.append(f"than at {int(line.width[i])} it is {word[gap.sign]}: {gap}")
+                word = {1: "higher than", -1: "lower than", 0: "not shown to differ from"}
+                ends.append(f"{word[gap.sign]} that at {int(line.width[i])}, by {gap}")
             at = int(line.mean("seed").idxmax("width"))
-            told.append(f"m = {m}: transfer is largest at width {at}; {'; '.join(ends)}.")
+            told.append(
+                f"m = {m}: transfer is largest at width {at}; at the peak of the other seeds it is "
+                f"{'; and '.join(ends)}."
+            )
         if depths.sizes["depth"] > 1:
             fit = depths.sel(m=m).polyfit("depth", 1).polyfit_coefficients.sel(degree=1)
             slope = statistics.mean_interval(fit.values)
@@ -148,7 +151,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
         base, *others = kinds.activation.values
         for other in others:
             gap = statistics.difference(*(kinds.sel(m=m, activation=a) for a in (other, base)))
-            word = {1: "more", -1: "less", 0: "as much, as far as shown"}[gap.sign]
+            word = {1: "more", -1: "less", 0: "no other amount that is shown"}[gap.sign]
             told.append(f"m = {m}: {other} against {base}: transfers {word}, {gap}.")
     if widths.sizes["width"] > 1 and widths.sizes["m"] > 1:
         measures = {"m": widths.m, "1 / width": -widths.width, "m / width": widths.m / widths.width}
