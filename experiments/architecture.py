@@ -180,15 +180,16 @@ def plot(dataset: xr.Dataset) -> Figure:
             label = {"width": "width (units)", "depth": "depth (hidden layers)"}.get(name, name)
             plotting.intervals(ax, line[name], shown, label, "transfer")
             ax.axhline(0, color="#999999", lw=0.8)
-            if ax is not axes[0]:
-                ax.get_legend().remove()
+            ax.get_legend().remove()
+        beside = {"bbox_to_anchor": (1, 1), "loc": "upper left"}
+        axes[-2].legend(**beside)
         axes[0].set(title=plotting.caption(dataset))
         widths = lines["width"]
         for i, width in enumerate(widths.width.values):
             mean = widths.sel(width=width).mean("seed")
             plotting.points(axes[-1], mean.m / width, mean, i, str(width))
         axes[-1].set(xscale="log", xlabel="m / width", ylabel="transfer, mean over seeds")
-        axes[-1].legend(title="width")
+        axes[-1].legend(title="width", **beside)
     return fig
 
 
