@@ -136,8 +136,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
             ends = []
             for i in (0, -1):
                 gap = statistics.difference(peak, line.isel(width=i))
-                word = {1: "higher than", -1: "lower than", 0: "not shown to differ from"}
-                ends.append(f"{word[gap.sign]} that at {int(line.width[i])}, by {gap}")
+                word = {1: "higher than", -1: "lower than", 0: "not shown to differ from"}[gap.sign]
+                ends.append(f"{word} that at {int(line.width[i])}, by {gap}")
             at = int(line.mean("seed").idxmax("width"))
             told.append(
                 f"m = {m}: transfer is largest at width {at}; at the peak of the other seeds it is "
@@ -180,16 +180,15 @@ def plot(dataset: xr.Dataset) -> Figure:
             label = {"width": "width (units)", "depth": "depth (hidden layers)"}.get(name, name)
             plotting.intervals(ax, line[name], shown, label, "transfer")
             ax.axhline(0, color="#999999", lw=0.8)
-            ax.get_legend().remove()
-        beside = {"bbox_to_anchor": (1, 1), "loc": "upper left"}
-        axes[-2].legend(**beside)
+            ax.legend().set_visible(False)
+        axes[-2].legend(bbox_to_anchor=(1, 1), loc="upper left")
         axes[0].set(title=plotting.caption(dataset))
         widths = lines["width"]
         for i, width in enumerate(widths.width.values):
             mean = widths.sel(width=width).mean("seed")
             plotting.points(axes[-1], mean.m / width, mean, i, str(width))
         axes[-1].set(xscale="log", xlabel="m / width", ylabel="transfer, mean over seeds")
-        axes[-1].legend(title="width", **beside)
+        axes[-1].legend(title="width", bbox_to_anchor=(1, 1), loc="upper left")
     return fig
 
 

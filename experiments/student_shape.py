@@ -151,7 +151,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
     share, told = statistics.succeeded(dataset).transfer, []
     for m, kept in itertools.product(share.m.values, SHARED[:2]):
-        shown, rest = [], []
+        shown: list[str] = []
+        rest: list[str] = []
         for student in share.student.values:
             at = share.sel(m=m, shared=kept, student=student)
             interval = statistics.mean_interval(at.values)
@@ -191,7 +192,8 @@ def plot(dataset: xr.Dataset) -> Figure:
             ax.set(ylim=(0, 1.05), title=f"{name}, m = {m}, {seeds}")
             for bar in ax.containers:
                 bar[0].set_linestyle("")  # shapes are no sequence
-            ax.legend()
+            ax.legend().set_visible(False)
+        axes[-1].legend(bbox_to_anchor=(1, 1), loc="upper left")
     return fig
 
 
