@@ -1,8 +1,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from flax import nnx
 
-from toymodels.models import MLP, functional
+from toymodels.models import CNN, MLP, functional
 
 SIZES = (784, 256, 128, 13)
 
@@ -92,3 +94,68 @@ def test_the_latent_is_what_the_head_reads_whatever_the_batch_dimensions(x64):
     np.testing.assert_allclose(
         network.apply(params, x), latent @ params["head"]["kernel"], rtol=1e-12
     )
+
+
+def convolutional(side=8, split=None, activation=jax.nn.relu):
+    make = functional(
+        lambda rngs: CNN(side, (2, 3), 5, 7, split=split, activation=activation, rngs=rngs)
+    )
+    return make, make.init(jax.random.key(0))
+
+
+@pytest.mark.parametrize(("side", "maps"), [(8, 4), (28, 49), (5, 4)])
+def test_a_cnn_has_the_layers_of_an_mlp_above_its_maps(side, maps):
+    network, params = convolutional(side, split=4)
+    shapes = {name: layer["kernel"].shape for name, layer in params.items()}
+    assert shapes == {
+        "hidden1": (3, 3, 1, 2),
+        "hidden2": (3, 3, 2, 3),
+        "hidden3": (maps * 3, 5),
+        "class_head": (5, 4),
+        "aux_head": (5, 3),
+    }
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == (
+        (9 * 2 + 2) + (18 * 3 + 3) + (maps * 3 * 5 + 5) + (5 * 7 + 7)
+    )
+    x = jnp.ones((2, 6, side * side))
+    assert network.apply(params, x).shape == (2, 6, 7)
+    assert network.latent(params, x).shape == (2, 6, 5)
+
+
+def test_a_cnn_is_drawn_as_an_mlp():
+    network = functional(lambda rngs: CNN(8, (64, 128), 100, 5, rngs=rngs))
+    params = network.init(jax.random.key(0))
+    assert sorted(params) == ["head", "hidden1", "hidden2", "hidden3"]
+    for name, layer in params.items():
+        kernel = np.asarray(layer["kernel"])
+        fan_in = kernel.size // kernel.shape[-1]
+        assert abs(kernel.var() * fan_in - 1) < 6 * np.sqrt(2 / kernel.size), name
+        assert not np.any(layer["bias"])
+
+
+def test_a_cnn_is_a_sum_over_wrapped_neighbours_then_its_latent_then_its_heads(x64):
+    network, params = convolutional(split=4, activation=jnp.tanh)
+    params = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+    params["hidden1"]["bias"] += [0.1, -0.2]
+    x = np.random.default_rng(0).normal(size=(3, 64))
+    maps = x.reshape(3, 8, 8, 1)
+    for name in ("hidden1", "hidden2"):
+        total = params[name]["bias"]
+        for i, j in np.ndindex(3, 3):
+            moved = np.roll(maps, (1 - i, 1 - j), (1, 2))[:, ::2, ::2]
+            total = total + moved @ params[name]["kernel"][i, j]
+        maps = np.tanh(total)
+    latent = np.tanh(maps.reshape(3, -1) @ params["hidden3"]["kernel"] + params["hidden3"]["bias"])
+    np.testing.assert_allclose(network.latent(params, x), latent, rtol=1e-12)
+    heads = [latent @ params[name]["kernel"] for name in ("class_head", "aux_head")]
+    np.testing.assert_allclose(network.apply(params, x), np.hstack(heads), rtol=1e-11)
+
+
+def test_shifted_images_have_shifted_maps():
+    """By the product of the strides, four pixels, round the torus: one place of the maps."""
+    network = CNN(8, (2, 3), 5, 7, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(1), (4, 8, 8))
+    shifted = jnp.roll(x, (4, -4), (1, 2))
+    maps, moved = (network.maps(images.reshape(4, 64)) for images in (x, shifted))
+    assert jnp.ptp(maps) > 0.1
+    np.testing.assert_allclose(moved, jnp.roll(maps, (1, -1), (1, 2)), atol=1e-6)

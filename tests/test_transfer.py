@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from toymodels.transfer import collapse, curve, half_overlap, half_overlaps, transfer
+from toymodels.transfer import collapse, curve, foreseen, half_overlap, half_overlaps, transfer
 
 RHO = np.cos(np.radians(np.linspace(0, 90, 15)))
 
@@ -69,3 +69,29 @@ def test_points_of_one_rising_curve_collapse_and_those_of_two_do_not():
     assert float(collapse(x**3 * apart, x)) < 0.9
     assert np.isnan(float(collapse(x * 0, x)))
     assert float(collapse(-x, x)) == pytest.approx(0)  # a falling curve is no rising one
+
+
+def test_a_curve_through_the_others_foresees_what_collapses_and_nothing_else():
+    m = xr.DataArray([2.0, 4, 8, 16], dims="m")
+    width = xr.DataArray([16.0, 32, 64, 128], dims="width")
+    ratio = np.log2(m / width)
+    seeds = xr.DataArray([1.0, 2.0], {"seed": [0, 1]})
+    # A ramp between two plateaus: every point lies on the line between its neighbours.
+    ramp = seeds * np.clip(ratio, -4, -2) + 5
+    np.testing.assert_allclose(foreseen(ramp, m / width), 1, atol=1e-12)
+    np.testing.assert_allclose(foreseen(ramp, ratio**3), 1, atol=1e-12)  # the order alone counts
+    np.testing.assert_allclose(foreseen(ramp, 0 * m), 0, atol=1e-12)
+    assert (foreseen(ramp, m) < 0.8).all()
+    assert (foreseen(ramp, -width) < 0.8).all()
+    assert (foreseen(ramp, -m / width) < 0.1).all()  # a falling curve is no rising one
+    assert np.isnan(foreseen(0 * ramp, m)).all()
+    turned = foreseen(ramp.transpose("width", "seed", "m"), m)
+    xr.testing.assert_allclose(turned, foreseen(ramp, m))
+
+
+def test_many_values_of_a_measure_foresee_no_noise():
+    noise = np.random.default_rng(0).normal(size=(30, 18))
+    array = xr.DataArray(noise, dims=("seed", "x"), coords={"seed": range(30), "x": range(18)})
+    seen = [float(collapse(array.sel(seed=[seed]), array.x)) for seed in array.seed]
+    assert np.mean(seen) > 0.1  # a curve that sees the points it is to explain
+    assert foreseen(array, array.x).mean() < 0

@@ -16,7 +16,35 @@ Params = dict[str, Any]
 """Parameters as a plain nested dict: ``{"hidden1": {"kernel": ..., "bias": ...}, ...}``."""
 
 
-class MLP(nnx.Module):
+# The untruncated normal: truncation would change the law of the init.
+KERNELS = jax.nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+"""Weights N(0, 1 / fan_in), of every layer here; biases are zero."""
+
+
+class Readout(nnx.Module):
+    """What all networks share: the heads on the last hidden layer, ``latent``."""
+
+    def add_heads(self, last: int, outputs: int, split: int | None, rngs: nnx.Rngs) -> None:
+        """One ``head``; or with ``split``, ``class_head`` of so many logits and ``aux_head``."""
+        widths = {"head": outputs}
+        if split is not None:
+            widths = {"class_head": split, "aux_head": outputs - split}
+        self.heads = tuple(widths)
+        for name, width in widths.items():
+            setattr(self, name, nnx.Linear(last, width, kernel_init=KERNELS, rngs=rngs))
+
+    def latent(self, x: jax.Array) -> jax.Array:
+        """Activations of the last hidden layer (..., width) on inputs (..., pixels)."""
+        raise NotImplementedError
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Logits (..., outputs) of inputs (..., pixels), the class logits first."""
+        latent = self.latent(x)
+        logits = [getattr(self, name)(latent) for name in self.heads]
+        return logits[0] if len(logits) == 1 else jnp.concatenate(logits, axis=-1)
+
+
+class MLP(Readout):
     """Multi-layer perceptron whose head holds class logits and auxiliary logits side by side.
 
     Weights are N(0, 1 / fan_in), biases zero (Cloud et al. 2026, MNIST experiment). Layers are
@@ -42,17 +70,10 @@ class MLP(nnx.Module):
         *below, last, outputs = sizes
         hidden = [*below, last]
         self.hidden = tuple(f"hidden{i}" for i in range(1, len(hidden)))
-        widths = {"head": outputs}
-        if split is not None:
-            widths = {"class_head": split, "aux_head": outputs - split}
-        self.heads = tuple(widths)
         self.activation = activation
-        # The untruncated normal: truncation would change the law of the init.
-        kernel_init = jax.nn.initializers.variance_scaling(1.0, "fan_in", "normal")
-        shapes = dict(zip(self.hidden, itertools.pairwise(hidden), strict=True))
-        shapes |= {name: (last, width) for name, width in widths.items()}
-        for name, shape in shapes.items():
-            setattr(self, name, nnx.Linear(*shape, kernel_init=kernel_init, rngs=rngs))
+        for name, shape in zip(self.hidden, itertools.pairwise(hidden), strict=True):
+            setattr(self, name, nnx.Linear(*shape, kernel_init=KERNELS, rngs=rngs))
+        self.add_heads(last, outputs, split, rngs)
 
     def latent(self, x: jax.Array) -> jax.Array:
         """Activations of the last hidden layer (..., width) on inputs (..., pixels)."""
@@ -60,11 +81,62 @@ class MLP(nnx.Module):
             x = self.activation(getattr(self, name)(x))
         return x
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Logits (..., outputs) of inputs (..., pixels), the class logits first."""
-        latent = self.latent(x)
-        logits = [getattr(self, name)(latent) for name in self.heads]
-        return logits[0] if len(logits) == 1 else jnp.concatenate(logits, axis=-1)
+
+class CNN(Readout):
+    """Convolutions with 3 x 3 kernels and stride 2 on a torus, then one dense hidden layer.
+
+    Initialised and named as an `MLP`: ``hidden1 ...`` are the convolutions, the last hidden layer
+    is dense and reads all their maps, so that its heads have the shape of an MLP's of that width.
+    Periodic padding: a shift of the image shifts the maps, at the borders too.
+
+    Args:
+        side: height and width of the images, in pixels; they come as rows (..., side * side).
+        channels: of each convolution; each halves the side, rounded up.
+        width: of the last hidden layer.
+        outputs: number of logits.
+        split: number of class logits, if these have a head of their own.
+        activation: applied after every hidden layer.
+        rngs: source of the initial weights.
+
+    """
+
+    def __init__(
+        self,
+        side: int,
+        channels: Sequence[int],
+        width: int,
+        outputs: int,
+        *,
+        split: int | None = None,
+        activation: Callable[[jax.Array], jax.Array] = jax.nn.relu,
+        rngs: nnx.Rngs,
+    ):
+        self.side, self.activation = side, activation
+        self.convolutions = tuple(f"hidden{i + 1}" for i in range(len(channels)))
+        self.dense = f"hidden{len(channels) + 1}"
+        for name, (below, here) in zip(
+            self.convolutions, itertools.pairwise((1, *channels)), strict=True
+        ):
+            layer = nnx.Conv(
+                below, here, (3, 3), 2, padding="CIRCULAR", kernel_init=KERNELS, rngs=rngs
+            )
+            setattr(self, name, layer)
+            side = -(-side // 2)
+        size = side * side * (1, *channels)[-1]
+        setattr(self, self.dense, nnx.Linear(size, width, kernel_init=KERNELS, rngs=rngs))
+        self.add_heads(width, outputs, split, rngs)
+
+    def maps(self, x: jax.Array) -> jax.Array:
+        """The last convolution's maps (..., height, width, channels) of inputs (..., pixels)."""
+        x = x.reshape(*x.shape[:-1], self.side, self.side, 1)
+        for name in self.convolutions:
+            x = self.activation(getattr(self, name)(x))
+        return x
+
+    def latent(self, x: jax.Array) -> jax.Array:
+        """Activations of the last hidden layer (..., width) on inputs (..., pixels)."""
+        maps = self.maps(x)
+        return self.activation(getattr(self, self.dense)(maps.reshape(*maps.shape[:-3], -1)))
 
 
 class Network(NamedTuple):

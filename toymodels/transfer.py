@@ -141,3 +141,30 @@ def collapse(transfer: xr.DataArray, measure: xr.DataArray) -> xr.DataArray:
         return xr.DataArray(np.nan)
     fitted = IsotonicRegression(out_of_bounds="clip").fit_transform(x, y)
     return xr.DataArray(1 - (y - fitted).var() / y.var())
+
+
+def foreseen(transfer: xr.DataArray, measure: xr.DataArray) -> xr.DataArray:
+    """How far rising curves of a measure foresee transfer: share of the variance, (seed,).
+
+    Each point of a seed is foretold by isotonic regression on the seed's others, and so compared
+    with their mean. Only the order of the measure counts. Other than in `collapse`, a measure with
+    many values has no advantage over one with few: 1 if all are foretold exactly, 0 for a constant
+    measure, less than 0 where the curve misleads. NaN where no two points differ.
+    """
+    from scipy.stats import rankdata
+    from sklearn.isotonic import IsotonicRegression
+
+    def share(y: np.ndarray, x: np.ndarray) -> float:
+        known = np.isfinite(x) & np.isfinite(y)
+        y, x = y[known], rankdata(x[known], method="dense")
+        if len(y) < 2 or np.ptp(y) == 0:
+            return np.nan
+        others = ~np.eye(len(y), dtype=bool)
+        curves = [IsotonicRegression(out_of_bounds="clip").fit(x[o], y[o]) for o in others]
+        foretold = np.array([curve.predict([at])[0] for curve, at in zip(curves, x, strict=True)])
+        means = np.array([y[o].mean() for o in others])
+        return float(1 - np.square(y - foretold).sum() / np.square(y - means).sum())
+
+    pairs = [array.transpose("seed", ...) for array in xr.broadcast(transfer, measure)]
+    rows = zip(*(array.values.reshape(array.sizes["seed"], -1) for array in pairs), strict=True)
+    return xr.DataArray([share(y, x.astype(float)) for y, x in rows], {"seed": transfer.seed})

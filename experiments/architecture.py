@@ -1,0 +1,196 @@
+"""Width, depth and activation of teacher and student: what they do to transfer, at several m.
+
+The first width, depth and activation make the base; the others are varied one at a time from it.
+Teacher and student have the same architecture; each student has its cross-model control, from an
+unrelated initialisation. One network with the most auxiliary logits serves every m. Does transfer
+depend on m / width alone? Each point is foretold by a rising curve through all others, drawn
+against m, 1 / width or m / width; the best measure foresees most of the variance.
+Cloud et al., Nature 652, 615-621 (2026).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from toymodels import cli
+from toymodels.config import CLOUD, Protocol
+from toymodels.errors import at_least, distinct
+
+if TYPE_CHECKING:
+    import jax
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from toymodels.sweep import How
+
+Activation = Literal["relu", "tanh", "gelu", "silu", "identity"]
+VARIED = ("width", "depth", "activation")
+
+
+@dataclass(frozen=True)
+class Config(Protocol):
+    """What is computed; the defaults are the preset ``quick``."""
+
+    m: tuple[int, ...] = (3, 10, 30)
+    """Numbers of auxiliary logits."""
+    width: tuple[int, ...] = (128, 16, 32, 64, 256, 512)
+    """Widths of the hidden layers, in units; the first is the base."""
+    depth: tuple[int, ...] = (2, 1, 4)
+    """Numbers of hidden layers; the first is the base."""
+    activation: tuple[Activation, ...] = ("relu", "tanh")
+    """Functions behind the hidden layers; the first is the base."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, "m", "width", "depth")
+        distinct(self, "m", *VARIED)
+
+    @property
+    def networks(self) -> dict[str, tuple[int, int, str]]:
+        """The base and what differs from it in one thing: name -> (width, depth, activation)."""
+        width, depth, activation = self.width[0], self.depth[0], self.activation[0]
+        found = [(w, depth, activation) for w in self.width]
+        found += [(width, d, activation) for d in self.depth[1:]]
+        found += [(width, depth, a) for a in self.activation[1:]]
+        return {f"{w} x {d} {a}": (w, d, a) for w, d, a in found}
+
+
+PRESETS = {
+    "quick": Config(seeds=3),
+    "paper": Config(
+        **CLOUD,
+        width=(256, 64, 128, 512, 1024),
+        depth=(2, 4),
+    ),
+}
+
+
+def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+    """Run every (network, seed, m, start); see `toymodels.sweep` for ``how``."""
+    import jax
+
+    from toymodels import protocol, results, sweep, transfer
+    from toymodels.axes import numbered
+    from toymodels.distillation import auxiliary_logits
+    from toymodels.models import MLP, functional
+
+    config, task, data = protocol.load(config, data_dir)
+    most = max(config.m)
+
+    def build(network: str) -> sweep.Program:
+        width, depth, name = config.networks[network]
+        sizes = (task.n_pixels, *[width] * depth, task.n_classes + most)
+        activation = getattr(jax.nn, name)
+        module = functional(lambda rngs: MLP(sizes, activation=activation, rngs=rngs))
+        parts = protocol.parts(config, task, module)
+
+        def student(
+            data: protocol.Data, begun: protocol.Begun, m: jax.Array, start: jax.Array
+        ) -> dict[str, jax.Array]:
+            subset = auxiliary_logits(task.n_classes, most, first=m)
+            init = parts.start(begun, start)
+            return parts.distil(init, begun, subset, parts.watch(data, begun, subset))[1]
+
+        return sweep.Program(parts.begin, student)
+
+    dataset, execution = sweep.grid(
+        build,
+        shapes={"network": list(config.networks)},
+        shared={"seed": config.seed_list},
+        points={"m": config.m, "start": numbered(protocol.STARTS)},
+        variables=protocol.TEACHER | protocol.STUDENT,
+        coords=protocol.epochs(config),
+        data=data,
+        precision=config.precision,
+        how=how,
+    )
+    columns = zip(VARIED, zip(*config.networks.values(), strict=True), strict=True)
+    dataset = dataset.assign_coords({name: ("network", list(column)) for name, column in columns})
+    dataset, headline = transfer.against_control(dataset), "transfer final_accuracy"
+    return results.described(
+        dataset, "architecture", headline, config, task, execution, findings(dataset)
+    )
+
+
+def along(transfer: xr.DataArray, name: str) -> xr.DataArray:
+    """The base and the networks that differ from it in ``name`` alone, along that dimension."""
+    same = [(transfer[n] == transfer[n][0]).values for n in VARIED if n != name]
+    line = transfer.isel(network=same[0] & same[1]).swap_dims(network=name)
+    return line if name == "activation" else line.sortby(name)
+
+
+def findings(dataset: xr.Dataset) -> list[str]:
+    """Peak over widths, slope over depths, differences of activations, and the collapse."""
+    from toymodels import statistics
+    from toymodels.transfer import foreseen
+
+    share, told = statistics.succeeded(dataset).transfer, []
+    widths, depths, kinds = (along(share, name) for name in VARIED)
+    for m in share.m.values:
+        if widths.sizes["width"] > 1:
+            line = widths.sel(m=m)
+            # Where the other seeds peak: a peak chosen by the seed itself would be too high.
+            peak = line.sel(width=(line.sum("seed") - line).idxmax("width"))
+            ends = []
+            for i in (0, -1):
+                gap = statistics.difference(peak, line.isel(width=i))
+                word = {1: "higher than", -1: "lower than", 0: "not shown to differ from"}[gap.sign]
+                ends.append(f"{word} that at {int(line.width[i])}, by {gap}")
+            at = int(line.mean("seed").idxmax("width"))
+            told.append(
+                f"m = {m}: transfer is largest at width {at}; at the peak of the other seeds it is "
+                f"{'; and '.join(ends)}."
+            )
+        if depths.sizes["depth"] > 1:
+            fit = depths.sel(m=m).polyfit("depth", 1).polyfit_coefficients.sel(degree=1)
+            slope = statistics.mean_interval(fit.values)
+            word = {1: "rises", -1: "falls", 0: "has no trend shown"}[slope.sign]
+            told.append(f"m = {m}: transfer {word} with depth, by {slope} a layer.")
+        base, *others = kinds.activation.values
+        for other in others:
+            gap = statistics.difference(*(kinds.sel(m=m, activation=a) for a in (other, base)))
+            word = {1: "more", -1: "less", 0: "no other amount that is shown"}[gap.sign]
+            told.append(f"m = {m}: {other} against {base}: transfers {word}, {gap}.")
+    if widths.sizes["width"] > 1 and widths.sizes["m"] > 1:
+        measures = {"m": widths.m, "1 / width": -widths.width, "m / width": widths.m / widths.width}
+        each = {name: foreseen(widths, measure) for name, measure in measures.items()}
+        listed = [f"of {name} {statistics.mean_interval(v.values)}" for name, v in each.items()]
+        gap = statistics.difference(each["m / width"], each["m"])
+        word = {1: "more", -1: "less", 0: "no difference shown"}[gap.sign]
+        told.append(
+            f"Share of the variance over widths that a rising curve foresees: {'; '.join(listed)}. "
+            f"m / width against m: {word}, {gap}."
+        )
+    return told
+
+
+def plot(dataset: xr.Dataset) -> Figure:
+    """Transfer against width, depth and activation, and against m / width."""
+    from toymodels import plotting, statistics
+
+    share = statistics.succeeded(dataset).transfer
+    lines = {name: along(share, name) for name in VARIED}
+    lines = {name: line for name, line in lines.items() if line.sizes[name] > 1 or name == "width"}
+    with plotting.style():
+        fig, axes = plotting.panels(3.2 * (len(lines) + 1), 3.4, columns=[1] * (len(lines) + 1))
+        for ax, (name, line) in zip(axes, lines.items(), strict=False):
+            shown = {f"m = {m}": line.sel(m=m).values for m in line.m.values}
+            label = {"width": "width (units)", "depth": "depth (hidden layers)"}.get(name, name)
+            plotting.intervals(ax, line[name], shown, label, "transfer")
+            ax.axhline(0, color="#999999", lw=0.8)
+            ax.legend().set_visible(False)
+        axes[-2].legend(bbox_to_anchor=(1, 1), loc="upper left")
+        axes[0].set(title=plotting.caption(dataset))
+        widths = lines["width"]
+        for i, width in enumerate(widths.width.values):
+            mean = widths.sel(width=width).mean("seed")
+            plotting.points(axes[-1], mean.m / width, mean, i, str(width))
+        axes[-1].set(xscale="log", xlabel="m / width", ylabel="transfer, mean over seeds")
+        axes[-1].legend(title="width", bbox_to_anchor=(1, 1), loc="upper left")
+    return fig
+
+
+if __name__ == "__main__":
+    cli.main("architecture", __doc__, PRESETS, run, plot)
