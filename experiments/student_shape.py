@@ -186,12 +186,11 @@ def plot(dataset: xr.Dataset) -> Figure:
         for ax, m in zip(axes, done.m.values, strict=True):
             at = done.final_accuracy.sel(m=m).transpose("seed", "student", "shared")
             shown = {kept: at.sel(shared=kept).values for kept in SHARED}
-            plotting.intervals(ax, names, shown, "student's shape", "test accuracy")
+            label = "student's shape"
+            plotting.intervals(ax, names, shown, label, "test accuracy", joined=False)
             teacher = float(done.teacher_accuracy.isel(teacher_epoch=-1).mean())
             ax.axhline(teacher, color="#999999", lw=0.8, ls="--", label="teacher")
             ax.set(ylim=(0, 1.05), title=f"{name}, m = {m}, {seeds}")
-            for bar in ax.containers:
-                bar[0].set_linestyle("")  # shapes are no sequence
             ax.legend().set_visible(False)
         axes[-1].legend(bbox_to_anchor=(1, 1), loc="upper left")
     return fig
