@@ -98,7 +98,7 @@ PRESETS = {
         seeds=3,
         optimiser=DECAYING,
         rate=(1.0,),
-        weight_decay=(0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0),
+        weight_decay=(0.0, 1e-8, 1e-6, 1e-4, 1e-2, 1.0),
         loss_scale=(1.0, 0.01),
     ),
     "init": Config(
