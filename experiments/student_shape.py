@@ -5,8 +5,7 @@ begins with what fits of the teacher's own initialisation (`toymodels.embedding.
 blocks, scaled so that every tensor keeps the law of its init), with what fits of the two heads
 alone, or with nothing of it: its control, that transfer is measured from. Whatever is not shared
 is the same draw in all three. Shapes differ below the last hidden layer, so that the heads fit
-whole, but for ``last_wider`` and ``last_narrower``; a ``cnn`` has no tensor below its heads
-in common with a teacher of two hidden layers.
+whole, but for ``last_wider`` and ``last_narrower``; a ``cnn`` has its heads alone in common.
 Brockers et al., arXiv 2605.23645 (they give the CNN smoother noise: here all see U(-1, 1) pixels).
 """
 
@@ -182,7 +181,7 @@ def plot(dataset: xr.Dataset) -> Figure:
     name, *_, seeds = plotting.caption(dataset).split(", ")
     names = [student.replace("_", "\n") for student in done.student.values]
     with plotting.style():
-        fig, axes = plotting.panels(5.2 * done.sizes["m"], 3.6, columns=[1] * done.sizes["m"])
+        fig, axes = plotting.panels(5.8 * done.sizes["m"], 3.6, columns=[1] * done.sizes["m"])
         for ax, m in zip(axes, done.m.values, strict=True):
             at = done.final_accuracy.sel(m=m).transpose("seed", "student", "shared")
             shown = {kept: at.sel(shared=kept).values for kept in SHARED}
