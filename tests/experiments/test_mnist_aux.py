@@ -188,7 +188,10 @@ def test_published_values_stand_beside_the_papers_protocol_alone():
         ({"teacher_lr": 0.0}, "teacher_lr must be a positive finite number; got 0.0"),
         ({"student_lr": float("nan")}, "student_lr must be a positive finite number; got nan"),
         ({"temperature": float("inf")}, "temperature must be a positive finite number; got inf"),
-        ({"dataset": "cifar"}, "dataset must be one of auto, mnist, digits; got 'cifar'"),
+        (
+            {"dataset": "cifar"},
+            "dataset must be one of auto, mnist, fashion, emnist, digits; got 'cifar'",
+        ),
         ({"first_seed": 2**31}, "first_seed must be at most .*; got 2147483648"),
     ],
 )
