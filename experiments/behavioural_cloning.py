@@ -150,8 +150,28 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     if 0 in config.matching_epochs:
         control = done.accuracy.sel(epochs=0)
         dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
-    headline = "final_accuracy"
-    return results.described(dataset, "behavioural_cloning", headline, config, task, execution)
+    headline, told = "final_accuracy", findings(dataset)
+    return results.described(
+        dataset, "behavioural_cloning", headline, config, task, execution, told
+    )
+
+
+def findings(dataset: xr.Dataset) -> list[str]:
+    """How much of the transfer matching restores, and on which inputs more of it."""
+    from toymodels import statistics
+    from toymodels.sentences import by_sign
+
+    done = statistics.succeeded(dataset)
+    shared, longest = done.shared_accuracy.isel(epoch=-1), done.epochs.values.max()
+    best = done.final_accuracy.sel(epochs=longest, drop=True)
+    words = ("above", "below", "no difference shown")
+    told = [by_sign("Accuracy of a shared init less the best matched", shared - best, words)]
+    if 0 in done.epochs:
+        gain = best - done.final_accuracy.sel(epochs=0, drop=True)
+        told.append(by_sign(f"Accuracy that {longest} epochs of matching add", gain, words))
+    gap = best.sel(inputs="noise", drop=True) - best.sel(inputs="images", drop=True)
+    told.append(by_sign("Accuracy of matching on noise less that on images", gap, words))
+    return told
 
 
 def plot(dataset: xr.Dataset) -> Figure:

@@ -113,8 +113,26 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     control = done.accuracy.sel(hidden="other", class_head="other", aux_head="other")
     dataset["final_accuracy"] = done.accuracy.assign_attrs(description="student's final accuracy")
     dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
-    headline = "final_accuracy transfer"
-    return results.described(dataset, "head_overlap", headline, config, task, execution)
+    headline, told = "final_accuracy transfer", findings(dataset)
+    return results.described(dataset, "head_overlap", headline, config, task, execution, told)
+
+
+def findings(dataset: xr.Dataset) -> list[str]:
+    """Transfer with all parts shared, with one of them random, and with one alone shared."""
+    from toymodels.sentences import by_sign
+
+    words = ("above zero", "below zero", "not told from zero")
+    told = [by_sign("Transfer, all shared", one(dataset, "shared", "shared"), words)]
+    for most, single in (("shared", "random"), ("random", "shared")):
+        for part in PARTS:
+            subject = f"Transfer, all {most} but the {part}"
+            told.append(by_sign(subject, one(dataset, most, single, part), words))
+    return told
+
+
+def one(dataset: xr.Dataset, most: str, single: str, part: str = "hidden") -> xr.DataArray:
+    """Transfer (seed, m) with one source for all parts but one."""
+    return dataset.transfer.sel(dict.fromkeys(PARTS, most) | {part: single}, drop=True)
 
 
 def plot(dataset: xr.Dataset) -> Figure:

@@ -108,9 +108,27 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
     control = done.accuracy.sel(rho=0, group="all")
     dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
-    dataset["rho_50"] = transfer.half_overlaps(dataset.transfer)
-    headline = "rho_50 transfer"
-    return results.described(dataset, "init_overlap", headline, config, task, execution)
+    # Where distillation raises nothing (m = 1 with KL) there is likeness, but no transfer.
+    gained = (dataset.accuracy.isel(epoch=-1) - dataset.accuracy.isel(epoch=0)).sel(rho=1) > 0
+    dataset["rho_50"] = transfer.half_overlaps(dataset.transfer).where(gained.drop_vars("rho"))
+    headline, told = "rho_50 transfer", findings(dataset)
+    return results.described(dataset, "init_overlap", headline, config, task, execution, told)
+
+
+def findings(dataset: xr.Dataset) -> list[str]:
+    """Where half of the transfer is lost, and what is left where nothing is shared."""
+    from toymodels.sentences import by_sign, points
+    from toymodels.statistics import mean_interval
+
+    halves = [
+        f"{name or 'all'} {mean_interval(part.values)}" for name, part in points(dataset.rho_50)
+    ]
+    left = dataset.transfer.sel(rho=0, group=[g for g in dataset.group.values if g != "all"])
+    words = ("some is left of", "it is below zero of", "none is shown of")
+    return [
+        f"Overlap at which half of the transfer is left, rho_50: {'; '.join(halves)}.",
+        *([by_sign("Transfer at rho = 0", left, words)] if left.size else []),
+    ]
 
 
 def plot(dataset: xr.Dataset) -> Figure:

@@ -89,6 +89,18 @@ def test_the_same_command_gives_the_same_values_and_figure(tmp_path):
         assert (a / name).read_bytes() == (b / name).read_bytes()
 
 
+def test_known_results_are_used_and_said_so_and_others_are_kept(tmp_path):
+    said = "nothing was left to compute: all 10 models are an earlier run's"
+    outputs = [call(*TINY, "--out", tmp_path, *more).stdout for more in ((), (), ("--force",))]
+    assert [said in output for output in outputs] == [False, True, False]
+    before = (tmp_path / "results.nc").read_bytes()
+    done = call(*TINY, "--m", "5", "--out", tmp_path)
+    assert done.returncode == 2
+    assert f"out: {tmp_path} holds another result (m 3, not 5)" in done.stderr
+    assert (tmp_path / "results.nc").read_bytes() == before
+    assert call(*TINY, "--m", "5", "--out", tmp_path, "--force").returncode == 0
+
+
 def test_quiet_prints_nothing(tmp_path):
     done = call(*TINY, "--quiet", "--out", tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

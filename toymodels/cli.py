@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import hashlib
-import itertools
 import json
 import os
 import platform
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -26,8 +23,6 @@ from toymodels.errors import UserError, at_least, positive
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
-
-    from toymodels.sweep import Progress
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,8 @@ class Options:
     only those (None: chunks/ beside the results)."""
     cache: bool = False
     """Keep compiled programs on disk for the next run of the same shapes."""
+    force: bool = False
+    """Compute again what is known already, and replace the results of another config in OUT."""
     quiet: bool = False
     """Print nothing but errors."""
 
@@ -65,10 +62,17 @@ def main(
     run: Callable[..., xr.Dataset],
     plot: Callable[[xr.Dataset], Figure],
 ) -> None:
-    """Run an experiment; bad input ends it with one sentence and exit 2, Ctrl-C with exit 130."""
-    try:
+    """Run an experiment from the command line."""
+    with plain_errors():
         config, options = parse(experiment, description, presets)
         execute(experiment, config, options, run, plot)
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """Bad input ends a command with one sentence and exit 2, Ctrl-C with exit 130."""
+    try:
+        yield
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -118,6 +122,18 @@ def parse(
     return chosen.config, chosen.options
 
 
+def arguments(kind: type[Any], name: str, description: str | None) -> Any:
+    """What the command line of a tool says, as the dataclass that declares its options."""
+    import tyro
+
+    return tyro.cli(
+        kind,
+        prog=f"python -m experiments.{name}",
+        description=description,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+
 def execute(
     experiment: str,
     config: Any,
@@ -127,6 +143,7 @@ def execute(
 ) -> None:
     """Run, write the files, print the table."""
     from toymodels import datasets, plotting, results
+    from toymodels.display import print_table, progress_display
     from toymodels.store import Store
     from toymodels.sweep import How
 
@@ -141,19 +158,25 @@ def execute(
     folder = options.out or beside / results.config_hash(config)
     if options.cache:
         keep_compiled_programs()
+    if not options.force:
+        results.refuse_another(folder, experiment, config)
     with results.output_folder(folder):
         with progress_display(options.quiet) as progress, memory_errors():
             how = How(
                 width=options.chunk,
                 memory=None if options.memory is None else int(options.memory * 1e9),
                 devices=options.devices,
-                store=Store(options.store or beside / "chunks"),
+                store=Store(options.store or beside / "chunks", forget=options.force),
                 progress=progress,
             )
             dataset = run(config, data_dir=options.data_dir, how=how)
         results.write_files(folder, results.files(dataset) | plotting.render(plot(dataset)))
     if not options.quiet:
         print_table(dataset)
+        how_made = json.loads(dataset.attrs["provenance"])
+        if (known := how_made["from_store"]) == how_made["models"]:
+            print(f"nothing was left to compute: all {known} models are an earlier run's, by the")
+            print("same programs on the same data; --force computes them again")
         print(f"results in {folder}")
     if dataset.failed.all():
         raise UserError("every point diverged to values that are not finite; try smaller rates")
@@ -191,96 +214,3 @@ def keep_compiled_programs() -> None:
     )
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-
-@contextlib.contextmanager
-def progress_display(quiet: bool) -> Iterator[Progress]:
-    """On stderr: a bar with a time estimate on a terminal, a dozen plain lines elsewhere."""
-    if quiet:
-        yield lambda stage, done, total, left_s: None
-    elif sys.stderr.isatty():
-        from rich import progress as bars
-        from rich.console import Console
-
-        columns = (
-            bars.TextColumn("{task.description:>9}"),
-            bars.BarColumn(),
-            bars.MofNCompleteColumn(),
-            bars.TimeElapsedColumn(),
-            bars.TextColumn("{task.fields[left]}"),
-        )
-        with bars.Progress(*columns, console=Console(stderr=True), transient=True) as display:
-            task = display.add_task("starting", total=None, left="")
-
-            def show(stage: str, done: int, total: int, left_s: float | None) -> None:
-                left = "" if left_s is None else f"about {duration(left_s)} left"
-                display.update(task, description=stage, completed=done, total=total, left=left)
-
-            yield show
-    else:
-        yield PlainLines()
-
-
-class PlainLines:
-    """Progress as lines: each stage as it begins, then every tenth of it."""
-
-    def __call__(self, stage: str, done: int, total: int, left_s: float | None) -> None:
-        """Print a line if a stage begins or another tenth is done."""
-        if done == 0:
-            self.start, self.tenth = time.perf_counter(), 0
-            print(f"{stage} ...", file=sys.stderr, flush=True)
-        elif (tenth := 10 * done // total) > self.tenth and left_s is not None:
-            self.tenth = tenth
-            elapsed = duration(time.perf_counter() - self.start)
-            line = f"{stage}: {done} of {total}, {elapsed}, about {duration(left_s)} left"
-            print(line, file=sys.stderr, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """Seconds, or hours, minutes and seconds."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return str(datetime.timedelta(seconds=round(seconds)))
-
-
-def print_table(dataset: xr.Dataset) -> None:
-    """The metrics with their intervals, beside what the literature reports where it can."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from toymodels import plotting, results, statistics
-
-    name = dataset.attrs["headline"].split()[0]
-    headline = statistics.succeeded(dataset)[name]
-    dims = [str(dim) for dim in headline.dims if dim != "seed"]
-    table = Table()
-    for dim in dims:
-        table.add_column(dim)
-    for column in ("mean", "95 % interval", "n"):
-        table.add_column(column, justify="right")
-    sources = dataset.source.values if "source" in dataset.coords else []
-    for source in sources:
-        table.add_column(str(source), justify="right")
-    for at in itertools.product(*(headline[dim].values for dim in dims)):
-        place = dict(zip(dims, at, strict=True))
-        mean, low, high, n = statistics.mean_interval(headline.sel(place).values)
-        interval = "-" if low is None else f"{number(low)} to {number(high)}"
-        row = [*map(str, at), number(mean), interval, str(n)]
-        for source in sources:
-            known = dataset.sel({"source": source, **place})
-            half = float(known.published_half_width)
-            row.append(number(float(known.published)) + (f" ± {number(half)}" if half > 0 else ""))
-        table.add_row(*row)
-    print(f"{headline.attrs['description'].capitalize()}: {plotting.caption(dataset)}")
-    Console().print(table)
-    for sentence in json.loads(dataset.attrs["findings"]):
-        print(sentence)
-    if points := results.failed_points(dataset):
-        first = "; ".join(", ".join(f"{k} {v}" for k, v in point.items()) for point in points[:5])
-        more = f" and {len(points) - 5} more" if len(points) > 5 else ""
-        print(f"left out, not finite: {first}{more}")
-
-
-def number(x: float | None) -> str:
-    """Three decimals, or a dash for what is not known."""
-    return "-" if x is None else f"{x:.3f}"

@@ -212,10 +212,10 @@ def heat(
     ax.figure.colorbar(mesh, ax=ax, label=label)
 
 
-def render(fig: Figure) -> dict[str, bytes]:
+def render(fig: Figure, kinds: Sequence[str] = ("png", "pdf")) -> dict[str, bytes]:
     """The figure as {"figure.png": ..., "figure.pdf": ...}; the same figure, the same bytes."""
     files = {}
-    for kind in ("png", "pdf"):
+    for kind in kinds:
         buffer = io.BytesIO()
         with style():
             undated = {"CreationDate": None} if kind == "pdf" else {}

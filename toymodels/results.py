@@ -148,6 +148,49 @@ def files(dataset: xr.Dataset) -> dict[str, bytes]:
     }
 
 
+def opened(folder: Path) -> xr.Dataset:
+    """The result in a folder.
+
+    Raises:
+        UserError: there is none, or what is there was not written by `files`.
+
+    """
+    path = folder / "results.nc"
+    try:
+        dataset = xr.load_dataset(path, engine="h5netcdf")
+        for name in ("config", "dataset", "provenance", "failed_points", "findings"):
+            json.loads(dataset.attrs[name])
+        for name in (*dataset.attrs["headline"].split(), "failed"):
+            _ = dataset[name]
+        _ = dataset.attrs["experiment"]
+    except FileNotFoundError as error:
+        raise UserError(f"no result in {folder}: {path} is not there") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged, or not a result of toymodels") from error
+    return dataset
+
+
+def refuse_another(folder: Path, experiment: str, config: Any) -> None:
+    """Keep a run from replacing what another experiment or config has left in a folder.
+
+    Raises:
+        UserError: the folder holds such a result, or something that cannot be read.
+
+    """
+    if not (folder / "results.nc").exists():
+        return
+    there = opened(folder)
+    kept, own = json.loads(there.attrs["config"]), json.loads(to_json(dataclasses.asdict(config)))
+    differ = [f"{k} {kept.get(k)}, not {own.get(k)}" for k in own if kept.get(k) != own[k]]
+    if there.attrs["experiment"] != experiment:
+        differ = [f"the experiment {there.attrs['experiment']}"]
+    if differ or kept.keys() != own.keys():
+        what = "; ".join(differ[:3]) or "other fields"
+        raise UserError(
+            f"out: {folder} holds another result ({what}); name another folder, or --force"
+        )
+
+
 def provenance(execution: Any) -> dict[str, Any]:
     """Versions, code, machine and command behind a result; ``execution`` from the sweep."""
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "xarray", "scikit-learn")

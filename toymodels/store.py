@@ -25,9 +25,13 @@ class Store(NamedTuple):
     """A folder of chunks; it may be deleted at any time at the price of computing them again."""
 
     folder: Path
+    forget: bool = False
+    """Find nothing, so that everything is computed again and replaced."""
 
     def load(self, key: str) -> Arrays | None:
         """The arrays of a chunk; None if it isn't here or is damaged."""
+        if self.forget:
+            return None
         try:
             content = self.path(key).read_bytes()
         except OSError:

@@ -1,0 +1,151 @@
+"""The list of experiments, and results opened, drawn, checked and computed again."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+import experiments
+from experiments import figures, mnist_aux, show
+from toymodels import plotting, results
+from toymodels.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "dataset": "digits",
+    "seeds": 2,
+    "widths": (8,),
+    "noise_images": 64,
+    "teacher_epochs": 1,
+    "student_epochs": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    dataset = mnist_aux.run(mnist_aux.Config(**TINY))
+    folder = tmp_path_factory.mktemp("figures") / "tiny"
+    folder.mkdir()
+    drawn = plotting.render(mnist_aux.plot(dataset))
+    results.write_files(folder, results.files(dataset) | drawn)
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    return Path(shutil.copytree(made, tmp_path / "figures" / "tiny"))
+
+
+def checked(folder, **options):
+    figures.execute(figures.Figures(folder=folder.parent, check=True, **options))
+
+
+def test_every_experiment_has_what_an_experiment_has():
+    for name in experiments.names():
+        module = experiments.named(name)
+        assert {"quick", "paper"} <= set(module.PRESETS)
+        for part in ("run", "findings", "plot"):
+            assert callable(getattr(module, part)), (name, part)
+        assert experiments.summary(name).endswith((".", "?"))
+
+
+def test_the_list_names_all_and_loads_nothing_heavy():
+    code = "import runpy, sys; runpy.run_module('experiments', run_name='__main__')\n"
+    code += "print('jax' in sys.modules, 'xarray' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in (*experiments.names(), *experiments.TOOLS):
+        assert f"{name}\n" in done.stdout
+    assert done.stdout.endswith("False False\n")
+
+
+def test_times_are_of_presets_that_exist():
+    for name, presets in experiments.times().items():
+        assert set(presets) <= set(experiments.named(name).PRESETS)
+        assert all(seconds > 0 for seconds in presets.values())
+
+
+def test_unknown_experiment():
+    with pytest.raises(UserError, match=r"experiment must be one of .*mnist_aux.*; got 'os'"):
+        experiments.named("os")
+
+
+def test_a_result_shown_again_is_the_same_picture(folder, capsys):
+    before = (folder / "figure.png").read_bytes()
+    (folder / "figure.png").unlink()
+    show.show(folder)
+    assert (folder / "figure.png").read_bytes() == before
+    assert "student_aux" in capsys.readouterr().out
+
+
+def test_what_is_no_result_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="no result in"):
+        show.show(tmp_path)
+    for content in (b"", b"CDF\x01", b"\x89HDF\r\n\x1a\n" + bytes(100)):
+        (tmp_path / "results.nc").write_bytes(content)
+        with pytest.raises(UserError, match=r"results\.nc is damaged, or not a result"):
+            show.show(tmp_path)
+    xr.Dataset({"x": 1}).to_netcdf(tmp_path / "results.nc", engine="h5netcdf")
+    with pytest.raises(UserError, match="not a result of toymodels"):
+        show.show(tmp_path)
+
+
+def test_a_checked_figure_is_its_datas_and_its_codes(folder, monkeypatch):
+    checked(folder)
+    monkeypatch.setitem(plotting.COLOURS, "teacher", "#123456")
+    with pytest.raises(UserError, match=r"older than its data or its code: tiny: figure\.png"):
+        checked(folder)
+
+
+def test_a_check_sees_other_data_another_summary_and_another_config(folder):
+    summary = folder / "summary.json"
+    kept = summary.read_text()
+    summary.write_text(kept.replace('"experiment"', '"Experiment"', 1))
+    with pytest.raises(UserError, match=r"tiny: summary\.json"):
+        checked(folder)
+    dataset = results.opened(folder)
+    dataset["accuracy"] = dataset.accuracy / 2
+    results.write_files(folder, results.files(dataset))
+    with pytest.raises(UserError, match=r"tiny: figure\.png"):
+        checked(folder)
+    config = json.loads(dataset.attrs["config"])
+    dataset.attrs["config"] = json.dumps(config | {"colour": "red"})
+    results.write_files(folder, results.files(dataset))
+    with pytest.raises(UserError, match=r"mnist_aux has other fields now .*colour"):
+        checked(folder)
+
+
+def test_figures_are_drawn_anew_and_then_pass(folder):
+    for name in ("figure.png", "figure.pdf", "summary.json"):
+        (folder / name).write_text("")
+    figures.execute(figures.Figures(folder=folder.parent))
+    checked(folder)
+
+
+def test_computed_again_a_result_has_the_same_values(folder, tmp_path):
+    before = results.opened(folder)
+    options = {"folder": folder.parent, "rerun": "same", "store": tmp_path / "chunks"}
+    figures.execute(figures.Figures(**options))
+    xr.testing.assert_equal(results.opened(folder), before)
+
+
+@pytest.mark.parametrize("names", [("other",), ()])
+def test_folders_without_a_result(tmp_path, names):
+    with pytest.raises(UserError, match="must"):
+        figures.execute(figures.Figures(names=names, folder=tmp_path))
+
+
+def test_a_result_of_another_config_is_not_replaced(folder):
+    config = mnist_aux.Config(**TINY)
+    results.refuse_another(folder, "mnist_aux", config)
+    with pytest.raises(UserError, match=r"holds another result \(m 3, not 4\); name another"):
+        results.refuse_another(folder, "mnist_aux", dataclasses.replace(config, m=4))
+    with pytest.raises(UserError, match="the experiment mnist_aux"):
+        results.refuse_another(folder, "aux_count", config)
+    results.refuse_another(folder.parent, "mnist_aux", config)
