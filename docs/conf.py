@@ -1,13 +1,43 @@
 """Sphinx configuration."""
 
+import shutil
+from pathlib import Path
+
 import toymodels
+
+HERE = Path(__file__).parent
 
 project = "toymodels"
 author = "The toymodels authors"
 release = toymodels.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.apidoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
+html_theme_options = {"description": "Subliminal learning in small networks", "page_width": "62em"}
 html_static_path: list[str] = []
+
+# The reference is made from the docstrings of every module there is: none can be forgotten.
+apidoc_modules = [
+    {
+        "path": str(HERE.parent / package),
+        "destination": f"reference/{package}",
+        "separate_modules": True,
+        "module_first": True,
+    }
+    for package in ("toymodels", "experiments")
+]
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "none"
+
+# Notebooks are run by `make notebooks` and shown as they came out.
+nb_execution_mode = "off"
+myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_heading_anchors = 3
+shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks", dirs_exist_ok=True)

@@ -41,7 +41,7 @@ class Config(OneNetwork):
 
     inputs: tuple[str, ...] = INPUTS
     """Distributions. White noise: uniform (must be there), gaussian, signs (Bernoulli); Gaussian
-    noise of amplitude |k|^-b: spectrum:b; white noise blurred by s pixels: blur:s (Gaussian),
+    noise of amplitude k^-b: spectrum:b; white noise blurred by s pixels: blur:s (Gaussian),
     blurred-signs:s; Perlin's noise on c x c cells: perlin:c; Gaussian noise in a random subspace of
     k dimensions: subspace:k. Training images (where they are too few, again and again): real; each
     with random Fourier phases: phases; each with its pixels shuffled: shuffled; a of them and 1 - a

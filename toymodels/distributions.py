@@ -108,13 +108,13 @@ def filtered_noise(key: jax.Array, n: int, gain: jax.Array, law: Law = "gaussian
 
 
 def wave_numbers(side: int) -> jax.Array:
-    """|k| in periods an image, (side, side), in the order of ``fft2``."""
+    """Wave numbers k in periods an image, (side, side), in the order of ``fft2``."""
     k = jnp.fft.fftfreq(side, 1 / side)
     return jnp.hypot(k[:, None], k)
 
 
 def power_gain(side: int, beta: float) -> jax.Array:
-    """Amplitude |k| ** -beta, isotropic: beta 0 is white, 1 as in natural images.
+    """Amplitude k ** -beta, isotropic: beta 0 is white, 1 as in natural images.
 
     The mean of an image (k = 0) varies as much as its slowest wave (k = 1).
     """
