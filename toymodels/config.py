@@ -1,6 +1,6 @@
 """What every experiment of a teacher and its students has to say, field by field.
 
-An experiment's Config extends `Protocol`. One that sweeps a field declares it again as a tuple, an
+An experiment's Config extends `Protocol`; one that draws its data from its seeds, `Seeded`. One that sweeps a field declares it again as a tuple, an
 axis; ``config.at(batch=64)`` is the protocol at one of its values. Nothing heavy is imported here:
 ``--help`` reads it.
 """
@@ -14,17 +14,45 @@ from toymodels.errors import at_least, literals, positive
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Seeded:
+    """What every experiment has, with or without a data set."""
+
+    seeds: int = 5
+    """Number of seeds; each has its own reference, teacher, noise and students."""
+    first_seed: int = 0
+    """First seed; they are consecutive."""
+    precision: Literal["float32", "tensorfloat32", "bfloat16"] = "float32"
+    """Of matrix products; the reduced ones change nothing on a CPU."""
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            UserError: one sentence with the field, its value and what is allowed.
+
+        """
+        at_least(self, 1, "seeds")
+        at_least(self, 0, "first_seed", most=2**31 - 1 - self.seeds)
+        literals(self)
+
+    def at(self, **values: Any) -> Self:
+        """The same config with one value each for some fields that are axes."""
+        return dataclasses.replace(self, **values)
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds."""
+        return list(range(self.first_seed, self.first_seed + self.seeds))
+
+
+@dataclass(frozen=True)
+class Protocol(Seeded):
     """A teacher learns images; students imitate it on noise. The defaults are small."""
 
     dataset: Literal["auto", "mnist", "fashion", "emnist", "digits"] = "auto"
     """What the teacher learns: mnist, fashion (Fashion-MNIST) or emnist (balanced, 47 classes; all
     28x28), digits (8x8, embedded), or auto: mnist if it is here or can be downloaded, else
     digits."""
-    seeds: int = 5
-    """Number of seeds; each has its own reference, teacher, noise and students."""
-    first_seed: int = 0
-    """First seed; they are consecutive."""
     train_images: int | None = 4096
     """Use the first so many training images (None: all)."""
     noise: Literal["fixed", "fresh"] = "fixed"
@@ -46,8 +74,6 @@ class Protocol:
     """Imitation: KL(teacher || student) of the softmax, or squared error of the logits."""
     temperature: float = 1.0
     """Of both softmaxes in the KL loss; no effect on mse."""
-    precision: Literal["float32", "tensorfloat32", "bfloat16"] = "float32"
-    """Of matrix products; the reduced ones change nothing on a CPU."""
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -56,20 +82,10 @@ class Protocol:
             UserError: one sentence with the field, its value and what is allowed.
 
         """
-        at_least(self, 1, "seeds", "train_images", "noise_images", "batch")
+        super().__post_init__()
+        at_least(self, 1, "train_images", "noise_images", "batch")
         at_least(self, 1, "teacher_epochs", "student_epochs")
-        at_least(self, 0, "first_seed", most=2**31 - 1 - self.seeds)
         positive(self, "teacher_lr", "student_lr", "temperature")
-        literals(self)
-
-    def at(self, **values: Any) -> Self:
-        """The same config with one value each for some fields that are axes."""
-        return dataclasses.replace(self, **values)
-
-    @property
-    def seed_list(self) -> list[int]:
-        """The seeds."""
-        return list(range(self.first_seed, self.first_seed + self.seeds))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -25,6 +25,14 @@ from toymodels.statistics import mean_interval, succeeded
 
 Published = Mapping[str, tuple[Sequence[float], Sequence[float | None]]]
 """Source -> published means and half of their 95 % intervals (or None) along a dimension."""
+
+
+class Drawn(NamedTuple):
+    """What stands in the place of a data set where there is none."""
+
+    name: str
+    """The law that the data are drawn from."""
+    sha256: str = "none: drawn from the seeds"
 
 
 def described(
@@ -43,7 +51,7 @@ def described(
         experiment: its name.
         headline: names of the variables that become metrics, the table's own first, with spaces.
         config: a dataclass.
-        task: with the ``name`` and ``sha256`` of the data.
+        task: with the ``name`` and ``sha256`` of the data, or `Drawn`.
         execution: from the sweep.
         findings: sentences on what holds here, made from the numbers (see `difference`).
 
