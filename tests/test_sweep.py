@@ -297,8 +297,8 @@ def altered():
 def test_nothing_old_is_taken_for_a_changed_sweep(tmp_path, change):
     run(store=Store(tmp_path), width=1 if "rates" in change else None)
     changed, how = run(store=Store(tmp_path), **change)
-    # Where one coordinate differs the other points are found; their teachers run once more.
-    assert how.from_store == (3 * 8 if "rates" in change else 0)
+    # Where one coordinate differs, the teachers and the other points are found.
+    assert how.from_store == (3 * (1 + 8) if "rates" in change else 0)
     xr.testing.assert_identical(changed, run(**change)[0])
 
 
@@ -319,3 +319,37 @@ def test_a_store_that_can_not_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"out: cannot write to .*file"):
         run(store=Store(tmp_path / "file"))
+
+
+def test_workers_share_a_sweep_and_what_one_leaves_another_does(tmp_path):
+    store, alone = Store(tmp_path), run(width=2)[0]
+    options = {"store": store, "width": 2}
+
+    def dies(stage, done, total, left_s):
+        if stage == "models" and done >= 3:
+            raise KeyboardInterrupt
+
+    # The second of three begins at its own part, and dies; the first does the rest.
+    with pytest.raises(KeyboardInterrupt):
+        run(**options, shard=(2, 3), progress=dies)
+    kept = {path.name for path in tmp_path.iterdir()}
+    dataset, how = run(**options, shard=(1, 3))
+    xr.testing.assert_identical(dataset, alone)
+    assert how.from_store == 3
+    assert kept < {path.name for path in tmp_path.iterdir()}
+    # For the third, nothing is left.
+    dataset, how = run(**options, shard=(3, 3))
+    xr.testing.assert_identical(dataset, alone)
+    assert how.from_store == how.models
+
+
+def test_a_chunk_that_another_worker_finished_meanwhile_is_not_computed_again(tmp_path):
+    store, computed = Store(tmp_path), []
+
+    def other(stage, done, total, left_s):
+        if stage == "models" and done == 0 and not computed:
+            computed.append(run(store=store, width=2)[1])
+
+    dataset, how = run(store=store, width=2, progress=other)
+    assert how.from_store == how.models == computed[0].models
+    xr.testing.assert_identical(dataset, run(width=2)[0])

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from toymodels import memory
+from toymodels import memory, processes
 from toymodels.axes import Arrays, Grid
 from toymodels.programs import (
     Program,
@@ -97,7 +97,8 @@ def sheet(
     if store and (chosen := store.load(plan)):
         width = Width(*chosen["width"].tolist())
     else:
-        most = memory.budget(mesh.devices.flat[0]) if budget is None else budget
+        free = memory.budget(jax.local_devices()[0]) if budget is None else budget
+        most = processes.agreed(free)
         width, compiled = compile_within(most, width, traced_at)
         if store:
             store.save(plan, {"width": np.array(width)})
@@ -129,25 +130,59 @@ def keep(one: Sheet, arrays: Arrays, i: int, j: int | None = None) -> None:
         one.results.put(arrays, (len(one.seeds), len(one.values)), (i, j))
 
 
-def compute(one: Sheet, data: Tree, mesh: Mesh, store: Store | None, clock: "Clock") -> None:
-    """Compute the missing chunks of one shape, and keep each as soon as it is finished."""
+def turned(items: Sequence[Any], shard: tuple[int, int]) -> list[Any]:
+    """Items in the order of the k-th of n workers: it begins at its own part and goes round.
+
+    >>> turned("abcdef", (2, 3))
+    ['c', 'd', 'e', 'f', 'a', 'b']
+    """
+    k, n = shard
+    first = (k - 1) * len(items) // n
+    return [*items[first:], *items[:first]]
+
+
+def compute(
+    one: Sheet,
+    data: Tree,
+    mesh: Mesh,
+    store: Store | None,
+    clock: "Clock",
+    shard: tuple[int, int] = (1, 1),
+) -> None:
+    """Compute the missing chunks of one shape, and keep each as soon as it is finished.
+
+    What another worker has finished meanwhile is taken from the store: several of them, each with
+    its shard, do a sweep together, and what one leaves undone another does.
+    """
 
     def spread(block: Tree, axis: str) -> Tree:
         return jax.device_put(block, NamedSharding(mesh, PartitionSpec(axis)))
 
     def finished(record: Any, i: int, j: int | None = None) -> None:
-        arrays = jax.tree.map(np.asarray, wait(record))
+        arrays = processes.gathered(wait(record))
         if store:
             store.save(one.name(i, j), arrays)
         keep(one, arrays, i, j)
         clock.advance(one, i, j)
 
-    for i, absent in one.missing.items():
+    def still_missing(i: int, j: int | None = None) -> bool:
+        if there := found(one, store, i, j):
+            clock.advance(one, i, j, computed=False)
+        return not there
+
+    for i in turned(list(one.missing), shard):
         assert one.compiled is not None
         prepare, point = one.compiled
+        begun = not still_missing(i)
+        absent = [j for j in turned(one.missing[i], shard) if still_missing(i, j)]
+        if begun and not absent:
+            continue
         prepared, record = prepare(data, spread(one.seeds.block(i, one.traced.block[0]), "shared"))
-        finished(record, i)
+        if not begun:
+            finished(record, i)
         for j in absent:
+            if not still_missing(i, j):
+                continue
             block = spread(one.values.block(j, one.traced.block[1]), "point")
             finished(point(data, prepared, block), i, j)
         del prepared  # before the next is made: two would not fit where one was planned for
@@ -165,19 +200,23 @@ class Clock:
         ]
         self.total = sum(one.chunk_sizes(i, j) for one, i, j in chunks)
         self.work = sum(self.cost(*chunk) for chunk in chunks)
-        self.done, self.worked, self.start = 0, 0.0, time.perf_counter()
+        self.done, self.computed, self.worked, self.start = 0, 0, 0.0, time.perf_counter()
         progress("models", 0, self.total, None)
 
     def cost(self, one: Sheet, i: int, j: int | None) -> float:
         """What a chunk costs, in any unit."""
         return one.chunk_sizes(i, j) * self.costs[id(one.program)]
 
-    def advance(self, one: Sheet, i: int, j: int | None) -> None:
-        """A chunk is finished."""
+    def advance(self, one: Sheet, i: int, j: int | None, computed: bool = True) -> None:
+        """A chunk is finished, or was by another worker: that took no time here."""
         self.done += one.chunk_sizes(i, j)
-        self.worked += self.cost(one, i, j)
+        if computed:
+            self.computed += one.chunk_sizes(i, j)
+            self.worked += self.cost(one, i, j)
+        else:
+            self.work -= self.cost(one, i, j)
         elapsed = time.perf_counter() - self.start
-        left = elapsed / self.worked * (self.work - self.worked)
+        left = elapsed / self.worked * (self.work - self.worked) if self.worked else None
         self.progress("models", self.done, self.total, left)
 
 

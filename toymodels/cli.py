@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -42,6 +43,12 @@ class Options:
     store: Path | None = None
     """Folder of finished chunks, with which a killed run goes on, and one with more seeds computes
     only those (None: chunks/ beside the results)."""
+    shard: str = "1/1"
+    """Which of how many workers this is, as 2/8: workers with the same command and STORE share the
+    work, in any number and order; what one leaves undone another does."""
+    distributed: bool = False
+    """Join the processes that SLURM, MPI or a TPU pod has started with this command: one sweep over
+    all their devices; the first of them writes."""
     cache: bool = False
     """Keep compiled programs on disk for the next run of the same shapes."""
     force: bool = False
@@ -53,6 +60,16 @@ class Options:
         at_least(self, 1, "chunk", "devices")
         if self.memory is not None:
             positive(self, "memory")
+        _ = self.worker
+
+    @property
+    def worker(self) -> tuple[int, int]:
+        """The shard as two numbers."""
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", self.shard)
+        k, n = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= k <= n:
+            raise UserError(f"shard must be k/n, with k from 1 to n; got {self.shard}")
+        return k, n
 
 
 def main(
@@ -142,13 +159,17 @@ def execute(
     plot: Callable[[xr.Dataset], Figure],
 ) -> None:
     """Run, write the files, print the table."""
-    from toymodels import datasets, plotting, results
+    from toymodels import datasets, plotting, processes, results
     from toymodels.display import print_table, progress_display
     from toymodels.store import Store
     from toymodels.sweep import How
 
+    if options.distributed:
+        processes.initialise()
+    quiet = options.quiet or not processes.first()
+
     def say(line: str) -> None:
-        if not options.quiet:
+        if not quiet:
             print(line, flush=True)
 
     if getattr(config, "dataset", None) == "auto":  # a result names what was run
@@ -161,17 +182,19 @@ def execute(
     if not options.force:
         results.refuse_another(folder, experiment, config)
     with results.output_folder(folder):
-        with progress_display(options.quiet) as progress, memory_errors():
+        with progress_display(quiet) as progress, memory_errors():
             how = How(
                 width=options.chunk,
                 memory=None if options.memory is None else int(options.memory * 1e9),
                 devices=options.devices,
                 store=Store(options.store or beside / "chunks", forget=options.force),
+                shard=options.worker,
                 progress=progress,
             )
             dataset = run(config, data_dir=options.data_dir, how=how)
-        results.write_files(folder, results.files(dataset) | plotting.render(plot(dataset)))
-    if not options.quiet:
+        if processes.first():
+            results.write_files(folder, results.files(dataset) | plotting.render(plot(dataset)))
+    if not quiet:
         print_table(dataset)
         how_made = json.loads(dataset.attrs["provenance"])
         if (known := how_made["from_store"]) == how_made["models"]:

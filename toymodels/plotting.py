@@ -124,7 +124,9 @@ def curves(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
         mean, low, high = means_and_ends(seeds)
         label = LABELS.get(name, name).replace("\n", " ")
         colour = COLOURS.get(name, PALETTE[i % len(PALETTE)])
-        ax.plot(x, mean, color=colour, label=label, lw=1.6)
+        # Lines that coincide are both seen: every other one is dashed, but for the models' own.
+        dashed = i % 2 and name not in COLOURS
+        ax.plot(x, mean, "--" if dashed else "-", color=colour, label=label, lw=1.6)
         ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
 

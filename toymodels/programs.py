@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from toymodels import memory
+from toymodels import memory, processes
 from toymodels.axes import Grid
 from toymodels.errors import UserError
 
@@ -55,18 +55,19 @@ class Traced(NamedTuple):
 
 
 def device_mesh(devices: int | None, n_shared: int, n_points: int) -> Mesh:
-    """The local devices as (shared, point), in the shape that leaves the fewest idle.
+    """The devices, of all processes, as (shared, point), in the shape that leaves the fewest idle.
 
     Raises:
-        UserError: more devices than there are.
+        UserError: more devices than there are, or not all of those of several processes.
 
     """
-    local = jax.local_devices()
-    n = len(local) if devices is None else devices
-    if not 1 <= n <= len(local):
-        raise UserError(f"devices must be at least 1 and at most {len(local)}; got {n}")
+    there = jax.devices()
+    n = len(there) if devices is None else devices
+    least = len(there) if processes.several() else 1
+    if not least <= n <= len(there):
+        raise UserError(f"devices must be at least {least} and at most {len(there)}; got {n}")
     shape = mesh_shape(n, n_shared, n_points)
-    return Mesh(np.array(local[:n]).reshape(shape), ("shared", "point"))
+    return Mesh(np.array(there[:n]).reshape(shape), ("shared", "point"))
 
 
 def mesh_shape(n: int, n_shared: int, n_points: int) -> tuple[int, int]:

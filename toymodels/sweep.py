@@ -23,6 +23,7 @@ import jax
 import xarray as xr
 from jax.sharding import NamedSharding, PartitionSpec
 
+from toymodels import processes
 from toymodels.axes import Axis, Grid, Variables, joined, labelled
 from toymodels.chunks import Clock, Progress, compute, sheet
 from toymodels.errors import UserError
@@ -45,6 +46,8 @@ class How(NamedTuple):
     """Number of local devices (None: all)."""
     store: Store | None = None
     """Where finished chunks are kept (None: nowhere)."""
+    shard: tuple[int, int] = (1, 1)
+    """Which of how many workers this is: those that share a store share the work."""
     progress: Progress = lambda stage, done, total, left_s: None
 
 
@@ -59,7 +62,7 @@ class Execution(NamedTuple):
     models: int
     """Number of models: a teacher for every combination of the shared axes, and its points."""
     from_store: int
-    """How many of them an earlier run had finished."""
+    """How many of them an earlier run had finished, or another worker did meanwhile."""
     compile_s: float
     run_s: float
 
@@ -138,6 +141,7 @@ def grid(
     with jax.default_matmul_precision(precision):
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
         common = salt(mesh, precision, data)
+        processes.same_everywhere(common)
         for i, chosen in enumerate(combinations):
             how.progress("compiling", i, len(combinations), None)
             program = build(**chosen)
@@ -149,7 +153,7 @@ def grid(
     start = time.perf_counter()
     clock = Clock(how.progress, sheets)
     for one in sheets:
-        compute(one, data, mesh, how.store, clock)
+        compute(one, data, mesh, how.store, clock, how.shard)
     labelled_parts = [
         labelled(*one.results, seeds, values, variables, {**(coords or {}), **one.program.coords})
         for one in sheets
@@ -162,7 +166,7 @@ def grid(
         devices=mesh.size,
         width=min(one.width.points for one in sheets),
         models=models,
-        from_store=models - clock.total,
+        from_store=models - clock.computed,
         compile_s=compile_s,
         run_s=time.perf_counter() - start,
     )
