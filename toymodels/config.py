@@ -1,6 +1,6 @@
 """What every experiment of a teacher and its students has to say, field by field.
 
-An experiment's Config extends `Protocol`; one that draws its data from its seeds, `Seeded`. One
+An experiment's Config extends `Protocol`, or `Seeded` where the data are drawn from the seeds. One
 that sweeps a field declares it again as a tuple, an axis; ``config.at(batch=64)`` is the protocol
 at one of its values. Nothing heavy is imported here: ``--help`` reads it.
 """
