@@ -181,13 +181,12 @@ def test_any_config_is_one_or_refused_in_one_sentence(name, data):
     kinds = typing.get_type_hints(type(default))
     field = data.draw(st.sampled_from([f.name for f in dataclasses.fields(default)]))
     value = data.draw(anything(kinds[field]))
+    told = None
     try:
-        changed = dataclasses.replace(default, **{field: value})
+        assert results.config_hash(dataclasses.replace(default, **{field: value}))
     except UserError as error:
-        assert "\n" not in str(error)
-        assert str(error).strip()
-    else:
-        assert results.config_hash(changed)
+        told = str(error)
+    assert told is None or (told.strip() and "\n" not in told)
 
 
 @pytest.mark.parametrize("examples", [3, pytest.param(40, marks=pytest.mark.slow)])
