@@ -55,6 +55,13 @@ STYLE: dict[Any, Any] = {
 }
 
 
+class Shown(Figure):
+    """A figure that a notebook shows when it is the last thing in a cell."""
+
+    def _repr_png_(self) -> bytes:
+        return render(self, ("png",))["figure.png"]
+
+
 def style() -> AbstractContextManager[None]:
     """The house style, for the length of a ``with``."""
     return mpl.rc_context(STYLE)
@@ -62,7 +69,7 @@ def style() -> AbstractContextManager[None]:
 
 def panels(width: float, height: float, columns: Sequence[float]) -> tuple[Figure, list[Axes]]:
     """A row of panels; sizes in inches, ``columns`` their relative widths."""
-    fig = Figure(figsize=(width, height), layout="constrained")
+    fig = Shown(figsize=(width, height), layout="constrained")
     axes = fig.subplots(1, len(columns), width_ratios=list(columns), squeeze=False)
     return fig, list(axes[0])
 
