@@ -117,11 +117,12 @@ def metrics(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
         for at, row in zip(
             itertools.product(*(array[dim].values for dim in dims)), rows, strict=True
         ):
-            where = ", ".join(f"{dim}={label(value)}" for dim, value in zip(dims, at, strict=True))
+            places = [f"{dim}={label(value)}" for dim, value in zip(dims, at, strict=True)]
+            where = f"{name}[{', '.join(places)}]" if places else name
             plain = len(names) == len(dims) == 1
             values = row[~np.isnan(row)]
             interval = mean_interval(values)._asdict()
-            table[str(at[0]) if plain else f"{name}[{where}]"] = {
+            table[str(at[0]) if plain else where] = {
                 **interval,
                 "values": values.tolist(),
             }
