@@ -97,8 +97,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset = dataset.assign_coords(amount=table)
     done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
     control = done.accuracy.sel(relation="rotation", level=len(AMOUNTS["rotation"]) - 1)
-    about = "student's final test accuracy"
-    dataset["final_accuracy"] = done.accuracy.assign_attrs(description=about)
+    known = {"description": "student's final test accuracy"}
+    dataset["final_accuracy"] = done.accuracy.assign_attrs(known)
     dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
     dataset["collapse"] = statistics.side_by_side(
         "measure",
