@@ -107,3 +107,7 @@ def test_published_points_stand_only_beside_the_reference_protocol(tiny):
 def test_bad_config_is_one_sentence(change, sentence):
     with pytest.raises(UserError, match=f"^{sentence}$"):
         dataclasses.replace(TINY, **change)
+
+
+def test_golden_values(tiny, golden):
+    golden(tiny)

@@ -159,3 +159,7 @@ def test_each_preset_is_a_config_that_holds_both_ends():
 def test_bad_config_is_one_sentence(change, sentence):
     with pytest.raises(UserError, match=f"^{sentence}$"):
         dataclasses.replace(TINY, **change)
+
+
+def test_golden_values(tiny, golden):
+    golden(tiny)

@@ -144,3 +144,7 @@ def test_the_result_can_be_drawn(tiny):
 def test_bad_config_is_one_sentence(change, sentence):
     with pytest.raises(UserError, match=f"^{sentence}$"):
         dataclasses.replace(TINY, **change)
+
+
+def test_golden_values(tiny, golden):
+    golden(tiny)

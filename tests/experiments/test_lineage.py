@@ -118,3 +118,8 @@ def test_the_control_is_no_point_and_drift_is_the_teachers_alone(foretold):
 def test_bad_config_is_one_sentence(config, change, sentence):
     with pytest.raises(UserError, match=f"^{sentence}$"):
         dataclasses.replace(config, **change)
+
+
+def test_golden_values(traced, foretold, golden):
+    golden(traced)
+    golden(foretold)

@@ -56,3 +56,7 @@ def test_everything_can_be_drawn_and_told(tiny):
 def test_bad_config_is_one_sentence(change, sentence):
     with pytest.raises(UserError, match=f"^{sentence}$"):
         dataclasses.replace(Config(**TINY), **change)
+
+
+def test_golden_values(tiny, golden):
+    golden(tiny)

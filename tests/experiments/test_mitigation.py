@@ -149,3 +149,7 @@ def test_presets_and_findings_are_complete(tiny):
 def test_bad_config_is_one_sentence(change, sentence):
     with pytest.raises(UserError, match=f"^{sentence}$"):
         dataclasses.replace(TINY, **change)
+
+
+def test_golden_values(tiny, golden):
+    golden(tiny)

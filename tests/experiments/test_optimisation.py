@@ -173,3 +173,7 @@ def test_published_points_stand_beside_their_own_protocol_alone():
 def test_bad_config_is_one_sentence(change, sentence):
     with pytest.raises(UserError, match=f"^{sentence}$"):
         dataclasses.replace(TINY, **change)
+
+
+def test_golden_values(plain, golden):
+    golden(plain)

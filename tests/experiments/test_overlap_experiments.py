@@ -99,3 +99,8 @@ def test_matching_makes_the_functions_alike_and_not_the_parameters(cloned):
     assert (abs(cloned.overlap.sel(part="all")) < 0.3).all()
     assert results.failed_seeds(cloned) == []
     plotting.render(behavioural_cloning.plot(cloned))
+
+
+def test_golden_values(modes, cloned, golden):
+    golden(modes)
+    golden(cloned)

@@ -118,3 +118,7 @@ def test_findings_say_which_is_forgotten_faster_and_how_many_never(rates, verdic
 def test_bad_config_is_one_sentence(change, sentence):
     with pytest.raises(UserError, match=f"^{sentence}$"):
         dataclasses.replace(TINY, **change)
+
+
+def test_golden_values(tiny, golden):
+    golden(tiny)

@@ -123,3 +123,7 @@ def test_the_findings_are_those_of_the_numbers():
 def test_bad_config_is_one_sentence(change, sentence):
     with pytest.raises(UserError, match=f"^{sentence}$"):
         dataclasses.replace(TINY, **change)
+
+
+def test_golden_values(tiny, golden):
+    golden(tiny)

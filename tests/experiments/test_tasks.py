@@ -127,3 +127,7 @@ def test_bad_config_is_one_sentence(change, sentence):
 def test_more_classes_than_the_data_set_has():
     with pytest.raises(UserError, match=r"^classes must be at most the 10 of digits; got"):
         tasks.run(dataclasses.replace(TINY, classes=(2, 11)))
+
+
+def test_golden_values(tiny, golden):
+    golden(tiny)

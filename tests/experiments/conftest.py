@@ -1,0 +1,33 @@
+"""Golden values of every experiment: what its small configuration in the tests comes to."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from toymodels import results
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def golden():
+    """Compare the means of a result with those on record, and say what a change means."""
+
+    def compare(dataset, name=None):
+        name = name or dataset.attrs["experiment"]
+        path = GOLDEN / f"{name}.json"
+        means = {key: metric["mean"] for key, metric in results.metrics(dataset).items()}
+        if os.environ.get("GOLDEN") == "write":
+            GOLDEN.mkdir(exist_ok=True)
+            rounded = {k: None if v is None else float(f"{v:.4g}") for k, v in means.items()}
+            path.write_text(json.dumps(rounded, indent=1) + "\n")
+        known = json.loads(path.read_text())
+        assert means == pytest.approx(known, abs=0.05, rel=0.05), (
+            f"The values of {name} have changed by more than another machine or version of jax "
+            "moves them: so has the science. Find out why, write it into CHANGELOG.md, and only then "
+            "record the new ones: GOLDEN=write pytest tests/experiments"
+        )
+
+    return compare
