@@ -26,8 +26,8 @@ def golden():
         known = json.loads(path.read_text())
         assert means == pytest.approx(known, abs=0.05, rel=0.05), (
             f"The values of {name} have changed by more than another machine or version of jax "
-            "moves them: so has the science. Find out why, write it into CHANGELOG.md, and only then "
-            "record the new ones: GOLDEN=write pytest tests/experiments"
+            "moves them: so has the science. Find out why, write it into CHANGELOG.md, and only "
+            "then record the new ones: GOLDEN=write pytest tests/experiments"
         )
 
     return compare

@@ -11,7 +11,8 @@ import pytest
 import xarray as xr
 
 import experiments
-from experiments import figures, mnist_aux, show
+from experiments import __main__ as main
+from experiments import figures, mnist_aux, published, show
 from toymodels import plotting, results
 from toymodels.errors import UserError
 
@@ -63,6 +64,51 @@ def test_the_list_names_all_and_loads_nothing_heavy():
     for name in (*experiments.names(), *experiments.TOOLS):
         assert f"{name}\n" in done.stdout
     assert done.stdout.endswith("False False\n")
+
+
+def test_the_first_word_runs_an_experiment_or_is_named():
+    def call(*words):
+        command = [sys.executable, "-m", "experiments", *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert "usage: python -m experiments.loss" in call("loss", "--help").stdout
+    done = call("losses")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "the first word must be one of architecture" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["mnist"], ["mnist_aux"]),
+        (["sho"], ["show"]),
+        (["mnist_aux", "--student-"], ["--student-epochs", "--student-lr"]),
+        (["mnist_aux", "--preset", "p"], ["paper"]),
+        (["aux_count", "--loss", ""], ["kl", "mse"]),
+        (["aux_count", "--loss", "kl", "m"], ["mse"]),
+        (["mnist_aux", "--seeds", ""], None),
+        (["no_such", "--"], []),
+    ],
+)
+def test_what_tab_completes(words, found):
+    got = main.completions(words)
+    if found is None:  # a free value: options are offered, and files by the shell
+        assert "--seeds" in got
+    else:
+        assert got == found
+
+
+def test_bash_completes_by_what_it_is_given():
+    script = f"""
+    toymodels() {{ '{sys.executable}' -m experiments "$@"; }}
+    eval "$(toymodels --completion bash)"
+    COMP_WORDS=(toymodels mnist_aux --dataset m); COMP_CWORD=3
+    _toymodels; echo "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "mnist\n"
 
 
 def test_times_are_of_presets_that_exist():
@@ -149,3 +195,26 @@ def test_a_result_of_another_config_is_not_replaced(folder):
     with pytest.raises(UserError, match="the experiment mnist_aux"):
         results.refuse_another(folder, "aux_count", config)
     results.refuse_another(folder.parent, "mnist_aux", config)
+
+
+def test_published_numbers_stand_beside_ours_from_the_summaries(made, tmp_path):
+    known = {row.metric: row for row in published.rows() if row.folder == "mnist_aux"}
+    assert set(known) == set(mnist_aux.MODELS)
+    folder = tmp_path / "mnist_aux"
+    shutil.copytree(made, folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    ours = dict(published.beside(tmp_path))
+    for row, metric in ours.items():
+        expected = summary["metrics"][row.metric] if row.folder == "mnist_aux" else None
+        assert metric == expected
+    text = published.markdown(tmp_path)
+    assert f"| {summary['metrics']['teacher']['mean']:.3f} |" in text
+    assert f"- {summary['findings'][0]}" in text
+    assert "| replications of Cloud et al. | 2 classes | 0.840 | - | - | - | tasks |" in text
+
+
+def test_every_published_number_is_of_a_metric_that_its_experiment_has():
+    """Where the figure was made, its summary has the metric: a renamed axis would lose the row."""
+    for row, metric in published.beside(ROOT / "figures"):
+        if (ROOT / "figures" / row.folder).exists():
+            assert metric is not None, row
