@@ -60,11 +60,13 @@ def style() -> AbstractContextManager[None]:
     return mpl.rc_context(STYLE)
 
 
-def panels(width: float, height: float, columns: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    """A row of panels; sizes in inches, ``columns`` their relative widths."""
+def panels(
+    width: float, height: float, columns: Sequence[float], rows: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """A row of panels, or several; sizes in inches, ``columns`` their relative widths."""
     fig = Figure(figsize=(width, height), layout="constrained")
-    axes = fig.subplots(1, len(columns), width_ratios=list(columns), squeeze=False)
-    return fig, list(axes[0])
+    axes = fig.subplots(rows, len(columns), width_ratios=list(columns), squeeze=False)
+    return fig, list(axes.flat)
 
 
 def caption(dataset: xr.Dataset) -> str:
