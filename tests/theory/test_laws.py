@@ -15,10 +15,7 @@ SIZE, STUDENTS = 16, 64
     ("law", "curve", "x"),
     [
         ("times", 1, 50),
-        ("readouts", 1, 6),
-        ("latents", 1, 0.8),
         ("heads", 1, 0.5),
-        ("samples", 1, 0.5),
         ("samples", 2, 2.0),
     ],
 )

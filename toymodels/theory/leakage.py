@@ -32,6 +32,7 @@ this input. The naive guess, r = rho alpha, the share of the dimensions, would h
 were independent of the inputs; they are not, least of all under strong regularisation.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -93,6 +94,7 @@ def hard_margin(alpha: float) -> Teacher:
     return Teacher(alpha, kappa**-2, u, 1.0, lambda omega: np.maximum(1 - omega, 0))
 
 
+@functools.cache
 def logistic(alpha: float, penalty: float) -> Teacher:
     """The teacher that minimises sum_i log(1 + exp(-y_i w.x_i)) + penalty |w|^2 / 2.
 
