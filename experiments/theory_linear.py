@@ -190,8 +190,6 @@ def plot(dataset: xr.Dataset) -> Figure:
 
 def panel(ax: Axes, here: xr.Dataset, law: Any) -> None:
     """One law: its lines, and its students."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     from toymodels import plotting
 
     for i in here.curve.values:
@@ -202,11 +200,10 @@ def panel(ax: Axes, here: xr.Dataset, law: Any) -> None:
         ends = [mean - low, high - mean]
         ax.errorbar(here["at"], mean, ends, fmt="o", ms=3.5, elinewidth=1, color=colour)
     ax.set(xlabel=law.x, ylabel=law.y, title=law.title, xscale=law.scales[0], yscale=law.scales[1])
-    for axis, scale in zip((ax.xaxis, ax.yaxis), law.scales, strict=True):
-        if scale == "log":
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter("{x:g}")
-            axis.set_minor_formatter(NullFormatter())
+    if law.scales[0] == "log":
+        plotting.log_axis(ax, "x")
+    if law.scales[1] == "log":
+        plotting.log_axis(ax, "y")
     ax.legend(fontsize=7)
 
 
