@@ -198,8 +198,9 @@ def collapsed(done: xr.Dataset, samples: tuple[int, ...]) -> dict[str, xr.DataAr
         at = [done[name].sel(lesson=str(n)) for n in samples]
         each = [exponents(one, m, {"width": width}).isel(exponent=0, drop=True) for one in at]
         powers[name] = xr.concat(each, xr.Variable("samples", list(samples)))
-        sums = np.log(np.stack([one.sum(["m", "width"]).values for one in at]))  # (samples, seed)
-        rise = np.diff(sums, axis=0) / np.diff(np.log(samples))[:, None]
+        sums = np.stack([one.sum(["m", "width"]).values for one in at])  # (samples, seed)
+        rise = np.diff(np.log(np.where(sums > 0, sums, np.nan)), axis=0)
+        rise = rise / np.diff(np.log(samples))[:, None]
         growth[name] = xr.DataArray(rise, {"step": steps(samples), "seed": done.seed})
     about = "jackknife pseudo-values: their mean and Student-t interval count"
     return {
