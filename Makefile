@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: quick test test-slow lint types docs benchmark benchmark-overlap clean
+.PHONY: quick test test-slow lint types docs notebooks figures benchmark benchmark-overlap clean
 
 quick: $(VENV)/run  ## the main experiment, small, in under a minute
 	$(BIN)/python -m experiments.mnist_aux
@@ -24,6 +24,12 @@ types: $(VENV)/dev
 
 docs: $(VENV)/docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+
+notebooks: $(VENV)/dev  ## run every notebook, and keep it as it came out
+	$(BIN)/python notebooks/run.py $(ARGS)
+
+figures: $(VENV)/run  ## draw every figure anew from the data beside it
+	$(BIN)/python -m experiments.figures
 
 benchmark: $(VENV)/benchmark  ## against the PyTorch peer; needs MNIST and a quiet machine
 	$(BIN)/python benchmarks/mnist_aux.py $(ARGS)

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import toymodels
+from experiments import published
 
 HERE = Path(__file__).parent
 
@@ -40,4 +41,8 @@ autodoc_typehints = "none"
 nb_execution_mode = "off"
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 3
+(HERE / "published.md").write_text(
+    "# Published results, and ours\n\nRead from the `summary.json` beside every figure.\n\n"
+    + published.markdown(HERE.parent / "figures")
+)
 shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks", dirs_exist_ok=True)

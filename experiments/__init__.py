@@ -9,7 +9,7 @@ from types import ModuleType
 from toymodels.errors import UserError
 
 HERE = Path(__file__).parent
-TOOLS = ("figures", "show")
+TOOLS = ("figures", "published", "show")
 """Modules here that are no experiments."""
 
 

@@ -153,4 +153,4 @@ def execute(figures: Figures) -> None:
 
 if __name__ == "__main__":
     with cli.plain_errors():
-        execute(cli.arguments(Figures, "figures", __doc__))
+        execute(cli.arguments(Figures, __doc__))

@@ -35,6 +35,8 @@ AMOUNTS = {
     "permutation": (1.0, 0.99, 0.96, 0.9, 0.8, 0.6, 0.3, 0.0),
     "aligned": (1.0, 0.99, 0.96, 0.9, 0.8, 0.6, 0.3, 0.0),
 }
+PUBLISHED = {0.0: 0.553, 0.1: 0.528, 0.2: 0.420, 0.4: 0.258}
+"""Student's accuracy by noise relative to each tensor's std: replications of Cloud et al."""
 MIXED = ("rotation", "interpolation", "entries", "units", "noise", "relative_noise")
 """Relations in which part of W gives way to something independent of it."""
 MEASURES = {
@@ -95,14 +97,16 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset = dataset.assign_coords(amount=table)
     done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
     control = done.accuracy.sel(relation="rotation", level=len(AMOUNTS["rotation"]) - 1)
+    known = {"description": "student's final test accuracy"}
+    dataset["final_accuracy"] = done.accuracy.assign_attrs(known)
     dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
     dataset["collapse"] = statistics.side_by_side(
         "measure",
         {name: transfer.collapse(dataset.transfer, measure(dataset, name)) for name in MEASURES},
         "share of the variance of mean transfer that one rising curve explains",
     )
-    told = findings(dataset)
-    return results.described(dataset, "overlap_modes", "transfer", config, task, execution, told)
+    headline, told = "transfer final_accuracy", findings(dataset)
+    return results.described(dataset, "overlap_modes", headline, config, task, execution, told)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

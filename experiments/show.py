@@ -43,5 +43,5 @@ def show(folder: Path) -> None:
 
 if __name__ == "__main__":
     with cli.plain_errors():
-        for folder in cli.arguments(Show, "show", __doc__).folders:
+        for folder in cli.arguments(Show, __doc__).folders:
             show(folder)

@@ -258,3 +258,84 @@ def test_compiled_programs_are_kept_when_asked(tmp_path):
     (folder,) = compiled.iterdir()
     assert re.fullmatch(r"jaxlib-[\d.]+-[0-9a-f]{8}", folder.name)
     assert any(folder.iterdir())
+
+
+OWN = '''"""A user's own experiment: the reference protocol on inputs of another kind."""
+import dataclasses
+
+import jax
+
+from toymodels import cli, protocol, results, sweep, transfer
+from toymodels.axes import numbered
+from toymodels.config import OneNetwork
+from toymodels.distillation import auxiliary_logits
+from toymodels.models import MLP, functional
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(OneNetwork):
+    """What is computed."""
+
+    frequency: float = 3.0
+    """Of the cosine that uniform noise goes through."""
+
+
+def run(config, *, data_dir=None, how=None):
+    config, task, data = protocol.load(config, data_dir)
+    sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
+    network = functional(lambda rngs: MLP(sizes, rngs=rngs))
+
+    def noise(key, n):
+        return jax.numpy.cos(config.frequency * jax.random.uniform(key, (n, task.n_pixels)))
+
+    parts = dataclasses.replace(protocol.parts(config, task, network), noise=noise)
+    aux = auxiliary_logits(task.n_classes, config.m)
+
+    def student(data, begun, start):
+        init = parts.start(begun, start)
+        return parts.distil(init, begun, aux, parts.watch(data, begun, aux))[1]
+
+    dataset, execution = sweep.grid(
+        lambda: sweep.Program(parts.begin, student),
+        shared={"seed": config.seed_list},
+        points={"start": numbered(protocol.STARTS)},
+        variables=protocol.TEACHER | protocol.STUDENT,
+        coords=protocol.epochs(config),
+        data=data,
+        how=how,
+    )
+    dataset = transfer.against_control(dataset)
+    return results.described(dataset, "cosines", "transfer", config, task, execution)
+
+
+def plot(dataset):
+    from toymodels import plotting
+
+    fig, (ax,) = plotting.panels(4, 3, (1,))
+    plotting.curves(ax, dataset.epoch.values, {"student": dataset.accuracy.sel(start="shared")})
+    return fig
+
+
+if __name__ == "__main__":
+    cli.main("cosines", __doc__, {"quick": Config()}, run, plot)
+'''
+
+
+def test_a_users_own_file_is_an_experiment(tmp_path):
+    path = tmp_path / "cosines.py"
+    path.write_text(OWN)
+
+    def own(*arguments):
+        command = [sys.executable, str(path), *TINY, *map(str, arguments)]
+        here = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            command, cwd=tmp_path, env=here, capture_output=True, text=True, check=False
+        )
+
+    done = own("--frequency", 2, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["experiment"], summary["config"]["frequency"]) == ("cosines", 2.0)
+    assert summary["metrics"]["transfer"]["n"] == 2
+    assert f"usage: python {path}" in own("--help").stdout
+    assert "seeds must be at least 1; got 0" in own("--seeds", 0).stderr

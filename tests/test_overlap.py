@@ -10,7 +10,8 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from toymodels import overlap
-from toymodels.models import MLP, functional
+from toymodels.errors import UserError
+from toymodels.models import CNN, MLP, functional
 from toymodels.probes import cosine, flat, layer_cosines, layers
 
 SIZES, CLASSES = (96, 80, 64, 13), 10
@@ -482,3 +483,31 @@ def test_two_heads_side_by_side_are_as_alike_as_the_one_they_make():
     split, one = likeness(params, init, CLASSES), likeness(joint(params), joint(init))
     assert split.keys() == one.keys()
     np.testing.assert_allclose(list(split.values()), list(one.values()), rtol=1e-4, atol=1e-5)
+
+
+def test_groups_of_any_nested_network_are_masks_of_its_parameters():
+    params = {
+        "block": {"inner": {"kernel": jnp.ones((3, 4)), "bias": jnp.ones(4)}, "gain": jnp.ones(())},
+        "head": {"kernel": jnp.ones((4, 5))},
+    }
+    masks = overlap.groups(params, 2)
+    assert jax.tree.structure(masks["all"]) == jax.tree.structure(params)
+    inside = {
+        name: jax.tree.map(lambda m, w: jnp.broadcast_to(m, w.shape).sum(), mask, params)
+        for name, mask in masks.items()
+    }
+    assert inside["block"] == {
+        "block": {"inner": {"kernel": 12, "bias": 4}, "gain": 1},
+        "head": {"kernel": 0},
+    }
+    assert inside["class_head"]["head"]["kernel"] == 8
+    assert inside["aux_head"]["head"]["kernel"] == 12
+    assert inside["biases"]["block"] == {"inner": {"kernel": 0, "bias": 4}, "gain": 0}
+
+
+@pytest.mark.parametrize("name", ["units", "permutation", "aligned"])
+def test_units_of_what_is_no_mlp(name):
+    network = functional(lambda rngs: CNN(8, (2,), 4, 5, rngs=rngs))
+    init = network.init(jax.random.key(0))
+    with pytest.raises(UserError, match="units and their order need an MLP: hidden1 is no dense"):
+        overlap.RELATIONS[name](network.init)(init, jax.random.key(1), 0.5)

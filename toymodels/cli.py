@@ -132,20 +132,27 @@ def parse(
     )
     chosen: Any = tyro.cli(
         command,
-        prog=f"python -m experiments.{experiment}",
+        prog=program(),
         description=description,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     return chosen.config, chosen.options
 
 
-def arguments(kind: type[Any], name: str, description: str | None) -> Any:
+def program() -> str:
+    """How this command was called, up to its options: a module, or a file of the user's own."""
+    module = sys.modules["__main__"].__spec__
+    name = module.name.removesuffix(".__main__") if module else sys.argv[0]
+    return f"python -m {name}" if module else f"python {name}"
+
+
+def arguments(kind: type[Any], description: str | None) -> Any:
     """What the command line of a tool says, as the dataclass that declares its options."""
     import tyro
 
     return tyro.cli(
         kind,
-        prog=f"python -m experiments.{name}",
+        prog=program(),
         description=description,
         config=(tyro.conf.FlagCreatePairsOff,),
     )

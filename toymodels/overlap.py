@@ -27,11 +27,13 @@ keeps every weight and the function of the network, and moves only where the wei
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from toymodels.errors import UserError
 from toymodels.models import Network, Params
 from toymodels.probes import HEADS, cka, cosine, flat, layers
 
@@ -87,8 +89,9 @@ def units(draw: Draw) -> Relation:
     def relation(init: Params, key: jax.Array, share: jax.Array) -> Params:
         other_key, order_key = jax.random.split(key)
         other, kept = draw(other_key), {}
-        below = jnp.ones(len(init[layers(init)[0]]["kernel"]), bool)
-        for name in layers(init):
+        names = dense(init)
+        below = jnp.ones(len(init[names[0]]["kernel"]), bool)
+        for name in names:
             n = len(init[name]["bias"])
             here = jnp.ones(n, bool)
             if name not in HEADS:
@@ -137,7 +140,7 @@ def permutation(draw: Draw) -> Relation:
 
     def relation(init: Params, key: jax.Array, share: jax.Array) -> Params:
         orders = {}
-        for name in layers(init):
+        for name in dense(init):
             if name not in HEADS:
                 key, stay_key, shuffle_key = jax.random.split(key, 3)
                 orders[name] = partial_shuffle(
@@ -168,6 +171,23 @@ RELATIONS: dict[str, Callable[[Draw], Relation]] = {
 """Every relation by its name: ``RELATIONS[name](draw) -> relation``."""
 
 
+def dense(params: Params) -> list[str]:
+    """Names of the layers of an MLP, in order: the only networks whose units can be told apart.
+
+    Raises:
+        UserError: a layer is not dense, or has no bias.
+
+    """
+    names = layers(params)
+    for name in names:
+        layer = params[name]
+        if not (isinstance(layer, dict) and layer.keys() == {"kernel", "bias"}) or (
+            layer["kernel"].ndim != 2
+        ):
+            raise UserError(f"units and their order need an MLP: {name} is no dense layer")
+    return names
+
+
 def each_leaf(sample: Callable[..., jax.Array], key: jax.Array, params: Params) -> Params:
     """Independent random numbers in the shape of a pytree."""
     leaves, tree = jax.tree.flatten(params)
@@ -196,8 +216,9 @@ def permuted(params: Params, orders: dict[str, jax.Array]) -> Params:
 
     The function of the network stays the same.
     """
-    moved, below = {}, jnp.arange(len(params[layers(params)[0]]["kernel"]))
-    for name in layers(params):
+    names = dense(params)
+    moved, below = {}, jnp.arange(len(params[names[0]]["kernel"]))
+    for name in names:
         kernel, bias = params[name]["kernel"][below], params[name]["bias"]
         if name not in HEADS:
             below = orders[name]
@@ -227,7 +248,8 @@ def groups(params: Params, n_classes: int) -> dict[str, Params]:
     """Named parts of a network, each a pytree of bool arrays that broadcast to the parameters.
 
     Every layer by itself (the head as ``class_head`` and ``aux_head``, be they one layer or two;
-    weights and biases), ``hidden``, ``heads``, ``biases`` and ``all``.
+    weights and biases), ``hidden``, ``heads``, ``biases`` and ``all``. Any nested dict will do:
+    its outermost names are the layers.
 
     >>> from toymodels.models import MLP, functional
     >>> params = functional(lambda rngs: MLP((4, 8, 8, 5), rngs=rngs)).init(jax.random.key(0))
@@ -238,15 +260,13 @@ def groups(params: Params, n_classes: int) -> dict[str, Params]:
 
     def where(chosen: Callable[[str, str, jax.Array], jax.Array]) -> Params:
         """The mask of ``chosen(layer, kind, output number)``."""
-        return {
-            layer: {
-                kind: chosen(
-                    layer, kind, jnp.arange(w.shape[-1]).reshape((1,) * (w.ndim - 1) + (-1,))
-                )
-                for kind, w in params[layer].items()
-            }
-            for layer in params
-        }
+
+        def mask(path: tuple[Any, ...], w: jax.Array) -> jax.Array:
+            outputs = jnp.arange(w.shape[-1] if w.ndim else 1)
+            layer, kind = (str(path[i].key) for i in (0, -1))
+            return chosen(layer, kind, outputs.reshape((1,) * (w.ndim - 1) + (-1,) * (w.ndim > 0)))
+
+        return jax.tree_util.tree_map_with_path(mask, params)
 
     def whole(*names: str) -> Params:
         return where(lambda layer, kind, i: jnp.full(i.shape, layer in names))

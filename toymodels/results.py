@@ -117,11 +117,12 @@ def metrics(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
         for at, row in zip(
             itertools.product(*(array[dim].values for dim in dims)), rows, strict=True
         ):
-            where = ", ".join(f"{dim}={label(value)}" for dim, value in zip(dims, at, strict=True))
+            places = [f"{dim}={label(value)}" for dim, value in zip(dims, at, strict=True)]
+            where = f"{name}[{', '.join(places)}]" if places else name
             plain = len(names) == len(dims) == 1
             values = row[~np.isnan(row)]
             interval = mean_interval(values)._asdict()
-            table[str(at[0]) if plain else f"{name}[{where}]"] = {
+            table[str(at[0]) if plain else where] = {
                 **interval,
                 "values": values.tolist(),
             }
@@ -173,7 +174,7 @@ def opened(folder: Path) -> xr.Dataset:
         _ = dataset.attrs["experiment"]
     except FileNotFoundError as error:
         raise UserError(f"no result in {folder}: {path} is not there") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # there is hardly one that h5py does not raise at damaged files
         raise UserError(f"{path} is damaged, or not a result of toymodels") from error
     return dataset
 

@@ -1,0 +1,33 @@
+"""The notebooks' sources run from top to bottom, and each lies beside itself as it came out."""
+
+import re
+from pathlib import Path
+
+import jupytext
+import matplotlib as mpl
+import pytest
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+SOURCES = sorted(NOTEBOOKS.glob("[0-9]*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_runs_in_a_quick_mode(path, monkeypatch):
+    """With two seeds in place of several: what is tested is that it runs, not what comes out."""
+    quick = re.sub(r"\bseeds=\d+", "seeds=2", path.read_text())
+    mpl.use("agg")
+    exec(compile(quick, path.name, "exec"), {"__name__": "notebook"})
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_the_executed_notebook_is_of_this_source(path):
+    source, executed = (
+        [(c.cell_type, c.source) for c in jupytext.read(p).cells]
+        for p in (path, path.with_suffix(".ipynb"))
+    )
+    assert executed == source, "run make notebooks"
+    outputs = [
+        o for c in jupytext.read(path.with_suffix(".ipynb")).cells for o in c.get("outputs", [])
+    ]
+    assert outputs
+    assert not [o for o in outputs if o.output_type == "error"]
