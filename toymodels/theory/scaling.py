@@ -4,6 +4,8 @@ A quantity measured at many points collapses on a variable if one smooth curve o
 all of them, as well as the seeds agree with themselves. `collapse` measures that, 1 for a perfect
 collapse; `exponents` finds the powers with which it is best. Both come seed by seed, as jackknife
 pseudo-values, so that `toymodels.statistics` makes intervals, differences and sentences of them.
+(`toymodels.transfer.collapse` and ``foreseen`` ask for a rising curve of any shape, for which the
+order of the measure is all, and count noise; a power of the width needs a smooth one.)
 
 What theory predicts, for linear students (`toymodels.theory.linear_network`, `teacher_student`):
 *how much* of the teacher's change of its class logits a student has goes by m / width, the energy
