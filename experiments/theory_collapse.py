@@ -60,9 +60,19 @@ class Config(Protocol):
             raise UserError(f"noise must be fixed: samples are counted; got {self.noise}")
 
 
+WIDTHS = (64, 128, 256, 512)
 PRESETS = {
     "quick": Config(seeds=4, noise_images=4000, samples=(200, 4000)),
-    "paper": Config(dataset="mnist", width=(64, 128, 256, 512), student_epochs=6),
+    "paper": Config(dataset="mnist", width=WIDTHS, student_epochs=6),
+    # Whether wide students are only short of inputs and steps: four times as many of both.
+    "long": Config(
+        dataset="mnist",
+        seeds=4,
+        width=WIDTHS,
+        student_epochs=6,
+        noise_images=32_000,
+        samples=(8000, 32_000),
+    ),
 }
 
 
