@@ -51,7 +51,7 @@ class Config(Seeded):
             raise UserError(f"size must be a multiple of 8; got {self.size}")
 
 
-PRESETS = {"quick": Config(), "paper": Config(seeds=40, size=32)}
+PRESETS = {"quick": Config(), "paper": Config(seeds=100, size=32)}
 
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
