@@ -91,23 +91,23 @@ def test_the_interval_of_a_collapse_holds_the_truth(variable):
     rows, (x,) = scaling.table(truth.expand_dims(seed=[0]), variable)
     missed, off = (np.square(scaling.left_out(at) @ rows[0]).sum() for at in (np.log(x), 0 * x))
     expected = 1 - missed / off
-    for _ in range(80):
+    for _ in range(50):
         interval = statistics.mean_interval(scaling.collapse(noisy(truth, 6, rng), variable).values)
         held.append(interval.ci_low <= expected <= interval.ci_high)
         means.append(interval.mean)
-    assert np.mean(held) > 0.87
-    assert abs(np.mean(means) - expected) < 4 * np.std(means) / np.sqrt(80)
+    assert np.mean(held) > 0.85
+    assert abs(np.mean(means) - expected) < 4 * np.std(means) / np.sqrt(50)
     assert (expected > 0.999) == (variable is not M)
 
 
 def test_the_interval_of_an_exponent_holds_the_truth():
     rng, truth, held, found = np.random.default_rng(1), sigmoid(M / WIDTH**0.5), [], []
-    for _ in range(12):
+    for _ in range(10):
         each = scaling.exponents(noisy(truth, 5, rng), M, {"width": WIDTH})
         interval = statistics.mean_interval(each.sel(exponent="width").values)
         held.append(interval.ci_low <= 0.5 <= interval.ci_high)
         found.append(interval.mean)
-    assert sum(held) >= 10
+    assert sum(held) >= 8
     assert np.mean(found) == pytest.approx(0.5, abs=0.15)
 
 
