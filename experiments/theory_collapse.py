@@ -315,8 +315,8 @@ def plot(dataset: xr.Dataset) -> Figure:
         for i, name in enumerate(QUANTITIES):
             if name in PREDICTED:
                 axes[5].hlines(PREDICTED[name], i - 0.3, i + 0.3, colors="black", lw=1, ls="--")
-        low, high = axes[5].get_ylim()
-        axes[5].set_ylim(low, high + 0.35 * (high - low))  # room for the legend
+        bottom, top = axes[5].get_ylim()
+        axes[5].set_ylim(bottom, top + 0.35 * (top - bottom))  # room for the legend
         axes[5].legend()
         fig.suptitle(f"{plotting.caption(dataset)}, {full.lesson.item()} samples", fontsize=9)
     return fig
