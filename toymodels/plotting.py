@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from toymodels.statistics import mean_interval
@@ -67,11 +67,13 @@ def style() -> AbstractContextManager[None]:
     return mpl.rc_context(STYLE)
 
 
-def panels(width: float, height: float, columns: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    """A row of panels; sizes in inches, ``columns`` their relative widths."""
+def panels(
+    width: float, height: float, columns: Sequence[float], rows: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """A row of panels, or several; sizes in inches, ``columns`` their relative widths."""
     fig = Shown(figsize=(width, height), layout="constrained")
-    axes = fig.subplots(1, len(columns), width_ratios=list(columns), squeeze=False)
-    return fig, list(axes[0])
+    axes = fig.subplots(rows, len(columns), width_ratios=list(columns), squeeze=False)
+    return fig, list(axes.flat)
 
 
 def caption(dataset: xr.Dataset) -> str:
@@ -192,6 +194,15 @@ def intervals(
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if any(values):
         ax.legend()
+
+
+def log_axis(ax: Axes, along: Literal["x", "y"]) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5."""
+    ax.set(**{f"{along}scale": "log"})
+    axis = ax.xaxis if along == "x" else ax.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def legend_beside(ax: Axes) -> None:

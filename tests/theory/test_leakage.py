@@ -32,8 +32,8 @@ def teacher_at(rng, d, alpha, penalty):
     ("alpha", "rho", "penalty"), [(0.8, 0.5, 0.01), (1.5, 0.4, 0.1), (3.0, 0.2, 1.0)]
 )
 def test_teacher_and_student_are_as_said(alpha, rho, penalty):
-    rng, d, found = np.random.default_rng(0), 80, []
-    for _ in range(30):
+    rng, d, found = np.random.default_rng(0), 60, []
+    for _ in range(25):
         z, w = teacher_at(rng, d, alpha, penalty)
         seen = round(rho * len(z))
         v = np.linalg.pinv(z[:seen]) @ (z[:seen] @ w)

@@ -8,7 +8,6 @@ import pytest
 
 from toymodels import losses
 from toymodels.distillation import distil, fixed_inputs
-from toymodels.models import Network
 from toymodels.theory import linear_network as theory
 
 K, M, D, P, N = 3, 4, 7, 6, 12
@@ -17,23 +16,6 @@ SUBSET = jnp.arange(K + M) >= K
 
 def draw(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape)
-
-
-def two_layers(trained):
-    """A linear network; its heads are frozen, or its auxiliary rows are trained."""
-
-    def latent(params, x):
-        return x @ params["latent"].T
-
-    def apply(params, x):
-        heads = params["heads"] if trained else jax.lax.stop_gradient(params["heads"])
-        return latent(params, x) @ heads.T
-
-    return Network(lambda key: {}, apply, latent)
-
-
-def one_layer():
-    return Network(lambda key: {}, lambda params, x: x @ params["rows"].T, lambda params, x: x)
 
 
 def trained(network, start, teacher, x, imitation, rate, steps):
@@ -56,7 +38,7 @@ def trained(network, start, teacher, x, imitation, rate, steps):
 @pytest.mark.parametrize("optimiser", [optax.sgd(0.3), optax.adam(0.1)], ids=["sgd", "adam"])
 def test_a_student_of_one_layer_transfers_nothing_to_the_bit(imitation, optimiser):
     """In float32: the class rows are the bits they were, whatever the auxiliary rows do."""
-    network, x = one_layer(), jnp.float32(draw(0, N, P))
+    network, x = theory.one_layer(P, K + M), jnp.float32(draw(0, N, P))
     start, teacher = ({"rows": jnp.float32(draw(seed, K + M, P))} for seed in (1, 2))
     student, _ = distil(
         network,
@@ -81,19 +63,25 @@ class TestFloat64:
 
     def test_one_layer_is_its_own_training(self):
         start, target = draw(1, K + M, P), draw(2, K + M, P)
-        found = theory.one_layer(start, target, SUBSET, self.covariance, 0.8)
+        found = theory.one_layer_flow(start, target, SUBSET, self.covariance, 0.8)
         small = trained(
-            one_layer(), {"rows": start}, {"rows": target}, self.x, losses.mse(), 1e-4, 8000
+            theory.one_layer(P, K + M),
+            {"rows": start},
+            {"rows": target},
+            self.x,
+            losses.mse(),
+            1e-4,
+            8000,
         )
         np.testing.assert_allclose(found, small["rows"], atol=1e-3)
         np.testing.assert_array_equal(found[:K], start[:K])
-        ended = theory.one_layer(start, target, SUBSET, self.covariance, 1e4)
+        ended = theory.one_layer_flow(start, target, SUBSET, self.covariance, 1e4)
         np.testing.assert_allclose(ended[K:], target[K:], atol=1e-10)
 
     def test_gradient_descent_is_the_training_of_the_network_step_by_step(self):
         heads = np.concatenate([draw(9, K, D), self.aux])
         student = trained(
-            two_layers(trained=False),
+            theory.two_layers(P, D, K + M),
             {"latent": self.start, "heads": heads},
             {"latent": self.target, "heads": heads},
             self.x,
@@ -109,7 +97,7 @@ class TestFloat64:
         own = self.aux + draw(10, M, D)
         classes = draw(9, K, D)
         student = trained(
-            two_layers(trained=False),
+            theory.two_layers(P, D, K + M),
             {"latent": self.start, "heads": np.concatenate([classes, own])},
             {"latent": self.target, "heads": np.concatenate([classes, self.aux])},
             self.x,
@@ -164,7 +152,7 @@ class TestFloat64:
     def test_trained_heads_are_the_training_of_the_network(self):
         heads = np.concatenate([draw(9, K, D), self.aux])
         student = trained(
-            two_layers(trained=True),
+            theory.two_layers(P, D, K + M, trained=True),
             {"latent": self.start, "heads": heads},
             {"latent": self.target, "heads": heads},
             self.x,
@@ -215,16 +203,30 @@ def test_recovered_energy_is_the_share_of_the_rows_in_expectation(m):
 
 
 @pytest.mark.parametrize(("m", "d"), [(60, 200), (300, 200)])
-def test_energy_after_a_time_by_marchenko_and_pastur(m, d):
+def test_the_gain_after_a_time_by_marchenko_and_pastur(m, d):
     rng = np.random.default_rng(0)
     rates = 2 * np.linalg.svd(heads(rng, m, d), compute_uv=False) ** 2 / m
 
     def gained(rates):
         return 1 - np.exp(-rates * m / 3)
 
-    expected = np.square(gained(rates)).sum() / d
-    assert theory.energy_after(m, d, gained) == pytest.approx(expected, rel=0.01)
-    assert theory.energy_after(m, d, np.ones_like) == pytest.approx(theory.energy(m, d))
+    expected = gained(rates).sum() / d
+    assert theory.mean_gain(m, d, gained) == pytest.approx(expected, rel=0.01)
+    assert theory.mean_gain(m, d, np.ones_like) == pytest.approx(theory.energy(m, d))
+
+
+def test_trained_heads_by_marchenko_and_pastur():
+    rng, m, d, p = np.random.default_rng(0), 60, 120, 240
+    a = np.linalg.svd(heads(rng, m, d), compute_uv=False)
+    w = np.linalg.svd(rng.normal(size=(d, p)) / np.sqrt(p), compute_uv=False)
+    w = np.append(w, np.zeros(p - d))
+    both = a[:, None] ** 2 + w**2
+
+    def gained(rates):
+        return 1 - np.exp(-rates * m / 2)
+
+    expected = (a[:, None] ** 2 / both * gained(2 * both / m)).sum() / (d * p)
+    assert theory.mean_gain_trained(m, d, p, gained) == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize(("m", "k"), [(3, 1), (3, 4), (10, 4), (24, 4), (5, 25)])

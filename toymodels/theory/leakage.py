@@ -30,8 +30,13 @@ At an input that it never saw the student's margin is s = r omega + sqrt(q r (1 
 normal: a share of what the other inputs have to say by chance, and of what the teacher has done for
 this input. The naive guess, r = rho alpha, the share of the dimensions, would hold if the weights
 were independent of the inputs; they are not, least of all under strong regularisation.
+
+At the end of training the temperature of the soft labels plays no part, and with several classes
+each difference of logits obeys the same equations and has the same threshold; how fast a student
+gets there, what hidden layers do, and finite d next to a threshold, only simulation tells.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -93,6 +98,7 @@ def hard_margin(alpha: float) -> Teacher:
     return Teacher(alpha, kappa**-2, u, 1.0, lambda omega: np.maximum(1 - omega, 0))
 
 
+@functools.cache
 def logistic(alpha: float, penalty: float) -> Teacher:
     """The teacher that minimises sum_i log(1 + exp(-y_i w.x_i)) + penalty |w|^2 / 2.
 

@@ -1,7 +1,7 @@
 """Linear students: of one layer, which transfer exactly nothing, and of two layers, solved exactly.
 
 One layer: every logit has weights of its own. An imitation loss sees the auxiliary logits alone, so
-the gradient of the class rows is zero, to the bit: `one_layer`.
+the gradient of the class rows is zero, to the bit: `one_layer_flow`.
 
 Two layers: a latent W x, W (d, p), read by class rows C (k, d) and auxiliary rows A (m, d), frozen.
 The teacher has moved its latent from W_0 to W_T = W_0 + change. The student descends the squared
@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from toymodels.models import Network, Params
 from toymodels.theory.random_matrices import (
     marchenko_pastur,
     projector_moments,
@@ -33,7 +34,46 @@ from toymodels.theory.random_matrices import (
 )
 
 
-def one_layer(
+def two_layers(p: int, d: int, outputs: int, trained: bool = False) -> Network:
+    """The student as a network: ``latent`` (d, p) and ``heads`` (outputs, d), frozen or trained.
+
+    Both start with N(0, 1 / fan_in) entries.
+
+    >>> params = {"latent": jnp.eye(2), "heads": jnp.array([[1.0, 0.0], [0.0, 2.0]])}
+    >>> two_layers(2, 2, 2).apply(params, jnp.ones((1, 2))).tolist()
+    [[1.0, 2.0]]
+    """
+
+    def init(key: jax.Array) -> Params:
+        first, second = jax.random.split(key)
+        return {
+            "latent": jax.random.normal(first, (d, p)) / np.sqrt(p),
+            "heads": jax.random.normal(second, (outputs, d)) / np.sqrt(d),
+        }
+
+    def latent(params: Params, x: jax.Array) -> jax.Array:
+        return x @ params["latent"].T
+
+    def apply(params: Params, x: jax.Array) -> jax.Array:
+        heads = params["heads"] if trained else jax.lax.stop_gradient(params["heads"])
+        return latent(params, x) @ heads.T
+
+    return Network(init, apply, latent)
+
+
+def one_layer(p: int, outputs: int) -> Network:
+    """The student of one layer: ``rows`` (outputs, p), N(0, 1 / p) at the start."""
+
+    def init(key: jax.Array) -> Params:
+        return {"rows": jax.random.normal(key, (outputs, p)) / np.sqrt(p)}
+
+    def apply(params: Params, x: jax.Array) -> jax.Array:
+        return x @ params["rows"].T
+
+    return Network(init, apply, lambda params, x: x)
+
+
+def one_layer_flow(
     start: jax.Array, target: jax.Array, subset: jax.Array, covariance: jax.Array, time: float
 ) -> jax.Array:
     """Weights (outputs, p) of a student of one layer after gradient flow on squared error.
@@ -100,7 +140,7 @@ def as_seen(target: jax.Array, teachers: jax.Array, own: jax.Array) -> jax.Array
     return jnp.linalg.pinv(own) @ (teachers @ target)
 
 
-def energy(m: int, d: int) -> float:
+def energy(m: float, d: int) -> float:
     """Share of the energy |change|^2 that is recovered in the end: min(1, m / d), in expectation.
 
     For any change independent of the heads, were it of one direction only: E P = (m / d) 1 for the
@@ -109,16 +149,17 @@ def energy(m: int, d: int) -> float:
     return min(1.0, m / d)
 
 
-def energy_after(m: int, d: int, gained: Callable[[np.ndarray], np.ndarray]) -> float:
-    """Share of the energy of a change recovered after a finite time, inputs white (S = 1).
+def mean_gain(m: float, d: int, gained: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Average of ``gained(rates)`` over all modes after a finite time, inputs white (S = 1).
 
-    ``gained(rates)`` as in `relaxed`. By Marchenko-Pastur: exact for large m and d, up to 1 / d.
+    With the share that a mode has gained, as in `relaxed`, this is <dS, dT> / |dT|^2; with its
+    square, |dS|^2 / |dT|^2. By Marchenko-Pastur: exact for large m and d, up to 1 / d.
     """
     x, weight = marchenko_pastur(m, d)
-    return energy(m, d) * float(weight @ gained(2 * x / m) ** 2)
+    return energy(m, d) * float(weight @ gained(2 * x / m))
 
 
-def class_correlation(m: int, d: int, k: int) -> float:
+def class_correlation(m: float, d: int, k: int) -> float:
     """Correlation of the student's change of k class logits with the teacher's, as functions of x.
 
     A teacher with frozen heads moves its latent along class rows alone, change = C^T G. With
@@ -138,7 +179,7 @@ def class_correlation(m: int, d: int, k: int) -> float:
     return float(np.sqrt((a * k + 2 * b) / (k * (a + b * (k + 1)))))
 
 
-def rotated_latent(m: int, d: int, rho: float, init: float) -> tuple[float, float]:
+def rotated_latent(m: float, d: int, rho: float, init: float) -> tuple[float, float]:
     """A student with the teacher's heads whose latent starts at rho W_0 + sqrt(1 - rho^2) W'.
 
     It moves by P change + P (W_0 - start): the second part, which the teacher never learnt, is the
@@ -157,7 +198,7 @@ def rotated_latent(m: int, d: int, rho: float, init: float) -> tuple[float, floa
     return float(np.sqrt(e / extra)), (1 - e) * extra
 
 
-def rotated_heads(m: int, d: int, rho: float, init: float) -> tuple[float, float]:
+def rotated_heads(m: float, d: int, rho: float, init: float) -> tuple[float, float]:
     """A student with the teacher's W_0 whose heads are rho A + sqrt(1 - rho^2) A', C likewise.
 
     Seen from its own rows the teacher's are rho own + sqrt(1 - rho^2) B, B independent of them:
@@ -198,6 +239,21 @@ def trained_heads(
     rates = 2 * variance * both / len(aux)
     kept = jnp.maximum(squared, 0)[:, None] / jnp.where(both > 0, both, 1)
     return left @ (kept * -jnp.expm1(-rates * time) * (left.T @ change @ right)) @ right.T
+
+
+def mean_gain_trained(
+    m: float, d: int, p: int, gained: Callable[[np.ndarray], np.ndarray]
+) -> float:
+    """<dS, dT> / |dT|^2 of such a student's latent, on average over heads and W_0, inputs white.
+
+    W_0 of independent N(0, 1 / p) entries, ``gained(rates)`` of each mode of the error as in
+    `mean_gain`. By Marchenko-Pastur, twice: for large m, d and p, to first order in the change.
+    """
+    (a2, weight_a), (w2, weight_w) = marchenko_pastur(m, d), marchenko_pastur(d, p)
+    seen = min(1.0, d / p)
+    w2, weight_w = np.append(w2, 0.0), np.append(seen * weight_w, 1 - seen)
+    both = a2[:, None] + w2
+    return energy(m, d) * float(weight_a @ (a2[:, None] / both * gained(2 * both / m)) @ weight_w)
 
 
 def trained_heads_flow(

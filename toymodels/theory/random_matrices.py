@@ -26,7 +26,7 @@ def marchenko_pastur(
     return x * many / columns, 2 * np.sin(theta) ** 2 / (x * nodes)
 
 
-def pseudo_inverse_trace(rows: int, columns: int) -> float:
+def pseudo_inverse_trace(rows: float, columns: float) -> float:
     """E tr (Z Z^T)^+ for Z (rows, columns) of independent N(0, 1) entries: exact at every size.
 
     The mean of the inverse Wishart matrix, min / (|rows - columns| - 1); infinite where the two
@@ -39,7 +39,7 @@ def pseudo_inverse_trace(rows: int, columns: int) -> float:
     return min(rows, columns) / gap if gap > 0 else np.inf
 
 
-def projector_moments(m: int, d: int) -> tuple[float, float]:
+def projector_moments(m: float, d: int) -> tuple[float, float]:
     """Second moments of the projector P on m random directions of d: two numbers, a and b.
 
     E P_ij P_kl = a 1_ij 1_kl + b (1_ik 1_jl + 1_il 1_jk). Exact for 0 < m <= d, d > 1.

@@ -38,7 +38,7 @@ class Recovered(NamedTuple):
     """|dS - dT|^2 / |dT|^2."""
 
 
-def ridgeless(m: int, d: int, n: int, p: int, noise: float = 0.0) -> Recovered:
+def ridgeless(m: float, d: int, n: float, p: int, noise: float = 0.0) -> Recovered:
     """Without penalty, inputs white: exact at every size.
 
         overlap = min(1, m/d) min(1, n/p),   error = 1 - overlap + noise t(m, d) t(n, p),
@@ -71,7 +71,7 @@ class Equivalents(NamedTuple):
     """tr S^ (S^ + penalty)^-2 / n."""
 
 
-def equivalents(n: int, spectrum: ArrayLike, penalties: ArrayLike) -> Equivalents:
+def equivalents(n: float, spectrum: ArrayLike, penalties: ArrayLike) -> Equivalents:
     """Deterministic equivalents for inputs with eigenvalues ``spectrum`` (p,) of their covariance.
 
     For each of the ``penalties`` (k,), all positive; exact for large n and p at fixed ratio, with
@@ -99,9 +99,9 @@ def equivalents(n: int, spectrum: ArrayLike, penalties: ArrayLike) -> Equivalent
 
 
 def ridge(
-    m: int,
+    m: float,
     d: int,
-    n: int,
+    n: float,
     p: int,
     noise: float = 0.0,
     penalty: float = 1.0,
