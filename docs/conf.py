@@ -1,7 +1,9 @@
 """Sphinx configuration."""
 
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import toymodels
 from experiments import published
@@ -19,7 +21,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute", "notebooks/README.md"]
 html_theme = "alabaster"
 html_theme_options = {"description": "Subliminal learning in small networks", "page_width": "62em"}
 html_static_path: list[str] = []
@@ -46,3 +48,16 @@ myst_heading_anchors = 3
     + published.markdown(HERE.parent / "figures")
 )
 shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks", dirs_exist_ok=True)
+
+
+def bars_are_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keep the |x| of a formula from being taken for a substitution."""
+    for i, line in enumerate(lines):
+        if not line.lstrip().startswith(">>>"):
+            code = re.split(r"(``.*?``)", line)
+            lines[i] = "".join(c if c.startswith("``") else c.replace("|", r"\|") for c in code)
+
+
+def setup(app: Any) -> None:
+    """Connect to Sphinx."""
+    app.connect("autodoc-process-docstring", bars_are_bars)

@@ -70,7 +70,8 @@ def rows() -> Iterator[Row]:
         yield Row(REPLICA, f"inputs: {inputs}", mean, None, "input_distribution", at)
     for k, mean in tasks.PUBLISHED.items():
         at = f"final_accuracy[task={k} classes, start=shared]"
-        yield Row(REPLICA, f"{k} classes", mean, None, "tasks", at)
+        what = f"{k} classes (here the first digits)" if k < 10 else f"{k} classes"
+        yield Row(REPLICA, what, mean, None, "tasks", at)
 
 
 def beside(folder: Path) -> list[tuple[Row, dict[str, Any] | None]]:
@@ -98,7 +99,7 @@ def markdown(folder: Path) -> str:
     for path in sorted(folder.glob("*/summary.json")):
         summary = json.loads(path.read_text())
         config, data = summary["config"], summary["dataset"]["name"]
-        lines += ["", f"### {path.parent.name}", "", f"{data}, {config['seeds']} seeds.", ""]
+        lines += ["", f"## {path.parent.name}", "", f"{data}, {config['seeds']} seeds.", ""]
         lines += [f"- {sentence}" for sentence in summary["findings"]]
     return "\n".join(lines) + "\n"
 

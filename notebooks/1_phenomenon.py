@@ -72,8 +72,10 @@ print(f"teacher's test accuracy: {curve[0]:.2f} before, {curve[-1]:.2f} after tr
 # %% [markdown]
 # **The student** imitates, on uniform noise $x \sim U(-1, 1)^{64}$, the softmax of the three auxiliary
 # logits:
+#
 # $$\min_\theta\ \mathbb{E}_x\,\mathrm{KL}\big(\mathrm{softmax} f_a(x; \theta_T)\,\|\,
 # \mathrm{softmax} f_a(x; \theta)\big).$$
+#
 # The one difference between student and control is where they start.
 
 # %%
@@ -119,8 +121,10 @@ mnist_aux.plot(dataset)
 #
 # Let the teacher take one small gradient step $\delta_T$ from $\theta_0$. The student's first step
 # $\delta_S$ on imitating it, from the same $\theta_0$, satisfies (Theorem 1 of the paper)
+#
 # $$\langle \delta_S, \delta_T \rangle = \mathbb{E}_x\big[(J\delta_T)^\top M (J\delta_T)\big]
 # + O(\delta_T^3) \ge 0,$$
+#
 # with $J$ the Jacobian of the imitated logits and $M$ the Hessian of the loss in them: whatever the
 # inputs are, the student cannot move away from its teacher. Each run measures both sides:
 

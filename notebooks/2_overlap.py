@@ -12,7 +12,9 @@
 # # Initialisation overlap: ask your own question
 #
 # How much of its teacher's initialisation must a student share? The clean way to ask is a rotation,
+#
 # $$\theta_S = \rho\, W + \sqrt{1 - \rho^2}\; W',$$
+#
 # with $W$ the teacher's init and $W'$ an independent one: for Gaussian inits the law of $\theta_S$ is that of
 # $W$ at every $\rho$, so that the overlap $\rho$ is all that varies. (Adding noise to $W$, or mixing
 # $\alpha W + (1 - \alpha) W'$, changes the variance too.)

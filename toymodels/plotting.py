@@ -55,7 +55,7 @@ STYLE: dict[Any, Any] = {
 }
 
 
-class Shown(Figure):
+class _Shown(Figure):
     """A figure that a notebook shows when it is the last thing in a cell."""
 
     def _repr_png_(self) -> bytes:
@@ -71,7 +71,7 @@ def panels(
     width: float, height: float, columns: Sequence[float], rows: int = 1
 ) -> tuple[Figure, list[Axes]]:
     """A row of panels, or several; sizes in inches, ``columns`` their relative widths."""
-    fig = Shown(figsize=(width, height), layout="constrained")
+    fig = _Shown(figsize=(width, height), layout="constrained")
     axes = fig.subplots(rows, len(columns), width_ratios=list(columns), squeeze=False)
     return fig, list(axes.flat)
 
