@@ -5,12 +5,13 @@
 is the network at infinite width, or near theta_0. Its student imitates a teacher's answers y on x
 by squared error, and its parameters, hence its outputs on any inputs, at any time are known:
 
-    theta(t) = theta_0 + J_a^T c g_t(c Theta_aa) (y - f_a(theta_0)),    g_t(z) = (1 - exp(-z t)) / z,
+    theta(t) = theta_0 + J_a^T c g_t(c Theta_aa) (y - f_a(theta_0)),  g_t(z) = (1 - exp(-z t)) / z,
 
-a the imitated outputs, Theta_aa = J_a J_a^T, c = 2 / (n outputs), n the number of inputs x; t is the
-learning rate times the number of steps. Where the student has its teacher's init, y - f_a(theta_0)
-is J_a times the teacher's displacement in the same approximation, and the student moves by
-(1 - exp(-c t J_a^T J_a)) of that; at another init y also holds the difference of two random networks.
+a the imitated outputs, Theta_aa = J_a J_a^T, c = 2 / (n outputs), n the number of inputs x; t is
+the learning rate times the number of steps. Where the student has its teacher's init,
+y - f_a(theta_0) is J_a times the teacher's displacement in the same approximation, and the student
+moves by (1 - exp(-c t J_a^T J_a)) of that; at another init y also holds the difference of two
+random networks.
 Jacot et al. 2018 (arXiv 1806.07572), section 5; Lee et al. 2019 (arXiv 1902.06720), section 2.
 
 Any network will do: nothing is used but its outputs as a function of its parameters. The kernel is
