@@ -1,0 +1,242 @@
+"""The linearised student against the same student trained, and every route against the others."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from scipy.integrate import solve_ivp
+
+from toymodels import losses
+from toymodels.distillation import distil, fixed_inputs
+from toymodels.models import CNN, MLP, Network, functional
+from toymodels.probes import flat
+from toymodels.theory.kernels import Side, function, kernel
+from toymodels.theory.linearised import (
+    decomposed,
+    descent,
+    flow,
+    integrated,
+    lanczos,
+    predicted,
+    squared_error,
+    student,
+    tangent,
+)
+
+pytestmark = pytest.mark.usefixtures("x64")
+CLASSES, M, N = 2, 2, 5
+AUX = slice(CLASSES, CLASSES + M)
+SUBSET = jnp.arange(CLASSES + M) >= CLASSES
+
+
+class Attention(nnx.Module):
+    """One head of attention over the three rows of an image, and a readout of their mean."""
+
+    def __init__(self, *, rngs):
+        self.query, self.key, self.value = (nnx.Linear(3, 4, rngs=rngs) for _ in range(3))
+        self.norm, self.head = nnx.LayerNorm(4, rngs=rngs), nnx.Linear(4, CLASSES + M, rngs=rngs)
+
+    def latent(self, x):
+        rows = x.reshape(*x.shape[:-1], 3, 3)
+        seen = jax.nn.softmax(self.query(rows) @ jnp.swapaxes(self.key(rows), -1, -2))
+        return self.norm(seen @ self.value(rows)).mean(-2)
+
+    def __call__(self, x):
+        return self.head(self.latent(x))
+
+
+NETWORKS = {
+    "mlp": lambda rngs: MLP((9, 7, 6, CLASSES + M), rngs=rngs),
+    "cnn": lambda rngs: CNN(3, (2,), 6, CLASSES + M, rngs=rngs),
+    "attention": lambda rngs: Attention(rngs=rngs),
+}
+
+
+def drawn(network, seed):
+    """Parameters in float64, biases too."""
+    draw = np.random.default_rng(seed)
+    shapes = jax.eval_shape(network.init, jax.random.key(0))
+    return jax.tree.map(lambda a: jnp.asarray(draw.normal(0, 0.5, a.shape)), shapes)
+
+
+def inputs(n, seed):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=(n, 9)))
+
+
+def trained(network, start, teacher, x, rate, steps):
+    """A student by the one training loop: full batches, squared error, the auxiliary outputs."""
+    source, key = fixed_inputs(network, teacher, x, len(x)), jax.random.key(0)
+    return distil(
+        network,
+        start,
+        source,
+        losses.mse(),
+        SUBSET,
+        optax.sgd(rate),
+        epochs=steps,
+        observe=lambda _: (),
+        key=key,
+    )[0]
+
+
+def test_a_linear_model_trained_is_the_linearised_student():
+    linear = Network(lambda key: {}, lambda p, x: x @ p["w"] + p["b"], lambda p, x: x)
+    draw = np.random.default_rng(0)
+    start, teacher = (
+        {k: jnp.asarray(draw.normal(size=s)) for k, s in (("w", (9, 4)), ("b", (4,)))}
+        for _ in range(2)
+    )
+    x, side = inputs(N, 1), Side(start, inputs(N, 1), AUX)
+    expected = trained(linear, start, teacher, x, 0.05, 40)
+    modes = squared_error(linear, side, linear.apply(teacher, x)[:, AUX])
+    got = student(linear, side, modes, descent(0.05, 40))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), got, expected
+    )
+    # and the class outputs have learnt exactly nothing
+    np.testing.assert_array_equal(got["w"][:, :CLASSES], start["w"][:, :CLASSES])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_architecture_and_either_init_through_one_function(name):
+    """Trained as a linear network, dense and matrix-free: the same outputs on unseen inputs."""
+    network = functional(NETWORKS[name])
+    reference, other, teacher = (drawn(network, seed) for seed in range(3))
+    x, unseen = inputs(N, 3), inputs(4, 4)
+
+    @jax.jit
+    def everything(start):
+        answers, side = network.apply(teacher, x)[:, AUX], Side(start, x, AUX)
+        line = tangent(network, start)
+        dense, free = (squared_error(network, side, answers, k) for k in (None, N * M))
+        schedule = descent(0.1, 30)
+        by_modes = [student(network, side, modes, schedule) for modes in (dense, free)]
+        # The tangent's teacher is not the network's: it must give the network's answers.
+        source = fixed_inputs(network, teacher, x, N)
+        by_training = distil(
+            line,
+            start,
+            source,
+            losses.mse(),
+            SUBSET,
+            optax.sgd(0.1),
+            epochs=30,
+            observe=lambda _: (),
+            key=jax.random.key(0),
+        )[0]
+        outputs = [line.apply(p, unseen) for p in (by_training, *by_modes)]
+        times = jnp.array([0.0, 3.0, jnp.inf])
+        at = [predicted(network, side, answers, unseen, times, k) for k in (None, N * M)]
+        explicit = jax.jacobian(function(network, side))(start)
+        rows = [a.reshape(N * M, -1) for a in jax.tree.leaves(explicit)]
+        return outputs, at, jnp.concatenate(rows, 1), kernel(network, side, side)
+
+    for start in (reference, other):
+        (expected, *routes), (dense, free), jacobian, theta = everything(start)
+        for got in routes:
+            np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(free, dense, rtol=1e-8, atol=1e-8)
+        np.testing.assert_allclose(dense[0], network.apply(start, unseen), rtol=1e-12)
+        square = theta.reshape(N * M, N * M)
+        np.testing.assert_allclose(square, jacobian @ jacobian.T, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(square, square.T, rtol=1e-12, atol=1e-13)
+        assert np.linalg.eigvalsh(square).min() > -1e-12 * square.max()
+
+
+def test_at_the_same_init_the_student_moves_by_a_share_of_its_teacher():
+    """theta(t) - theta_0 = (1 - exp(-c t J^T J)) (theta_T - theta_0), so its product is >= 0."""
+    network, t = functional(NETWORKS["mlp"]), 2.0
+    reference, teacher = drawn(network, 0), drawn(network, 1)
+    x = inputs(N, 2)
+
+    @jax.jit
+    def everything():
+        side, line = Side(reference, x, AUX), tangent(network, reference)
+        modes = squared_error(network, side, line.apply(teacher, x)[:, AUX])
+        tree = jax.jacobian(function(network, side))(reference)
+        rows = [a.reshape(N * M, -1) for a in jax.tree.leaves(tree)]
+        after = student(network, side, modes, flow(t))
+        return flat(after) - flat(reference), jnp.concatenate(rows, 1)
+
+    moved, jacobian = map(np.asarray, everything())
+    values, vectors = np.linalg.eigh(2 / (N * M) * jacobian.T @ jacobian)
+    share = vectors @ np.diag(1 - np.exp(-t * values)) @ vectors.T
+    gone = np.asarray(flat(teacher) - flat(reference))
+    np.testing.assert_allclose(moved, share @ gone, rtol=1e-8, atol=1e-10)
+    assert moved @ gone > 0
+
+
+def test_integration_is_the_closed_form_for_squared_error_and_an_ode_solvers_for_kl():
+    network = functional(NETWORKS["mlp"])
+    start, teacher = drawn(network, 0), drawn(network, 1)
+    x = inputs(N, 2)
+    side, line = Side(start, x, AUX), tangent(network, start)
+
+    @jax.jit
+    def everything():
+        answers = network.apply(teacher, x)[:, AUX]
+        ends = [
+            line.apply(integrated(network, side, answers, loss, 2.0, 400), x)[:, AUX]
+            for loss in (losses.mse(), losses.kl())
+        ]
+        modes = squared_error(network, side, answers)
+        exact = line.apply(student(network, side, modes, flow(2.0)), x)[:, AUX]
+        first, theta = function(network, side)(start), kernel(network, side, side)
+        return (*ends, exact, first, theta, jax.nn.softmax(answers))
+
+    by_mse, by_kl, exact, first, theta, p = map(np.asarray, everything())
+    np.testing.assert_allclose(by_mse, exact, rtol=1e-7)
+    theta = theta.reshape(N * M, N * M)
+
+    def slope(_, f):
+        q = np.exp(f.reshape(N, M))
+        return -theta @ ((q / q.sum(1, keepdims=True) - p) / N).ravel()
+
+    solved = solve_ivp(slope, (0, 2.0), first.ravel(), rtol=1e-10, atol=1e-12).y[:, -1]
+    np.testing.assert_allclose(by_kl.ravel(), solved, rtol=1e-7, atol=1e-8)
+    assert abs(solved - first.ravel()).max() > 0.1
+
+
+def test_lanczos_stops_where_there_is_nothing_new():
+    """A kernel of rank 2 is exhausted; a vector of zeros stays zero."""
+    draw = np.random.default_rng(0)
+    low = draw.normal(size=(12, 2))
+    theta, v = low @ low.T, draw.normal(size=(6, 2))
+
+    @jax.jit
+    def filtered(v):
+        both = (
+            decomposed(theta.reshape(6, 2, 6, 2), v),
+            lanczos(lambda u: (theta @ u.ravel()).reshape(6, 2), v, 9),
+        )
+        return [[modes.filtered(flow(t)) for t in (0.3, jnp.inf)] for modes in both]
+
+    exact, got = filtered(v)
+    np.testing.assert_allclose(got, exact, atol=1e-10)
+    inverse = (np.linalg.pinv(theta, rtol=1e-10) @ v.ravel()).reshape(6, 2)
+    np.testing.assert_allclose(got[1], inverse, atol=1e-10)
+    assert (np.array(filtered(0 * v)) == 0).all()
+
+
+def test_error_of_few_lanczos_steps_falls_fast():
+    draw = np.random.default_rng(0)
+    wide = draw.normal(size=(60, 60)) * np.linspace(0, 1, 60) ** 2
+    theta, v = wide @ wide.T, draw.normal(size=(60, 1))
+
+    @jax.jit
+    def filtered(theta, v):
+        routes = [decomposed(theta.reshape(60, 1, 60, 1), v)]
+        routes += [lanczos(lambda u: theta @ u, v, k) for k in (5, 15, 30)]
+        return [modes.filtered(flow(1.0)) for modes in routes]
+
+    exact, *few = map(np.asarray, filtered(theta, v))
+    errors = [np.linalg.norm(one - exact) / np.linalg.norm(exact) for one in few]
+    assert errors[0] > 10 * errors[1] > 100 * errors[2]
+    assert errors[2] < 1e-5
+
+
+def test_long_descent_at_a_small_rate_is_the_flow():
+    z = jnp.array([0.0, 0.1, 1.0, 3.0])
+    np.testing.assert_allclose(descent(1e-6, 2_000_000)(z), flow(2.0)(z), rtol=1e-5)

@@ -1,0 +1,240 @@
+"""The linearised student: a network that is linear in its parameters, and what distillation does.
+
+    f_lin(theta, x) = f(theta_0, x) + J(theta_0, x) (theta - theta_0)
+
+is the network at infinite width, or near theta_0. Its student imitates a teacher's answers y on x
+by squared error, and its parameters, hence its outputs on any inputs, at any time are known:
+
+    theta(t) = theta_0 + J_a^T c g_t(c Theta_aa) (y - f_a(theta_0)),  g_t(z) = (1 - exp(-z t)) / z,
+
+a the imitated outputs, Theta_aa = J_a J_a^T, c = 2 / (n outputs), n the number of inputs x; t is
+the learning rate times the number of steps. Where the student has its teacher's init,
+y - f_a(theta_0) is J_a times the teacher's displacement in the same approximation, and the student
+moves by (1 - exp(-c t J_a^T J_a)) of that; at another init y also holds the difference of two
+random networks.
+Jacot et al. 2018 (arXiv 1806.07572), section 5; Lee et al. 2019 (arXiv 1902.06720), section 2.
+
+Any network will do: nothing is used but its outputs as a function of its parameters. The kernel is
+decomposed whole where n x outputs is small (thousands), or else multiplied by vectors and never
+formed (Lanczos); for other losses, such as KL, the flow is integrated in the space of outputs.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from toymodels.losses import Imitation
+from toymodels.models import Network, Params
+from toymodels.theory.kernels import Side, function, kernel, product
+
+Filter = Callable[[jax.Array], jax.Array]
+"""What a schedule does to eigenvalues z >= 0 of the loss's Hessian: displacement over gradient."""
+
+
+def tangent(network: Network, at: Params) -> Network:
+    """The network linearised in its parameters at ``at``, as a network.
+
+    It trains in every loop that the network trains in, by any loss and optimiser, from any start.
+
+    >>> square = Network(lambda key: {}, lambda p, x: x * p["w"] ** 2, lambda p, x: x)
+    >>> line = tangent(square, {"w": jnp.array(1.0)})
+    >>> [float(line.apply({"w": jnp.array(w)}, jnp.array(1.0))) for w in (1.0, 2.0)]
+    [1.0, 3.0]
+    """
+
+    def linear(
+        f: Callable[[Params, jax.Array], jax.Array],
+    ) -> Callable[[Params, jax.Array], jax.Array]:
+        def apply(params: Params, x: jax.Array) -> jax.Array:
+            moved = jax.tree.map(jnp.subtract, params, at)
+            value, change = jax.jvp(lambda p: f(p, x), (at,), (moved,))
+            return value + change
+
+        return apply
+
+    return Network(network.init, linear(network.apply), linear(network.latent))
+
+
+def flow(t: float | jax.Array) -> Filter:
+    """Gradient flow for a time t (learning rate times steps; infinity: to the end).
+
+    >>> flow(2.0)(jnp.array([0.0, 1e3])).tolist(), flow(jnp.inf)(jnp.array([0.0, 0.5])).tolist()
+    ([2.0, 0.0010000000474974513], [0.0, 2.0])
+    """
+
+    def over_gradient(z: jax.Array) -> jax.Array:
+        ends = jnp.isinf(t)
+        # At the end a mode either has no error left, or never had a gradient: what is smaller than
+        # rounding is the latter.
+        moves = z > jnp.where(ends, len(z) * jnp.finfo(z.dtype).eps * z.max(), 0.0)
+        return jnp.where(
+            moves, -jnp.expm1(-z * t) / jnp.where(moves, z, 1.0), jnp.where(ends, 0.0, t)
+        )
+
+    return over_gradient
+
+
+def descent(rate: float | jax.Array, steps: int | jax.Array) -> Filter:
+    """So many steps of full-batch gradient descent.
+
+    >>> descent(0.5, 2)(jnp.array([0.0, 1.0])).tolist()
+    [1.0, 0.75]
+    """
+
+    def over_gradient(z: jax.Array) -> jax.Array:
+        moves = z > 0
+        left = (1 - rate * z) ** steps
+        return jnp.where(moves, (1 - left) / jnp.where(moves, z, 1.0), rate * steps)
+
+    return over_gradient
+
+
+class Modes(NamedTuple):
+    """Directions of the imitated outputs in which a kernel acts on a vector; k of them."""
+
+    values: jax.Array
+    """Eigenvalues of the kernel (k,), rising."""
+    vectors: jax.Array
+    """Orthonormal directions (n, outputs, k)."""
+    shares: jax.Array
+    """Components of the vector along them (k,)."""
+
+    def filtered(self, f: Filter) -> jax.Array:
+        """F(kernel) times the vector: (n, outputs)."""
+        return self.vectors @ (f(self.values) * self.shares)
+
+
+def decomposed(theta: jax.Array, vector: jax.Array) -> Modes:
+    """All modes of a kernel (n, outputs, n, outputs), and a vector (n, outputs) in them.
+
+    >>> decomposed(2.0 * jnp.eye(2).reshape(2, 1, 2, 1), jnp.ones((2, 1))).values.tolist()
+    [2.0, 2.0]
+    """
+    values, vectors = jnp.linalg.eigh(theta.reshape(vector.size, vector.size))
+    return Modes(
+        jnp.maximum(values, 0), vectors.reshape(*vector.shape, -1), vectors.T @ vector.ravel()
+    )
+
+
+def lanczos(multiply: Callable[[jax.Array], jax.Array], vector: jax.Array, k: int) -> Modes:
+    """What k products of a kernel with vectors tell of its action on a vector (n, outputs).
+
+    Lanczos' method with every new direction made orthogonal to all before, twice. f(kernel) vector
+    is exact for polynomials f of degree below k, and for every f where k is the rank. A flow of
+    time t needs k of some square roots of t times the largest eigenvalue.
+
+    >>> modes = lanczos(lambda v: jnp.array([[1.0], [3.0]]) * v, jnp.ones((2, 1)), 2)
+    >>> modes.filtered(lambda z: z).ravel().round(5).tolist()
+    [1.0, 3.0]
+    """
+    size = jnp.linalg.norm(vector)
+    tiny = 100 * jnp.finfo(vector.dtype).eps
+    first = jnp.where(size > 0, vector / jnp.where(size > 0, size, 1.0), 0.0).ravel()
+    basis = jnp.zeros((k + 1, vector.size), vector.dtype).at[0].set(first)
+
+    def step(
+        carry: tuple[jax.Array, jax.Array], i: jax.Array
+    ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+        basis, largest = carry
+        onward = multiply(basis[i].reshape(vector.shape)).ravel()
+        along, largest = basis[i] @ onward, jnp.maximum(largest, jnp.linalg.norm(onward))
+        for _ in range(2):
+            onward = onward - (basis @ onward) @ basis
+        beside = jnp.linalg.norm(onward)
+        more = beside > tiny * largest  # else there is nothing new: all later directions are zero
+        beside = jnp.where(more, beside, 0.0)
+        new = jnp.where(more, onward / jnp.where(more, beside, 1.0), 0.0)
+        return (basis.at[i + 1].set(new), largest), (along, beside)
+
+    start = basis, jnp.zeros((), vector.dtype)
+    (basis, _), (along, beside) = jax.lax.scan(step, start, jnp.arange(k))
+    off = jnp.diag(beside[:-1], 1)
+    values, turned = jnp.linalg.eigh(jnp.diag(along) + off + off.T)
+    vectors = (basis[:-1].T @ turned).reshape(*vector.shape, k)
+    return Modes(jnp.maximum(values, 0), vectors, size * turned[0])
+
+
+def squared_error(
+    network: Network, side: Side, answers: jax.Array, krylov: int | None = None
+) -> Modes:
+    """The modes of a student's Hessian, 2 / (n outputs) times the kernel, and its missing answers.
+
+    Args:
+        side: where the student starts, its inputs (n, ...), and the outputs it imitates.
+        answers: the teacher's, of these outputs (n, outputs).
+        krylov: number of products with the kernel; None: it is formed and decomposed whole.
+
+    """
+    missing = answers - function(network, side)(side.params)
+    scale = 2 / missing.size
+    if krylov is None:
+        return decomposed(scale * kernel(network, side, side), missing)
+    theta = product(network, side, side)
+    return lanczos(lambda v: scale * theta(v), missing, min(krylov, missing.size))
+
+
+def moved(network: Network, side: Side, pull: jax.Array) -> Params:
+    """Parameters theta_0 + J_a^T pull, pull (n, outputs): where gradients lead, so weighted."""
+    _, back = jax.vjp(function(network, side), side.params)
+    return jax.tree.map(jnp.add, side.params, back(pull)[0])
+
+
+def student(network: Network, side: Side, modes: Modes, schedule: Filter) -> Params:
+    """Parameters of the linearised student after a `flow` or a `descent` on squared error.
+
+    ``tangent(network, side.params).apply(params, x)`` are its outputs, all of them, on any x.
+    """
+    return moved(network, side, 2 / modes.vectors[..., 0].size * modes.filtered(schedule))
+
+
+def integrated(
+    network: Network, side: Side, answers: jax.Array, imitation: Imitation, t: jax.Array, steps: int
+) -> Params:
+    """Parameters of the linearised student after a time t of gradient flow on any loss.
+
+    All gradients lie in the span of J_a^T: integrated are their weights, by ``steps`` steps of
+    Runge and Kutta's fourth order; t / steps must stay below 2.7 over the largest eigenvalue of the
+    loss's Hessian. Arguments as of `squared_error`; the loss sees the imitated outputs alone.
+    """
+    start, theta = function(network, side)(side.params), product(network, side, side)
+    subset, h = jnp.ones(start.shape[-1], bool), t / steps
+
+    def slope(pull: jax.Array) -> jax.Array:
+        outputs = start + theta(pull)
+        return -jax.grad(lambda z: imitation(z, answers, subset))(outputs)
+
+    def step(pull: jax.Array, _: None) -> tuple[jax.Array, None]:
+        a = slope(pull)
+        b = slope(pull + h / 2 * a)
+        c = slope(pull + h / 2 * b)
+        d = slope(pull + h * c)
+        return pull + h / 6 * (a + 2 * b + 2 * c + d), None
+
+    pull, _ = jax.lax.scan(step, jnp.zeros_like(start), None, length=steps)
+    return moved(network, side, pull)
+
+
+def predicted(
+    network: Network,
+    side: Side,
+    answers: jax.Array,
+    x: jax.Array,
+    times: jax.Array,
+    krylov: int | None = None,
+) -> jax.Array:
+    """All outputs of the linearised student on inputs x at each of ``times``: (times, n, outputs).
+
+    The one function for every architecture and init: squared error, gradient flow. Arguments as of
+    `squared_error`; a time may be infinite.
+
+    >>> linear = Network(lambda key: {}, lambda p, x: x @ p["w"], lambda p, x: x)
+    >>> side = Side({"w": jnp.zeros((2, 1))}, jnp.eye(2)[:1])
+    >>> out = predicted(linear, side, jnp.ones((1, 1)), jnp.eye(2), jnp.array([0.0, jnp.inf]))
+    >>> out[..., 0].tolist()
+    [[0.0, 0.0], [1.0, 0.0]]
+    """
+    modes = squared_error(network, side, answers, krylov)
+    line = tangent(network, side.params)
+    return jax.lax.map(lambda t: line.apply(student(network, side, modes, flow(t)), x), times)
