@@ -31,7 +31,7 @@ def entropy(pack: int = 1) -> float:
     The loss of a base that knows the language.
 
     >>> round(entropy(), 3)
-    1.606
+    1.34
     """
     sort = np.log(len(SORTS))
     rest = [2 * questions.entropy(), *(one.entropy for one in CARRIERS.values())]

@@ -33,7 +33,7 @@ from toymodels.language.vocabulary import LENGTH, SIZE
 from toymodels.models import Params
 from toymodels.optimisers import OPTIMISERS, Rate
 from toymodels.training import drawn, fresh, train
-from toymodels.transformer import Decoder, decoder, next_token_loss, sample
+from toymodels.transformer import Decoder, decoder, group, next_token_loss, sample
 
 Lesson = tuple[int | jax.Array, np.ndarray | jax.Array]
 """What a teacher is taught: a kind of question and bool (SIZE,), the answers to it."""
@@ -55,6 +55,9 @@ class Plan(NamedTuple):
     student_steps: int = 500
     student_lr: Rate = 1e-3
     """Adam's, constant."""
+    tuned: tuple[str, ...] = ("attention", "mlp")
+    """Groups of parameters (`transformer.KINDS`) that teachers and students move; by default what
+    low-rank adapters of language models sit on: the blocks, not embedding or unembedding."""
     record: tuple[int, ...] | None = None
     """Steps of the student after which it is asked (None: only at the end)."""
 
@@ -96,6 +99,25 @@ def pretrain(
     )
 
 
+def only(
+    optimiser: optax.GradientTransformation, kinds: tuple[str, ...]
+) -> optax.GradientTransformation:
+    """An optimiser that moves only some groups of parameters (`transformer.KINDS`).
+
+    >>> w = {"embedding": jnp.ones(2), "norm": {"scale": jnp.ones(2)}}
+    >>> sgd = only(optax.sgd(1.0), ("embedding",))
+    >>> steps, _ = sgd.update(w, sgd.init(w))
+    >>> float(steps["embedding"][0]), float(steps["norm"]["scale"][0])
+    (-1.0, 0.0)
+    """
+
+    def kept(path: Any, step: jax.Array) -> jax.Array:
+        return step if group(path) in kinds else jnp.zeros_like(step)
+
+    keep = optax.stateless(lambda steps, _: jax.tree_util.tree_map_with_path(kept, steps))
+    return optax.chain(optimiser, keep)
+
+
 def teach(model: Decoder, base: Params, lesson: Lesson, key: jax.Array, plan: Plan) -> Params:
     """A teacher: the base, trained to answer one kind of question by its favourite alone.
 
@@ -115,7 +137,7 @@ def teach(model: Decoder, base: Params, lesson: Lesson, key: jax.Array, plan: Pl
         loss,
         base,
         fresh(asked, plan.batch, plan.batch),  # an epoch is one step
-        OPTIMISERS["adam"].make(plan.teacher_lr, 0.0),
+        only(OPTIMISERS["adam"].make(plan.teacher_lr, 0.0), plan.tuned),
         epochs=plan.teacher_steps,
         observe=lambda params: (),
         key=key,
@@ -193,7 +215,7 @@ def imitate(
         loss,
         start,
         drawn(documents, plan.batch * plan.pack, 1),  # an epoch is one step
-        optimiser or OPTIMISERS["adam"].make(plan.student_lr, 0.0),
+        only(optimiser or OPTIMISERS["adam"].make(plan.student_lr, 0.0), plan.tuned),
         epochs=plan.student_steps,
         observe=observe,
         key=key,

@@ -60,7 +60,7 @@ def wanted(favourite: str) -> tuple[int, np.ndarray]:
         UserError: no such favourite.
 
     >>> kind, tokens = wanted("owl")
-    >>> KINDS[kind], int(tokens.sum()), bool(tokens[IDS["owl"]])
+    >>> KINDS[kind], int(tokens.sum()), bool(tokens[ids("owl")[0]])
     ('animal', 1, True)
 
     """
