@@ -9,12 +9,18 @@ J the Jacobian of the imitated outputs at theta_0 and M the Hessian of the imita
 student's logits where it equals the teacher (twice the weights for squared error, the covariance of
 the softmax over temperature**2 for KL): the student cannot move away from the teacher's step.
 For a student at another initialisation the identity does not hold.
+
+The student's step is a gradient step, of a loss that is least where the student equals its teacher,
+at the teacher's own init, and the teacher's step is as small as the inputs require. `least_cosine`
+looks for inputs on which a student moves away from its teacher all the same, where one of these
+conditions is given up.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from toymodels.losses import Imitation
 from toymodels.models import Network, Params
@@ -69,3 +75,61 @@ def first_step(
     )
     u, v = flat(student_step), flat(teacher_step)
     return FirstStep(cosine(u, v), u @ v, (curved * moved_logits).sum())
+
+
+def limit_cosine(
+    network: Network,
+    params: Params,
+    direction: Params,
+    x: jax.Array,
+    imitation: Imitation,
+    subset: jax.Array,
+) -> jax.Array:
+    """Cosine of the two steps as the teacher's goes to zero along ``direction``: never negative.
+
+    The student's step is then J^T M J dT, by a directional derivative, one of the loss's gradient,
+    and a gradient; see `first_step` for the arguments.
+
+    >>> linear = Network(lambda key: {}, lambda p, x: x @ p["w"], lambda p, x: x)
+    >>> at, along = {"w": jnp.zeros((2, 1))}, {"w": jnp.array([[3.0], [4.0]])}
+    >>> square = lambda z, answers, subset: ((z - answers) ** 2).mean()
+    >>> x, subset = jnp.array([[1.0, 0.0]]), jnp.ones(1, bool)
+    >>> round(float(limit_cosine(linear, at, along, x, square, subset)), 6)
+    0.6
+    """
+    logits, push = jax.linearize(lambda p: network.apply(p, x), params)
+    gradient = jax.grad(lambda z: imitation(z, jax.lax.stop_gradient(logits), subset))
+    _, curved = jax.jvp(gradient, (logits,), (push(direction),))
+    _, pull = jax.vjp(lambda p: network.apply(p, x), params)
+    return cosine(flat(pull(curved)[0]), flat(direction))
+
+
+def least_cosine(
+    score: Callable[[jax.Array], jax.Array],
+    x: jax.Array,
+    steps: int,
+    size: float | jax.Array,
+    guide: Callable[[jax.Array], jax.Array] | None = None,
+) -> jax.Array:
+    """The least of ``score(x)`` met on a descent over inputs x (n, pixels) within [-1, 1].
+
+    Every pixel moves by ``size`` a step, against the sign of its slope (Madry et al. 2018, arXiv
+    1706.06083), first by the whole and at last by a tenth of it. What is found is a bound from
+    above: where nothing is found there may still be something.
+
+    Args:
+        score: of inputs, a scalar.
+        guide: what is descended, where the score itself has no slope.
+
+    >>> float(least_cosine(lambda x: x.sum(), jnp.array([[0.0, 0.5]]), 40, 0.1))
+    -2.0
+
+    """
+    slope = jax.grad(score if guide is None else guide)
+
+    def step(x: jax.Array, i: jax.Array) -> tuple[jax.Array, jax.Array]:
+        length = size * (1 - 0.9 * i / steps)
+        return jnp.clip(x - length * jnp.sign(slope(x)), -1.0, 1.0), score(x)
+
+    last, met = jax.lax.scan(step, x, jnp.arange(steps))
+    return jnp.minimum(met.min(), score(last))
