@@ -7,7 +7,8 @@ from toymodels import losses
 from toymodels.distillation import all_logits, auxiliary_logits
 from toymodels.models import MLP, functional
 from toymodels.probes import flat
-from toymodels.theory.one_step import first_step, gradient_step, least_cosine, limit_cosine
+from toymodels.theory.counterexamples import least
+from toymodels.theory.one_step import first_step, gradient_step, limit_cosine
 
 CLASSES, M, TEMPERATURE = 4, 3, 1.7
 IMITATIONS = {"kl": losses.kl(TEMPERATURE), "mse": losses.mse()}
@@ -105,7 +106,7 @@ def test_no_inputs_make_the_limit_negative_and_some_make_another_inits_cosine():
         def limit(x):
             return limit_cosine(network, reference, step, x, imitation, subset)
 
-        return limit(x), least_cosine(limit, x, 40, 0.2), least_cosine(at(other), x, 40, 0.2)
+        return limit(x), least(limit, x, 40, 0.2), least(at(other), x, 40, 0.2)
 
     before, found, elsewhere = searched()
     assert 0 <= found < before

@@ -11,16 +11,14 @@ the softmax over temperature**2 for KL): the student cannot move away from the t
 For a student at another initialisation the identity does not hold.
 
 The student's step is a gradient step, of a loss that is least where the student equals its teacher,
-at the teacher's own init, and the teacher's step is as small as the inputs require. `least_cosine`
-looks for inputs on which a student moves away from its teacher all the same, where one of these
-conditions is given up.
+at the teacher's own init, and the teacher's step is as small as the inputs require:
+`toymodels.theory.counterexamples` gives up one of these conditions at a time.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from toymodels.losses import Imitation
 from toymodels.models import Network, Params
@@ -90,6 +88,7 @@ def limit_cosine(
     The student's step is then J^T M J dT, by a directional derivative, one of the loss's gradient,
     and a gradient; see `first_step` for the arguments.
 
+    >>> import jax.numpy as jnp
     >>> linear = Network(lambda key: {}, lambda p, x: x @ p["w"], lambda p, x: x)
     >>> at, along = {"w": jnp.zeros((2, 1))}, {"w": jnp.array([[3.0], [4.0]])}
     >>> square = lambda z, answers, subset: ((z - answers) ** 2).mean()
@@ -102,34 +101,3 @@ def limit_cosine(
     _, curved = jax.jvp(gradient, (logits,), (push(direction),))
     _, pull = jax.vjp(lambda p: network.apply(p, x), params)
     return cosine(flat(pull(curved)[0]), flat(direction))
-
-
-def least_cosine(
-    score: Callable[[jax.Array], jax.Array],
-    x: jax.Array,
-    steps: int,
-    size: float | jax.Array,
-    guide: Callable[[jax.Array], jax.Array] | None = None,
-) -> jax.Array:
-    """The least of ``score(x)`` met on a descent over inputs x (n, pixels) within [-1, 1].
-
-    Every pixel moves by ``size`` a step, against the sign of its slope (Madry et al. 2018, arXiv
-    1706.06083), first by the whole and at last by a tenth of it. What is found is a bound from
-    above: where nothing is found there may still be something.
-
-    Args:
-        score: of inputs, a scalar.
-        guide: what is descended, where the score itself has no slope.
-
-    >>> float(least_cosine(lambda x: x.sum(), jnp.array([[0.0, 0.5]]), 40, 0.1))
-    -2.0
-
-    """
-    slope = jax.grad(score if guide is None else guide)
-
-    def step(x: jax.Array, i: jax.Array) -> tuple[jax.Array, jax.Array]:
-        length = size * (1 - 0.9 * i / steps)
-        return jnp.clip(x - length * jnp.sign(slope(x)), -1.0, 1.0), score(x)
-
-    last, met = jax.lax.scan(step, x, jnp.arange(steps))
-    return jnp.minimum(met.min(), score(last))
