@@ -34,7 +34,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toymodels.models import Params
+from toymodels.models import Network, Params
 from toymodels.theory.explicit import RANK
 from toymodels.theory.infinite_width import Init, cross_kernels
 
@@ -140,6 +140,42 @@ def drawn(
     start = rho_logits * init_logits + beside(rho_logits) * root @ gaussian(3, len(root), k)
     whole = change @ rows
     return size * start + moved, (moved * whole).sum() / jnp.square(whole).sum()
+
+
+def lazy_student(
+    network: Network,
+    start: Params,
+    x: jax.Array,
+    answers: jax.Array,
+    subset: jax.Array,
+    steps: int,
+) -> tuple[Params, jax.Array]:
+    """The student, linearised at ``start``, that moves least and answers as it is told.
+
+    By conjugate gradients on the squared error; fewer steps are an earlier stop. The subset may be
+    traced, as `toymodels.theory.linearised` has it fixed; its outputs are those of
+    ``linearised.tangent(network, start)``.
+
+    Args:
+        network: any.
+        start: initial parameters.
+        x: inputs (n, ...).
+        answers: the teacher's (n, outputs).
+        subset: bool (outputs,), those imitated.
+        steps: of the solver, each two products with the Jacobian.
+
+    Returns:
+        Parameters, and the share of the squared missing answers that is left.
+
+    """
+    missing = jnp.where(subset, answers - network.apply(start, x), 0.0)
+    _, push = jax.linearize(lambda p: jnp.where(subset, network.apply(p, x), 0.0), start)
+    back = jax.linear_transpose(push, start)
+    moved, _ = jax.scipy.sparse.linalg.cg(
+        lambda v: back(push(v))[0], back(missing)[0], tol=0.0, maxiter=steps
+    )
+    left = jnp.square(missing - push(moved)).sum() / jnp.square(missing).sum()
+    return jax.tree.map(jnp.add, start, moved), left
 
 
 def leading_order(
