@@ -293,9 +293,9 @@ def findings(dataset: xr.Dataset) -> list[str]:
     off = (fallen(done).mean("seed") - law).isel(rho=np.flatnonzero(done.rho.values < 1))
     for name in off["of"].values:
         told.append(
-            f"Fall of the amount with overlap, {str(name).replace('_amount', ' order')}: rms "
-            f"distance to the law rho^2 h(rho) {float(np.sqrt((off.sel(of=name) ** 2).mean())):.3f}, "
-            f"at most {float(abs(off.sel(of=name)).max()):.3f}, over widths and overlaps."
+            f"Fall of the amount with overlap, {str(name).replace('_amount', ' order')}: it and "
+            f"rho^2 h(rho) differ by {float(np.sqrt(np.square(off.sel(of=name)).mean())):.3f} (rms "
+            f"over widths and overlaps), at most by {float(abs(off.sel(of=name)).max()):.3f}."
         )
     return told
 
