@@ -10,7 +10,7 @@ quick: $(VENV)/run  ## the main experiment, small, in under a minute
 	$(BIN)/python -m experiments.mnist_aux
 
 test: $(VENV)/dev  ## all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-slow: $(VENV)/dev  ## the scientific checks of minutes; they need MNIST
 	$(BIN)/python -m pytest -m slow
