@@ -90,7 +90,9 @@ BASE: dict[str, Any] = {
 PRESETS = {
     "quick": Config(seeds=3),
     "paper": Config(**BASE, width=(64, 128, 256, 512), teacher_lr=(0.1, 0.03, 0.01)),
-    "rates": Config(**BASE, width=(256,), teacher_lr=(0.1,), student_lr=(1.0, 0.5, 0.25)),
+    "rates": Config(
+        **BASE, width=(128,), teacher_lr=(0.1, 0.01, 1e-3, 1e-4), student_lr=(1.0, 0.5)
+    ),
 }
 
 VARIABLES = {
