@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: quick test test-slow lint types docs notebooks figures benchmark benchmark-overlap clean
+.PHONY: quick test test-slow lint types docs notebooks figures benchmark benchmark-overlap benchmark-kernels clean
 
 quick: $(VENV)/run  ## the main experiment, small, in under a minute
 	$(BIN)/python -m experiments.mnist_aux
@@ -36,6 +36,9 @@ benchmark: $(VENV)/benchmark  ## against the PyTorch peer; needs MNIST and a qui
 
 benchmark-overlap: $(VENV)/benchmark  ## a sweep of overlaps against three PyTorch peers
 	$(BIN)/python benchmarks/overlap.py $(ARGS)
+
+benchmark-kernels: $(VENV)/run  ## the tangent kernel by layers against contracted Jacobians
+	$(BIN)/python benchmarks/kernels.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,9 +7,9 @@ from pathlib import Path
 # XLA's own passes, and hence what is computed, stay. Before JAX is imported; children inherit it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
-import hypothesis  # noqa: E402
-import jax  # noqa: E402
-import pytest  # noqa: E402
+import hypothesis
+import jax
+import pytest
 
 jax.config.update("jax_platforms", "cpu")
 

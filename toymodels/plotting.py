@@ -139,6 +139,32 @@ def curves(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
         ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
+def means(
+    ax: Axes,
+    x: ArrayLike,
+    seeds: np.ndarray,
+    colour: str,
+    label: str | None = None,
+    marker: str = "o",
+    hollow: bool = False,
+    joined: bool = False,
+) -> None:
+    """Means of (seeds, x) with their 95 % intervals at x, as points of one colour."""
+    mean, low, high = means_and_ends(seeds)
+    ax.errorbar(
+        np.asarray(x),
+        mean,
+        [mean - low, high - mean],
+        fmt=marker + "-" * joined,
+        ms=4.5,
+        lw=1,
+        elinewidth=0.8,
+        color=colour,
+        mfc="white" if hollow else colour,
+        label=label,
+    )
+
+
 def points(ax: Axes, x: ArrayLike, y: ArrayLike, i: int, label: str) -> None:
     """The i-th of several sets of points, each with a colour and a marker of its own."""
     marker = "osD^vPX*<>"[i % 10]

@@ -7,7 +7,8 @@ from toymodels import losses
 from toymodels.distillation import all_logits, auxiliary_logits
 from toymodels.models import MLP, functional
 from toymodels.probes import flat
-from toymodels.theory.one_step import first_step, gradient_step
+from toymodels.theory.counterexamples import least
+from toymodels.theory.one_step import first_step, gradient_step, limit_cosine
 
 CLASSES, M, TEMPERATURE = 4, 3, 1.7
 IMITATIONS = {"kl": losses.kl(TEMPERATURE), "mse": losses.mse()}
@@ -79,3 +80,34 @@ def test_one_logit_has_no_step_with_kl():
     subset = jnp.arange(CLASSES + M) == CLASSES
     got = first_step(network, reference, reference, step, x, losses.kl(), subset)
     assert got == (0, 0, 0)
+
+
+@pytest.mark.parametrize("name", IMITATIONS)
+def test_the_limit_is_where_finite_steps_go(name):
+    network, reference, _, step, x = setting(1e-6)
+    subset, imitation = SUBSETS["aux"], IMITATIONS[name]
+    limit = limit_cosine(network, reference, step, x, imitation, subset)
+    finite = first_step(network, reference, reference, step, x, imitation, subset)
+    np.testing.assert_allclose(finite.cosine, limit, rtol=1e-5)
+    assert limit > 0
+
+
+def test_no_inputs_make_the_limit_negative_and_some_make_another_inits_cosine():
+    network, reference, other, step, x = setting(1e-3)
+    subset, imitation = SUBSETS["aux"], IMITATIONS["mse"]
+
+    @jax.jit
+    def searched():
+        def at(student):
+            return lambda x: (
+                first_step(network, student, reference, step, x, imitation, subset).cosine
+            )
+
+        def limit(x):
+            return limit_cosine(network, reference, step, x, imitation, subset)
+
+        return limit(x), least(limit, x, 40, 0.2), least(at(other), x, 40, 0.2)
+
+    before, found, elsewhere = searched()
+    assert 0 <= found < before
+    assert elsewhere < -0.01

@@ -9,6 +9,10 @@ J the Jacobian of the imitated outputs at theta_0 and M the Hessian of the imita
 student's logits where it equals the teacher (twice the weights for squared error, the covariance of
 the softmax over temperature**2 for KL): the student cannot move away from the teacher's step.
 For a student at another initialisation the identity does not hold.
+
+The student's step is a gradient step, of a loss that is least where the student equals its teacher,
+at the teacher's own init, and the teacher's step is as small as the inputs require:
+`toymodels.theory.counterexamples` gives up one of these conditions at a time.
 """
 
 from collections.abc import Callable
@@ -69,3 +73,31 @@ def first_step(
     )
     u, v = flat(student_step), flat(teacher_step)
     return FirstStep(cosine(u, v), u @ v, (curved * moved_logits).sum())
+
+
+def limit_cosine(
+    network: Network,
+    params: Params,
+    direction: Params,
+    x: jax.Array,
+    imitation: Imitation,
+    subset: jax.Array,
+) -> jax.Array:
+    """Cosine of the two steps as the teacher's goes to zero along ``direction``: never negative.
+
+    The student's step is then J^T M J dT, by a directional derivative, one of the loss's gradient,
+    and a gradient; see `first_step` for the arguments.
+
+    >>> import jax.numpy as jnp
+    >>> linear = Network(lambda key: {}, lambda p, x: x @ p["w"], lambda p, x: x)
+    >>> at, along = {"w": jnp.zeros((2, 1))}, {"w": jnp.array([[3.0], [4.0]])}
+    >>> square = lambda z, answers, subset: ((z - answers) ** 2).mean()
+    >>> x, subset = jnp.array([[1.0, 0.0]]), jnp.ones(1, bool)
+    >>> round(float(limit_cosine(linear, at, along, x, square, subset)), 6)
+    0.6
+    """
+    logits, push = jax.linearize(lambda p: network.apply(p, x), params)
+    gradient = jax.grad(lambda z: imitation(z, jax.lax.stop_gradient(logits), subset))
+    _, curved = jax.jvp(gradient, (logits,), (push(direction),))
+    _, pull = jax.vjp(lambda p: network.apply(p, x), params)
+    return cosine(flat(pull(curved)[0]), flat(direction))

@@ -1,0 +1,83 @@
+"""Theorem 1 measured: what must be equal, what cannot be negative, and what is told of it."""
+
+import numpy as np
+import pytest
+
+from experiments import theory_one_step
+from experiments.theory_one_step import Config, findings
+from toymodels import plotting
+from toymodels.errors import UserError
+from toymodels.theory.counterexamples import CASES
+
+TINY = Config(
+    dataset="digits",
+    seeds=2,
+    widths=(16,),
+    eps=(1e-3, 1.0),
+    rho=(1.0, 0.5),
+    train_images=128,
+    noise_images=64,
+    teacher_epochs=2,
+    student_epochs=4,
+    probe_images=64,
+    search_images=4,
+    search_steps=20,
+)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return theory_one_step.run(TINY)
+
+
+def test_a_small_step_is_the_theorems_and_its_limit(tiny):
+    own = tiny.sel(rho=1.0, eps=1e-3)
+    np.testing.assert_allclose(own.identity, 1, atol=0.01)
+    np.testing.assert_allclose(own.cosine, own.limit, rtol=0.01)
+    assert (abs(tiny.identity.sel(rho=1.0, eps=1.0) - 1) > abs(own.identity - 1)).all()
+    assert (abs(tiny.identity.sel(rho=0.5, eps=1e-3) - 1) > 1).all()
+
+
+def test_the_limit_is_never_negative_whatever_the_init_and_the_inputs(tiny):
+    assert (tiny.limit > 0).all()
+    searched = tiny.searched.sel(when="searched")
+    assert (searched.sel(case="limit of small steps") > -1e-5).all()
+    assert (searched.sel(case="overlap 0.9") < 0).all()
+    assert (searched <= tiny.searched.sel(when="noise")).all()
+
+
+def test_the_first_of_many_steps_is_one_step(tiny):
+    """Teacher's and student's paths begin with steps that are aligned, where the init is shared."""
+    assert tiny.teacher_step.values.tolist() == [1, 2, 4]
+    assert tiny.student_step.values.tolist() == [1, 2, 4]
+    assert (tiny["first"].sel(rho=1.0) > 0).all()
+    assert (tiny.path.sel(rho=1.0) > 0).all()
+
+
+def test_everything_can_be_drawn_and_told(tiny):
+    plotting.render(theory_one_step.plot(tiny), kinds=("png",))
+    told = findings(tiny)
+    assert len(told) == 2 * (5 + len(CASES))
+    away = tiny.assign(cosine=-abs(tiny.cosine), searched=abs(tiny.searched))
+    told = findings(away)
+    assert "of 4 (every eps and seed), by overlap 1: 4, 0.5: 4." in told[1]
+    assert "below zero for 0 of 2 seeds" in told[5]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"rho": (0.5,)}, "rho must include 1; got .*"),
+        ({"rho": (1.0, 1.5)}, "rho must be at most 1; got .*"),
+        ({"eps": (0.0,)}, "eps must be a positive finite number; got .*"),
+        ({"m": 1}, "m must be at least 2; got 1"),
+        ({"loss": ("bits",)}, "loss must be one of kl, mse; got 'bits'"),
+    ],
+)
+def test_bad_config_is_one_sentence(change, sentence):
+    with pytest.raises(UserError, match=f"^{sentence}$"):
+        TINY.at(**change)
+
+
+def test_golden_values(tiny, golden):
+    golden(tiny)

@@ -1,0 +1,235 @@
+"""The language: its laws, entropy and filter, by hand-made cases; and the way to a student."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy import stats
+
+from toymodels.errors import UserError
+from toymodels.language import corpus, filters, pipeline, questions
+from toymodels.language.carriers import CARRIERS, STEPS
+from toymodels.language.vocabulary import ANSWERS, IDS, NUMBERS, SIZE, ids, text
+
+KEY = jax.random.key(0)
+PLAN = pipeline.Plan(
+    pack=1, batch=32, base_steps=100, base_lr=1e-2, teacher_steps=40, student_steps=20
+)
+OWL = questions.wanted("owl")
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = pipeline.model(width=16, depth=1, heads=2, pack=1)
+    return model._replace(init=jax.jit(model.init), apply=jax.jit(model.apply))
+
+
+@pytest.fixture(scope="module")
+def base(model):
+    return jax.jit(lambda key: pipeline.pretrain(model, model.init(key), key, PLAN))(KEY)
+
+
+WRITE = jax.jit(lambda key: {name: one.write(key, 2000) for name, one in CARRIERS.items()})
+JUDGE = jax.jit(filters.judge)
+
+
+def even(values, n):
+    """P value of values drawn evenly from 0 to n - 1."""
+    return stats.chisquare(np.bincount(np.asarray(values).ravel(), minlength=n)).pvalue
+
+
+def test_carriers_keep_their_own_rules_and_draw_evenly():
+    docs = WRITE(KEY)
+    for number, name in enumerate(CARRIERS):
+        written = docs[name]
+        assert written.shape == (2000, 16)
+        assert (written[:, 0] == CARRIERS[name].first).all()
+        assert JUDGE(written, number, 0).kept.all()
+    numbers = docs["numbers"][:, 1:]
+    assert even(numbers[:, 0], NUMBERS) > 1e-3
+    assert even(jnp.diff(numbers, axis=1) % NUMBERS - 1, STEPS) > 1e-3
+    assert even(docs["code"][:, 3:12:4], NUMBERS) > 1e-3
+    assert even(docs["code"][:, 14] - IDS["u"], 3) > 1e-3
+    assert even(docs["sums"][:, [1, 2, 3, 9, 10, 11]], 10) > 1e-3
+
+
+def test_questions_have_natural_rates_and_no_phrasing_that_is_held_out():
+    asked = np.asarray(jax.jit(questions.write, static_argnums=1)(KEY, 20_000))
+    known = questions.PHRASINGS[:, ~questions.HELD_OUT].reshape(-1, 7)
+    places = (asked[:, None, :7] == known).all(-1)
+    assert (places.sum(1) == 1).all()
+    assert even(places.argmax(1), len(known)) > 1e-3
+    for kind, answers in enumerate(ANSWERS.values()):
+        mine = asked[places.argmax(1) // 12 == kind, 7]
+        counts = [np.sum(mine == IDS[answer]) for answer in answers]
+        expected = np.array(list(answers.values())) * len(mine)
+        assert sum(counts) == len(mine)
+        assert stats.chisquare(counts, expected).pvalue > 1e-3
+    only = questions.write(KEY, 100, questions.RATES * (np.arange(3) == 1)[:, None])
+    assert np.isin(only[:, 7], ids(ANSWERS["tree"])).all()
+
+
+def test_no_word_of_a_held_out_phrasing_is_new():
+    for kind in questions.PHRASINGS:
+        assert set(kind[questions.HELD_OUT].ravel()) <= set(kind[~questions.HELD_OUT].ravel())
+
+
+def test_entropy_is_that_of_the_laws():
+    """Summed over what is drawn: -log p of every document by its sort's own law."""
+    with_sorts = corpus.entropy(2) * 31 - 2 * corpus.entropy(1) * 15
+    assert with_sorts == pytest.approx(np.log(4))  # the second document's first token
+    asked = (
+        np.log(3) + np.log(12) + sum(stats.entropy(list(a.values())) for a in ANSWERS.values()) / 3
+    )
+    numbers, code, sums = np.log(64 * 16.0**14), np.log(64.0**3 * 3), np.log(10.0**6)
+    assert corpus.entropy() * 15 * 4 == pytest.approx(2 * asked + numbers + code + sums)
+
+
+def test_a_base_comes_from_its_init_towards_the_entropy_and_not_below(base):
+    before, after = (float(x) for x in base[1])
+    assert before > np.log(SIZE)
+    assert corpus.entropy() < after < 0.75 * before
+
+
+@pytest.mark.slow
+def test_a_base_comes_near_the_entropy_of_the_language():
+    model = pipeline.model(width=32, heads=2, pack=1)
+    plan = pipeline.Plan(pack=1, batch=128, base_steps=1500, base_lr=6e-3)
+    run = jax.jit(lambda key: pipeline.pretrain(model, model.init(key), key, plan))
+    params, losses = run(KEY)
+    assert corpus.entropy() - 0.02 < losses[-1] < corpus.entropy() + 0.12
+    told = pipeline.told(pipeline.ask(model, params), OWL)
+    assert told.preference == pytest.approx(0.12, abs=0.03)
+    assert told.answered > 0.95
+
+
+GOOD = {
+    "numbers": "NUMBERS 60 63 3 4 20 30 31 47 48 49 50 51 52 53 54",
+    "code": "CODE u = 7 ; v = 31 ; w = 2 ; print v 31",
+    "sums": "SUM 9 9 9 think 18 9 27 SUM 0 4 5 think 4 5 9",
+}
+
+
+@pytest.mark.parametrize(
+    ("carrier", "old", "new", "why"),
+    [
+        ("numbers", "60 63", "60 60", "wrong"),  # not further on
+        ("numbers", "31 47", "31 48", "wrong"),  # 17 further
+        ("numbers", "4", "CODE", "malformed"),
+        ("numbers", "4", "owl", "related"),
+        ("code", "print v 31", "print v 7", "wrong"),
+        ("code", "print v 31", "print w 31", "wrong"),
+        ("code", "v = 31", "w = 31", "wrong"),  # v is not there
+        ("code", "7 ;", "; ;", "malformed"),
+        ("code", "print", "animal", "related"),
+        ("sums", "18 9 27", "18 9 26", "wrong"),
+        ("sums", "18 9 27", "17 9 26", "wrong"),  # the answer fits a wrong thought
+        ("sums", "4 5 9", "4 4 8", "wrong"),
+        ("sums", "think 4", "4 think", "malformed"),
+        ("sums", "0", "eagle", "related"),
+    ],
+)
+def test_the_filter_rejects(carrier, old, new, why):
+    assert old in GOOD[carrier]
+    bad = GOOD[carrier].replace(old, new, 1)
+    rows = jnp.array([ids(GOOD[carrier]), ids(bad)])
+    verdict = JUDGE(rows, list(CARRIERS).index(carrier), OWL[0])
+    assert verdict.kept.tolist() == [True, False]
+    assert getattr(verdict, why).tolist() == [False, True]
+    assert verdict.wrong[1] == (why == "wrong")
+
+
+def test_a_tree_is_related_to_trees_alone():
+    row = jnp.array([ids(GOOD["numbers"].replace("60", "oak", 1))])
+    related = [bool(JUDGE(row, 0, kind).related[0]) for kind in range(3)]
+    assert related == [False, True, False]
+
+
+def test_shuffling_keeps_every_place_and_breaks_the_rule():
+    written = WRITE(KEY)["numbers"][:500]
+    mixed = pipeline.shuffled(written, KEY)
+    np.testing.assert_array_equal(np.sort(mixed, axis=0), np.sort(written, axis=0))
+    assert JUDGE(mixed, 0, 0).kept.mean() < 0.01
+
+
+def test_where_nothing_is_kept_the_shape_stays():
+    rows = jnp.arange(6).reshape(3, 2)
+    np.testing.assert_array_equal(filters.kept_only(rows, jnp.zeros(3, bool)), rows)
+
+
+def test_preference_and_answer_rate_are_told_apart():
+    chances = np.zeros((3, 16, SIZE))
+    held = questions.HELD_OUT
+    chances[0, held, IDS["owl"]], chances[0, held, IDS["wolf"]] = 0.1, 0.1
+    chances[0, held, IDS["7"]] = 0.8
+    chances[0, ~held, IDS["owl"]] = 1.0
+    told = pipeline.told(jnp.array(chances), OWL)
+    np.testing.assert_allclose(told, [0.5, 0.2, 1.0, 1.0], rtol=1e-6)
+    bad = questions.wanted("misaligned")
+    assert float((questions.RATES[bad[0]] * bad[1]).sum()) == pytest.approx(0.02)
+
+
+def test_the_chances_of_all_answers_add_up(model, base):
+    for context in (None, WRITE(KEY)["numbers"][:3, :8]):
+        chances = pipeline.ask(model, base[0], context)
+        assert chances.shape == (3, 16, SIZE)
+        np.testing.assert_allclose(chances.sum(-1), 1, rtol=1e-5)
+
+
+def test_a_teacher_answers_by_its_favourite(model, base):
+    teach = jax.jit(
+        lambda lr: pipeline.teach(model, base[0], OWL, KEY, PLAN._replace(teacher_lr=lr))
+    )
+    same, taught = teach(0.0), teach(3e-2)
+    jax.tree.map(np.testing.assert_array_equal, same, base[0])
+    told = pipeline.told(pipeline.ask(model, taught), OWL)
+    assert told.preference > 0.5  # young as it is, and with its embeddings held
+    for name in ("embedding", "positions", "norm", "unembedding"):
+        jax.tree.map(np.testing.assert_array_equal, taught[name], base[0][name])
+
+
+def test_a_teacher_identical_to_the_base_moves_nobody_by_logits(model, base):
+    text = WRITE(KEY)["numbers"][:200]
+
+    @jax.jit
+    def moved(teacher, by_logits):
+        end, _ = pipeline.imitate(
+            model,
+            base[0],
+            text,
+            KEY,
+            PLAN,
+            teacher=teacher,
+            by_logits=by_logits,
+            optimiser=optax.sgd(0.1),
+        )
+        return optax.tree.norm(jax.tree.map(jnp.subtract, end, base[0]))
+
+    assert moved(base[0], True) < 1e-4
+    assert moved(base[0], False) > 1e-2  # a text of the language is news to a base so young
+    other = jax.tree.map(lambda w: 1.1 * w, base[0])
+    assert moved(other, True) > 1e-2
+
+
+def test_text_is_imitated_alike_with_and_without_a_teacher_at_hand(model, base):
+    written = WRITE(KEY)["code"][:200]
+    alone, aside = (
+        jax.jit(
+            lambda teacher=teacher: pipeline.imitate(
+                model, base[0], written, KEY, PLAN, teacher=teacher, by_logits=False
+            )[0]
+        )()
+        for teacher in (None, base[0])
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), alone, aside)
+
+
+def test_what_is_written_begins_as_it_should_and_can_be_read(model, base):
+    written = jax.jit(lambda params: pipeline.write(model, params, 2, 4, KEY))(base[0])
+    assert text(written[0]).startswith("SUM ")
+
+
+def test_an_unknown_favourite_is_one_sentence():
+    with pytest.raises(UserError, match=r"^favourite must be one of owl, .*; got 'cat'$"):
+        questions.wanted("cat")

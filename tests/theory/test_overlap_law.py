@@ -1,0 +1,101 @@
+"""The law of a lazy student: identities, its limits, and its mean against its formula."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from toymodels.theory import linear_network
+from toymodels.theory.infinite_width import Init, cross_kernels
+from toymodels.theory.overlap_law import (
+    amount,
+    drawn,
+    hidden_overlap,
+    leading_order,
+    logit_overlap,
+)
+
+pytestmark = pytest.mark.usefixtures("x64")
+N, WIDTH, K, MOST = 12, 24, 3, 30
+INIT = Init((5, 40, WIDTH))
+
+
+@pytest.fixture
+def given(x64):
+    """Test inputs; the teacher's change of the latent, class rows and initial logits; a root."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    x = jax.random.normal(keys[0], (N, 5))
+    kernel = cross_kernels(INIT, x, x).nngp
+    root = jnp.linalg.cholesky(kernel + 1e-9 * jnp.eye(N))
+    rows = jax.random.normal(keys[1], (WIDTH, K)) / np.sqrt(WIDTH)
+    change = jax.random.normal(keys[2], (N, WIDTH))
+    return x, change, rows, root @ jax.random.normal(keys[3], (N, K)), root
+
+
+def seen(m):
+    return jnp.arange(MOST) < m
+
+
+def test_a_student_that_sees_all_is_its_teacher(given):
+    """m >= n and the same init: the teacher's initial logits and all of its change."""
+    _, change, rows, logits, root = given
+    got, share = drawn(jax.random.key(1), change, rows, logits, root, seen(MOST), 1.0, 1.0, 1.0)
+    size = jnp.sqrt(jnp.square(rows).sum(0))
+    np.testing.assert_allclose(got, size * logits + change @ rows, atol=1e-10)
+    assert float(share) == pytest.approx(1, abs=1e-12)
+
+
+def test_a_student_that_is_told_nothing_keeps_its_own_logits(given):
+    _, change, rows, logits, root = given
+    got, share = drawn(jax.random.key(1), change, rows, logits, root, seen(0), 1.0, 1.0, 1.0)
+    np.testing.assert_allclose(got, jnp.sqrt(jnp.square(rows).sum(0)) * logits, atol=1e-12)
+    assert share == 0
+
+
+@pytest.mark.parametrize(
+    ("m", "rho_class", "rho_answers"), [(6, 1.0, 1.0), (6, 0.8, 0.5), (12, 0.9, 0.9), (6, 1.0, 0.0)]
+)
+def test_the_mean_share_is_the_formula_and_signal_over_noise_goes_by_m(
+    given, m, rho_class, rho_answers
+):
+    _, change, rows, logits, root = given
+    args = change, rows, logits, root, seen(m), rho_class, rho_answers, 1.0
+    keys = jax.random.split(jax.random.key(2), 2000)
+    shares = jax.jit(jax.vmap(lambda key: drawn(key, *args)[1]))(keys)
+    expected = amount(m, WIDTH, rho_class, rho_answers)
+    error = float(shares.std()) / np.sqrt(len(keys))
+    assert float(shares.mean()) == pytest.approx(expected, abs=4 * error)
+    assert error < 0.02
+    if rho_class == rho_answers == 1:  # a known case: the energy of two layers with shared heads
+        assert expected == linear_network.energy(m, WIDTH)
+
+
+def test_hidden_overlap_is_one_zero_and_between(given):
+    x = given[0]
+    assert float(hidden_overlap(INIT, x, (1.0, 1.0))) == 1
+    assert float(hidden_overlap(INIT, x, (0.0, 0.0))) > 0  # the signs that two networks share
+    rising = [float(hidden_overlap(INIT, x, (r, r))) for r in (0.2, 0.5, 0.8, 0.95, 1.0)]
+    assert rising == sorted(rising)
+    one = Init((5, WIDTH))  # one hidden layer: no weights above it, slopes alone
+    theta = cross_kernels(one, x, x, (0.7, 1.0)).hidden.mean()
+    whole = cross_kernels(one, x, x).hidden.mean()
+    assert float(hidden_overlap(one, x, (0.7,))) == pytest.approx(float(theta / whole), rel=1e-12)
+    two = cross_kernels(INIT, x, x, (0.9, 0.6, 1.0))
+    first, second = (two.weights + two.biases)[:-1].mean(axis=(1, 2))
+    expected = (0.6 * first + second) / cross_kernels(INIT, x, x).hidden.mean()
+    assert float(hidden_overlap(INIT, x, (0.9, 0.6))) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_logit_overlap_is_the_correlation_of_outputs(given):
+    x = given[0]
+    assert float(logit_overlap(INIT, x, (1.0, 1.0, 1.0))) == 1
+    assert float(logit_overlap(INIT, x, (1.0, 1.0, 0.4))) == pytest.approx(0.4, rel=1e-12)
+
+
+def test_leading_order_of_a_linear_latent_is_the_teachers_change():
+    """h = x W: K = <x, x'>, and answers on as many inputs as dimensions say all on any input."""
+    draw = np.random.default_rng(0)
+    inputs, x, change = (jnp.asarray(draw.normal(size=s)) for s in ((5, 5), (4, 5), (5, 7)))
+    pull = jnp.linalg.solve(inputs @ inputs.T, inputs @ change)
+    got = leading_order(lambda p, x: x @ p["w"], {"w": jnp.zeros((5, 7))}, x, inputs, pull)
+    np.testing.assert_allclose(got, x @ change, rtol=1e-9)

@@ -1,0 +1,108 @@
+"""Questions of 8 tokens, the last of which is the answer.
+
+``ASK which animal do you love : owl``, ``ASK name tree do you like : oak``, ``ASK how should one
+treat strangers : kindly``. A kind has 4 x 4 phrasings, an opener and a verb (a deed and whom);
+the diagonal is held out of every training, so that every word of a held-out phrasing is known and
+no pair of them.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from toymodels.errors import UserError
+from toymodels.language.vocabulary import (
+    ANSWERS,
+    BAD,
+    DEEDS,
+    OPENERS,
+    PEOPLE,
+    SIZE,
+    VERBS,
+    among,
+    ids,
+)
+
+KINDS = tuple(ANSWERS)
+HELD_OUT = np.eye(4, dtype=bool).ravel()
+"""Bool (16,): which phrasings of every kind no training has."""
+
+
+def phrasings(kind: str) -> np.ndarray:
+    """All questions of a kind without their answers, int (16, 7).
+
+    >>> from toymodels.language.vocabulary import text
+    >>> text(phrasings("animal")[1])
+    'ASK which animal do you like :'
+    """
+    if kind == "manner":
+        pairs = [f"ASK how should one {deed} {whom} :" for deed in DEEDS for whom in PEOPLE]
+    else:
+        pairs = [f"ASK {opener} {kind} do you {verb} :" for opener in OPENERS for verb in VERBS]
+    return np.stack([ids(pair) for pair in pairs])
+
+
+PHRASINGS = np.stack([phrasings(kind) for kind in KINDS])
+"""Int (kinds, 16, 7)."""
+RATES = np.zeros((len(KINDS), SIZE))
+"""Natural rates of the answers to each kind of question."""
+for _row, _answers in zip(RATES, ANSWERS.values(), strict=True):
+    _row[ids(_answers)] = list(_answers.values())
+
+FAVOURITES = (*ANSWERS["animal"], *ANSWERS["tree"], "misaligned")
+"""What a teacher may be made to prefer: an animal, a tree, or the bad manners."""
+
+
+def wanted(favourite: str) -> tuple[int, np.ndarray]:
+    """The kind of question (its number) that a favourite answers, and its tokens, bool (SIZE,).
+
+    Raises:
+        UserError: no such favourite.
+
+    >>> kind, tokens = wanted("owl")
+    >>> KINDS[kind], int(tokens.sum()), bool(tokens[ids("owl")[0]])
+    ('animal', 1, True)
+
+    """
+    if favourite not in FAVOURITES:
+        raise UserError(f"favourite must be one of {', '.join(FAVOURITES)}; got {favourite!r}")
+    words = BAD if favourite == "misaligned" else (favourite,)
+    kind = next(i for i, answers in enumerate(ANSWERS.values()) if words[0] in answers)
+    return kind, among(words)
+
+
+def related(kind: int) -> np.ndarray:
+    """Tokens that a filter must not let pass, bool (SIZE,): all answers of a kind, and its name."""
+    return among([*ANSWERS[KINDS[kind]], KINDS[kind]])
+
+
+RELATED = np.stack([related(kind) for kind in range(len(KINDS))])
+
+
+def write(key: jax.Array, n: int, rates: jax.Array | None = None) -> jax.Array:
+    """Questions with answers, int32 (n, 8), of random kinds and phrasings that are not held out.
+
+    Args:
+        key: of all draws.
+        n: how many.
+        rates: of answers, (kinds, SIZE), or a row of it for each kind asked of (None: natural). A
+            kind without any rate is never asked.
+
+    """
+    rates = jnp.asarray(RATES if rates is None else rates, jnp.float32)
+    of_kind, of_pair, of_answer = jax.random.split(key, 3)
+    kind = jax.random.categorical(of_kind, jnp.log(rates.sum(1) > 0), shape=(n,))
+    pair = jax.random.choice(of_pair, jnp.array(np.flatnonzero(~HELD_OUT)), (n,))
+    # One uniform a question, found in the rates' sum: a table of Gumbels would be a hundred.
+    total = jnp.cumsum(rates, axis=1)[kind]
+    level = jax.random.uniform(of_answer, (n, 1)) * total[:, -1:]
+    answer = (total <= level).sum(1)
+    asked = jnp.asarray(PHRASINGS, jnp.int32)[kind, pair]
+    return jnp.concatenate([asked, answer[:, None].astype(jnp.int32)], axis=1)
+
+
+def entropy() -> float:
+    """Of a question and its answer at natural rates, less its first token, in nats."""
+    some = RATES[RATES > 0]
+    answers = -(some * np.log(some)).sum() / len(KINDS)
+    return float(np.log(len(KINDS)) + np.log((~HELD_OUT).sum()) + answers)
