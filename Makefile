@@ -10,7 +10,7 @@ quick: $(VENV)/run  ## the main experiment, small, in under a minute
 	$(BIN)/python -m experiments.mnist_aux
 
 test: $(VENV)/dev  ## all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-slow: $(VENV)/dev  ## the scientific checks of minutes; they need MNIST
 	$(BIN)/python -m pytest -m slow
@@ -29,7 +29,7 @@ notebooks: $(VENV)/dev  ## run every notebook, and keep it as it came out
 	$(BIN)/python notebooks/run.py $(ARGS)
 
 figures: $(VENV)/run  ## draw every figure anew from the data beside it
-	$(BIN)/python -m experiments.figures
+	$(BIN)/python -m experiments.figures $(ARGS)
 
 benchmark: $(VENV)/benchmark  ## against the PyTorch peer; needs MNIST and a quiet machine
 	$(BIN)/python benchmarks/mnist_aux.py $(ARGS)
