@@ -24,7 +24,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-import experiments
 from experiments import theory_linear, theory_one_step
 from toymodels import plotting, protocol, results
 from toymodels.config import OneNetwork
@@ -33,7 +32,7 @@ from toymodels.models import MLP, functional
 from toymodels.theory import linearised, one_step
 from toymodels.theory.kernels import Side
 
-config = OneNetwork(dataset="digits", m=50, noise_images=300, batch=50, loss="mse")
+config = OneNetwork(dataset="digits", m=50, batch=50, loss="mse", noise_images=300)
 config, task, data = protocol.load(config, None)
 data = jax.device_put(data)
 aux, subset = slice(task.n_classes, None), auxiliary_logits(task.n_classes, config.m)
@@ -160,7 +159,7 @@ figure
 # nothing, since no gradient ever reaches its class rows. `experiments.theory_linear` has seven such laws.
 
 # %%
-linear = theory_linear.run(theory_linear.Config(seeds=12, laws=("energies", "times")))
+linear = theory_linear.run(theory_linear.Config(laws=("energies", "times")))
 theory_linear.plot(linear)
 
 # %%
@@ -174,7 +173,7 @@ print("\n".join(theory_linear.findings(linear)[:3]))
 # *away* from its teacher, with one condition at a time given up.
 
 # %%
-kept = results.opened(Path(experiments.__file__).parents[1] / "figures" / "theory_one_step")
+kept = results.opened(Path(theory_one_step.__file__).parents[1] / "figures" / "theory_one_step")
 least = kept.searched.sel(when="searched").transpose("case", "imitation", "seed")
 for case in least.case.values:
     shares = {
