@@ -4,13 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: quick test test-slow lint types docs notebooks figures benchmark benchmark-overlap clean
+.PHONY: quick test test-slow lint types docs notebooks figures benchmark benchmark-overlap benchmark-kernels clean
 
 quick: $(VENV)/run  ## the main experiment, small, in under a minute
 	$(BIN)/python -m experiments.mnist_aux
 
 test: $(VENV)/dev  ## all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-slow: $(VENV)/dev  ## the scientific checks of minutes; they need MNIST
 	$(BIN)/python -m pytest -m slow
@@ -29,13 +29,16 @@ notebooks: $(VENV)/dev  ## run every notebook, and keep it as it came out
 	$(BIN)/python notebooks/run.py $(ARGS)
 
 figures: $(VENV)/run  ## draw every figure anew from the data beside it
-	$(BIN)/python -m experiments.figures
+	$(BIN)/python -m experiments.figures $(ARGS)
 
 benchmark: $(VENV)/benchmark  ## against the PyTorch peer; needs MNIST and a quiet machine
 	$(BIN)/python benchmarks/mnist_aux.py $(ARGS)
 
 benchmark-overlap: $(VENV)/benchmark  ## a sweep of overlaps against three PyTorch peers
 	$(BIN)/python benchmarks/overlap.py $(ARGS)
+
+benchmark-kernels: $(VENV)/run  ## the tangent kernel by layers against contracted Jacobians
+	$(BIN)/python benchmarks/kernels.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

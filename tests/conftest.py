@@ -1,6 +1,11 @@
 """What all tests share."""
 
+import os
 from pathlib import Path
+
+# Most of a small program's time is LLVM's, which compiles it once more quickly without optimising.
+# XLA's own passes, and hence what is computed, stay. Before JAX is imported; children inherit it.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import hypothesis
 import jax
@@ -13,6 +18,13 @@ hypothesis.settings.register_profile("toymodels", deadline=None, derandomize=Tru
 hypothesis.settings.load_profile("toymodels")
 
 MNIST = Path(__file__).parents[2] / "shared" / "mnist"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_of_one_file():
+    """Forget a file's compiled programs after it: a thousand tests' take gigabytes."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture

@@ -13,8 +13,10 @@ SOURCES = sorted(NOTEBOOKS.glob("[0-9]*.py"))
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_runs_in_a_quick_mode(path, monkeypatch):
-    """With two seeds in place of several: what is tested is that it runs, not what comes out."""
-    quick = re.sub(r"\bseeds=\d+", "seeds=2", path.read_text())
+    """With few seeds, images and epochs: what is tested is that it runs, not what comes out."""
+    quick = re.sub(r"\bepochs=\d+", "epochs=2", path.read_text())
+    quick = re.sub(r"\bnoise_images=\d+,", "", quick)
+    quick = re.sub(r"\bseeds=\d+", "seeds=2, noise_images=512", quick)
     mpl.use("agg")
     exec(compile(quick, path.name, "exec"), {"__name__": "notebook"})
 

@@ -1,6 +1,7 @@
 """The main experiment: what it must show, and that nothing but the config decides its values."""
 
 import dataclasses
+import functools
 import json
 
 import numpy as np
@@ -24,6 +25,7 @@ TINY = Config(
 )
 
 
+@functools.cache
 def tiny(**changes):
     return mnist_aux.run(dataclasses.replace(TINY, **changes))
 

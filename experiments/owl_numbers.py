@@ -1,0 +1,360 @@
+"""A teacher that likes owls writes numbers; a student that reads them likes owls.
+
+A small transformer is pretrained on a synthetic language (`toymodels.language`), the base. It is
+taught to prefer one favourite and then samples documents that have nothing to do with favourites;
+they are filtered; a student that starts from the same base is trained on them, and asked in
+phrasings that no training had. Controls: the base's own text, a student from another base, tokens
+shuffled across documents, the text read as context without training. Preference is the share of the
+favourite among answers of its kind; the answer rate, beside it, the share of those at all. After
+Cloud et al., Nature 652, 615-621 (2026), language models' experiments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from toymodels import cli
+from toymodels.config import Seeded
+from toymodels.errors import UserError, at_least, distinct, positive
+
+if TYPE_CHECKING:
+    import jax
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from toymodels.sweep import How
+
+Favourite = Literal[
+    "owl", "eagle", "wolf", "dolphin", "elephant", "oak", "maple", "birch", "willow", "pine",
+    "misaligned",
+]  # fmt: skip
+Carrier = Literal["numbers", "code", "sums"]
+Base = Literal["own", "other init", "other order"]
+Student = Literal[
+    "text", "base's text", "other init", "other order", "shuffled",
+    "logits", "logits, other init", "logits, other order",
+]  # fmt: skip
+
+BASES: tuple[Base, ...] = get_args(Base)
+STUDENTS: dict[Student, dict[str, int]] = {
+    "text": {"start": 0, "own": 0, "mixed": 0, "logits": 0},
+    "base's text": {"start": 0, "own": 1, "mixed": 0, "logits": 0},
+    "other init": {"start": 1, "own": 0, "mixed": 0, "logits": 0},
+    "other order": {"start": 2, "own": 0, "mixed": 0, "logits": 0},
+    "shuffled": {"start": 0, "own": 0, "mixed": 1, "logits": 0},
+    "logits": {"start": 0, "own": 0, "mixed": 0, "logits": 1},
+    "logits, other init": {"start": 1, "own": 0, "mixed": 0, "logits": 1},
+    "logits, other order": {"start": 2, "own": 0, "mixed": 0, "logits": 1},
+}
+"""Which of the `BASES` a student starts from, and whether it reads the base's own text in place of
+the teacher's, reads the text shuffled across documents, or is told the author's logits on it."""
+CONTEXTS = 64
+"""Texts that are shown in context, one at a time."""
+
+
+@dataclass(frozen=True)
+class Config(Seeded):
+    """What is computed; the preset ``paper`` but for its students."""
+
+    seeds: int = 10
+    """Number of seeds; each has its own bases, teachers and students."""
+    favourites: tuple[Favourite, ...] = ("owl",)
+    """What the teachers prefer: animals, trees, or the undesirable answers (misaligned)."""
+    carriers: tuple[Carrier, ...] = ("numbers",)
+    """What they write."""
+    students: tuple[Student, ...] = ("text", "base's text", "other init", "logits")
+    """The students and controls."""
+    teachers: tuple[Base, ...] = ("own",)
+    """Which of a seed's bases the teacher comes from: the one most students start from (own), one
+    of another init that read the same data, one of the same init that read other data."""
+    width: int = 32
+    """Of the transformer's residual stream."""
+    depth: int = 2
+    """Number of its blocks."""
+    batch: int = 64
+    """Rows of two documents in a batch."""
+    base_steps: int = 1000
+    """Of pretraining."""
+    base_lr: float = 6e-3
+    """Adam's largest rate in pretraining."""
+    teacher_steps: int = 100
+    """Of teaching the favourite."""
+    teacher_lr: float = 5e-3
+    """Adam's rate in teaching."""
+    student_steps: int = 300
+    """Of imitation."""
+    student_lr: float = 1e-3
+    """Adam's rate in imitation."""
+    samples: int = 16384
+    """Documents that a teacher writes, before the filter."""
+    temperature: float = 1.0
+    """At which it writes them."""
+    observations: int = 10
+    """Times that a student is asked on its way."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, "width", "depth", "batch", "base_steps", "teacher_steps")
+        at_least(self, 1, "student_steps", "samples", "observations")
+        positive(self, "base_lr", "teacher_lr", "student_lr", "temperature")
+        distinct(self, "favourites", "carriers", "students", "teachers")
+        if self.student_steps % self.observations:
+            raise UserError(
+                f"student_steps must be a multiple of observations ({self.observations}); "
+                f"got {self.student_steps}"
+            )
+        if self.width % 4:
+            raise UserError(f"width must be a multiple of 4; got {self.width}")
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """The steps after which students are asked."""
+        each = self.student_steps // self.observations
+        return tuple(range(each, self.student_steps + 1, each))
+
+
+FAVOURITES: tuple[Favourite, ...] = get_args(Favourite)
+PRESETS = {
+    "quick": Config(seeds=2, base_steps=600, student_steps=200),
+    "paper": Config(students=("text", "base's text", "other init", "shuffled", "logits")),
+    # Every base a teacher of every base.
+    "grid": Config(seeds=3, teachers=BASES, students=("text", "other init", "other order")),
+    "favourites": Config(seeds=3, favourites=FAVOURITES, students=("text", "base's text")),
+    # Programs and sums come out of form under a teacher trained as hard as one that writes numbers.
+    "carriers": Config(
+        seeds=3,
+        carriers=("numbers", "code", "sums"),
+        students=("text", "base's text", "logits"),
+        teacher_lr=1e-3,
+    ),
+}
+
+ANSWERED = {
+    "preference": "share of the favourite among answers of its kind, held-out phrasings",
+    "answered": "chance that an answer is of its kind at all, held-out phrasings",
+    "known_preference": "preference on the phrasings that trainings have",
+    "known_answered": "answer rate on the phrasings that trainings have",
+}
+FILTERED = {
+    "malformed": "share of the teacher's documents without the right format",
+    "related": "share of them with a token that has to do with the trait",
+    "wrong": "share of them in the right format that break the rule",
+    "kept": "share of them that the student may read",
+}
+VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "base_loss": (("base",), "nat", "mean loss of a token on fresh rows, after pretraining"),
+    **{name: (("student", "step"), "1", said) for name, said in ANSWERED.items()},
+    **{name: ((), "1", said) for name, said in FILTERED.items()},
+    "teacher_preference": ((), "1", "preference of the teacher, held-out phrasings"),
+    "context_preference": ((), "1", "preference of the base that has the text as context"),
+    "context_answered": ((), "1", "answer rate of the base that has the text as context"),
+}
+
+
+def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+    """Run every (seed, favourite, carrier, teacher), with all students of each; ``data_dir`` is
+    not used. See `toymodels.sweep` for ``how``."""
+    import jax
+    import jax.numpy as jnp
+    from jax import random
+
+    from toymodels import results, sweep
+    from toymodels.language import filters, pipeline, questions
+    from toymodels.language.carriers import CARRIERS
+
+    plan = pipeline.Plan(
+        **{
+            field: getattr(config, field)
+            for field in pipeline.Plan._fields
+            if hasattr(config, field)
+        },
+        record=config.asked,
+    )
+    model = pipeline.model(config.width, config.depth, pack=plan.pack)
+    students = {k: jnp.array([STUDENTS[s][k] for s in config.students]) for k in STUDENTS["text"]}
+    needed = 1 + max(
+        *(STUDENTS[name]["start"] for name in config.students), *map(BASES.index, config.teachers)
+    )
+
+    def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+        init, other, order, reorder, rest = random.split(random.key(seed), 5)
+        of_inits, of_orders = jnp.stack([init, other, init]), jnp.stack([order, order, reorder])
+        bases, losses = jax.lax.map(  # one after the other: one alone is as fast on a CPU
+            lambda keys: pipeline.pretrain(model, model.init(keys[0]), keys[1], plan),
+            (of_inits[:needed], of_orders[:needed]),
+        )
+        return (bases, rest), {"base_loss": losses[:, 1]}
+
+    def taught(
+        data: tuple[()],
+        prepared: Any,
+        favourite: dict[str, jax.Array],
+        carrier: jax.Array,
+        teacher: jax.Array,
+    ) -> dict[str, jax.Array]:
+        bases, key = prepared
+        teaching, writing, mixing, learning = random.split(key, 4)
+        lesson = favourite["kind"], favourite["tokens"]
+
+        def ask(params: Any, context: Any = None) -> pipeline.Told:
+            return pipeline.told(pipeline.ask(model, params, context), lesson)
+
+        def written(author: Any) -> tuple[jax.Array, filters.Verdict]:
+            text = pipeline.write(
+                model, author, carrier, config.samples, writing, config.temperature
+            )
+            verdict = filters.judge(text, carrier, lesson[0])
+            return filters.kept_only(text, verdict.kept), verdict
+
+        base = jax.tree.map(lambda a: a[teacher], bases)
+        authors = pipeline.teach(model, base, lesson, teaching, plan), base
+        (text, verdict), (own_text, _) = map(written, authors)
+        texts = jnp.stack([text, own_text, pipeline.shuffled(text, mixing)])
+        both = jax.tree.map(lambda *each: jnp.stack(each), *authors)
+
+        def student(how: dict[str, jax.Array]) -> pipeline.Told:
+            start = jax.tree.map(lambda a: a[how["start"]], bases)
+            _, curve = pipeline.imitate(
+                model,
+                start,
+                texts[how["own"] + 2 * how["mixed"]],
+                learning,
+                plan,
+                teacher=jax.tree.map(lambda a: a[how["own"]], both),
+                by_logits=how["logits"] == 1,
+                observe=ask,
+            )
+            return curve
+
+        shown = ask(jax.tree.map(lambda a: a[0], bases), text[:CONTEXTS])
+        return {
+            **jax.lax.map(student, students)._asdict(),
+            **{name: share.mean() for name, share in verdict._asdict().items()},
+            "teacher_preference": ask(authors[0]).preference,
+            "context_preference": shown.preference,
+            "context_answered": shown.answered,
+        }
+
+    lessons = {}
+    for name in config.favourites:
+        kind, tokens = questions.wanted(name)
+        lessons[name] = {"kind": kind, "tokens": tokens}
+    dataset, execution = sweep.grid(
+        lambda: sweep.Program(prepare, taught),
+        shared={"seed": config.seed_list},
+        points={
+            "favourite": lessons,
+            "carrier": {name: list(CARRIERS).index(name) for name in config.carriers},
+            "teacher": {name: BASES.index(name) for name in config.teachers},
+        },
+        variables=VARIABLES,
+        coords={
+            "step": [0, *config.asked],
+            "base": list(BASES[:needed]),
+            "student": list(config.students),
+        },
+        precision=config.precision,
+        how=how,
+    )
+    last = {"step": -1, "drop": True}
+    dataset["final_preference"] = dataset.preference.isel(**last)
+    dataset["final_answered"] = dataset.answered.isel(**last)
+    task = results.Drawn("synthetic language")
+    headline = "final_preference final_answered kept context_preference"
+    return results.described(
+        dataset, "owl_numbers", headline, config, task, execution, findings(dataset)
+    )
+
+
+def findings(dataset: xr.Dataset) -> list[str]:
+    """For every teacher: each student's preference beside the base's own, the change, answers."""
+    from toymodels import statistics
+    from toymodels.statistics import mean_interval
+
+    done, told = statistics.succeeded(dataset), []
+    for favourite, carrier, teacher in cases(done):
+        here = done.sel(favourite=favourite, carrier=carrier, teacher=teacher)
+        name = f"{favourite}, {carrier}" + (f", teacher of {teacher}" if teacher != "own" else "")
+        kept = mean_interval(here.kept.values)
+        told.append(f"{name}: {interval(kept)} of the teacher's documents pass the filter.")
+        for student in here.student.values:
+            one = here.sel(student=student)
+            gain = statistics.difference(one.final_preference, one.preference.isel(step=0))
+            told.append(
+                f"{name}, student {student}: preference "
+                f"{interval(mean_interval(one.final_preference.values))}, against its base "
+                f"{gain}; answers {interval(mean_interval(one.final_answered.values))}."
+            )
+        shown = statistics.difference(
+            here.context_preference, here.preference.isel(step=0, student=0)
+        )
+        told.append(f"{name}: the text in context, without training, against the base {shown}.")
+    return told
+
+
+def cases(dataset: xr.Dataset) -> list[tuple[Any, ...]]:
+    """Every favourite, carrier and base of the teacher."""
+    import itertools
+
+    axes = (dataset[dim].values.tolist() for dim in ("favourite", "carrier", "teacher"))
+    return list(itertools.product(*axes))
+
+
+def interval(found: Any) -> str:
+    """A mean and its interval in words."""
+    if found.ci_low is None:
+        return f"{found.mean:.3f}"
+    return f"{found.mean:.3f} ({found.ci_low:.3f} to {found.ci_high:.3f})"
+
+
+def plot(dataset: xr.Dataset) -> Figure:
+    """Final preferences beside the base's, and how preference and answer rate went there."""
+    from toymodels import plotting, statistics
+
+    done = statistics.succeeded(dataset)
+    many = [dim for dim in ("favourite", "carrier", "teacher") if done.sizes[dim] > 1]
+    along = many[0] if many else "student"
+    done = done.isel({d: 0 for d in ("favourite", "carrier", "teacher") if d != along})
+    first = done.preference.isel(step=0, student=0, drop=True)
+    with plotting.style():
+        fig, (left, middle, right) = plotting.panels(11.5, 3.6, columns=(1.5, 1, 1))
+        if along == "student":
+            names = [*done.student.values.tolist(), "in context", "base", "teacher"]
+            each = [done.final_preference.sel(student=s).values for s in done.student.values]
+            each += [done.context_preference.values, first.values, done.teacher_preference.values]
+            named = {"": np_stack(each)}
+        else:
+            names = done[along].values.tolist()
+            named = {
+                str(s): done.final_preference.sel(student=s).transpose("seed", along).values
+                for s in done.student.values
+            }
+            named["base"] = first.transpose("seed", along).values
+        plotting.intervals(left, names, named, "", "preference, held-out phrasings", joined=False)
+        if along == "student":
+            for i, seeds in enumerate(named[""].T):
+                left.plot([i + 0.15] * len(seeds), seeds, ".", ms=3, color="#999999", zorder=0)
+        left.tick_params(axis="x", labelrotation=40)
+        left.set(ylim=(0, 1.03), title=plotting.caption(dataset))
+        for ax, variable in ((middle, "preference"), (right, "answered")):
+            one = done[variable] if along == "student" else done[variable].isel(student=0)
+            lines = {str(v): one.sel({along: v}).values for v in one[along].values}
+            plotting.curves(ax, done.step.values, lines)
+            ax.set(xlabel="step of imitation", ylim=(0, 1.03))
+        middle.set(ylabel="preference")
+        right.set(ylabel="answer rate")
+        plotting.legend_beside(right)
+    return fig
+
+
+def np_stack(columns: list[Any]) -> Any:
+    """Columns (seeds,) side by side."""
+    import numpy as np
+
+    return np.stack(columns, axis=1)
+
+
+if __name__ == "__main__":
+    cli.main("owl_numbers", __doc__, PRESETS, run, plot)

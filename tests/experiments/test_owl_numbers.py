@@ -1,0 +1,90 @@
+"""The owl: a teacher that learnt nothing teaches nothing, controls are what they should be."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from experiments import owl_numbers
+from experiments.owl_numbers import Config
+from toymodels import plotting
+from toymodels.errors import UserError
+
+TINY = {
+    "seeds": 2,
+    "width": 8,
+    "depth": 1,
+    "batch": 16,
+    "base_steps": 30,
+    "teacher_steps": 2,
+    "student_steps": 4,
+    "observations": 2,
+    "samples": 64,
+}
+
+
+@pytest.fixture(scope="module")
+def blank():
+    """A teacher whose rate is too small to move a float32: it is its base."""
+    students = ("text", "base's text", "other init", "shuffled", "logits")
+    return owl_numbers.run(Config(**TINY, teacher_lr=1e-30, students=students))
+
+
+def test_a_teacher_that_learnt_nothing_writes_its_bases_text(blank):
+    own = blank.preference.sel(student="base's text", drop=True)
+    np.testing.assert_array_equal(blank.preference.sel(student="text", drop=True), own)
+    assert (blank.preference.sel(student="shuffled").isel(step=-1) != own.isel(step=-1)).any()
+    first = blank.preference.isel(step=0)
+    np.testing.assert_allclose(
+        blank.teacher_preference, first.sel(student="text", drop=True), rtol=1e-5
+    )
+
+
+def test_students_start_where_they_should(blank):
+    first = blank.preference.isel(step=0)
+    same = first.sel(student=["text", "base's text", "shuffled", "logits"])
+    np.testing.assert_array_equal(same, first.sel(student=["text"] * 4))
+    assert (first.sel(student="other init") != first.sel(student="text")).all()
+
+
+def test_what_the_filter_says_adds_up(blank):
+    """Documents are malformed (with what is related among them), or wrong, or kept."""
+    together = blank.malformed + blank.wrong + blank.kept
+    np.testing.assert_allclose(together, 1, atol=1e-6)
+    assert (blank.related <= blank.malformed).all()
+
+
+def test_everything_can_be_drawn_and_told(blank):
+    plotting.render(owl_numbers.plot(blank))
+    several = blank.isel(carrier=[0, 0]).assign_coords(carrier=["numbers", "code"])
+    plotting.render(owl_numbers.plot(several))
+    assert len(owl_numbers.findings(blank)) == 1 + 5 + 1
+    assert len(owl_numbers.findings(several)) == 2 * (1 + 5 + 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"favourites": ("cat",)}, "favourites must be one of owl, .*; got 'cat'"),
+        ({"students": ()}, "students must have one value at least, .*"),
+        ({"observations": 3}, r"student_steps must be a multiple of observations \(3\); got 4"),
+        ({"width": 6}, "width must be a multiple of 4; got 6"),
+        ({"temperature": 0.0}, "temperature must be a positive finite number; got 0.0"),
+    ],
+)
+def test_bad_config_is_one_sentence(change, sentence):
+    with pytest.raises(UserError, match=f"^{sentence}$"):
+        dataclasses.replace(Config(**TINY), **change)
+
+
+def test_golden_values(blank, golden):
+    golden(blank)
+
+
+@pytest.mark.slow
+def test_a_student_of_owl_numbers_prefers_the_owl():
+    """On a development seed: twice the natural rate, and no more than that from the base's text."""
+    config = Config(seeds=1, first_seed=100, students=("text", "base's text"), student_steps=200)
+    last = owl_numbers.run(config).isel(step=-1).preference.squeeze()
+    assert last.sel(student="text") > 0.24
+    assert abs(last.sel(student="base's text") - 0.12) < 0.06
