@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: quick test test-slow lint types docs notebooks figures benchmark benchmark-overlap benchmark-kernels clean
+.PHONY: quick test test-slow lint types docs notebooks figures benchmark benchmark-overlap benchmark-kernels \
+  benchmark-transformer clean
 
 quick: $(VENV)/run  ## the main experiment, small, in under a minute
 	$(BIN)/python -m experiments.mnist_aux
@@ -39,6 +40,9 @@ benchmark-overlap: $(VENV)/benchmark  ## a sweep of overlaps against three PyTor
 
 benchmark-kernels: $(VENV)/run  ## the tangent kernel by layers against contracted Jacobians
 	$(BIN)/python benchmarks/kernels.py $(ARGS)
+
+benchmark-transformer: $(VENV)/benchmark  ## tokens per second beside a PyTorch peer
+	$(BIN)/python benchmarks/transformer.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -204,11 +204,12 @@ def plot(dataset: xr.Dataset) -> Figure:
     done = statistics.succeeded(dataset)
     with plotting.style():
         fig, (left, right) = plotting.panels(9, 3.4, columns=(1, 1))
-        lines = {}
-        for network in done.network.values:
-            final = done.final_accuracy.sel(network=network).transpose("seed", "m", "start")
-            lines[network] = final.sel(start="shared").values
-            lines[f"{network}, control"] = final.sel(start="other").values
+        final = done.final_accuracy.transpose("network", "seed", "m", "start")
+        lines = {
+            f"{network}{what}": final.sel(network=network, start=start).values
+            for start, what in (("shared", ""), ("other", ", control"))
+            for network in done.network.values
+        }
         plotting.intervals(left, done.m, lines, "auxiliary logits m", "accuracy on the sums")
         left.set(ylim=(0, 1.05), title=plotting.caption(dataset))
         left.legend()
