@@ -382,7 +382,8 @@ def amounts(ax: Axes, done: xr.Dataset) -> None:
     plotting.log_axis(ax, "x")
     plotting.log_axis(ax, "y")
     ax.set(xlabel="m / width", ylabel="amount <dS, dT> / |dT|² at rho = 1")
-    ax.legend(fontsize=7)
+    ax.set_ylim(bottom=ends[0] / 8)  # room for the legend
+    ax.legend(fontsize=7, loc="lower right")
 
 
 def falls(ax: Axes, angle: Any, done: xr.Dataset) -> None:
