@@ -238,6 +238,8 @@ def plot(dataset: xr.Dataset) -> Figure:
         left.plot(1, plain, "ks", ms=7, zorder=3, label="untreated")
         left.set(xscale="log", xlabel="imitation loss over the untreated student's (log scale)")
         left.set(ylabel="transfer", title=plotting.caption(dataset))
+        left.xaxis.set_major_formatter("{x:g}")
+        left.xaxis.set_minor_formatter("{x:g}")
         left.legend(loc="upper left", bbox_to_anchor=(1, 1))
         guards = [t for t in done.treatment.values if t.split()[0] in ("none", *GUARDS)]
         kept = done.sel(treatment=guards)
