@@ -65,7 +65,7 @@ def loss(w: Weights, rows: Tensor, heads: int) -> Tensor:
     return models * F.cross_entropy(logits.flatten(0, -2), rows[..., 1:].flatten())
 
 
-def train(w: Weights, rows: Tensor, options: argparse.Namespace) -> None:
+def train(w: Weights, rows: Tensor, options: argparse.Namespace) -> Weights:
     adam = torch.optim.Adam([p.requires_grad_() for p in w.values()], lr=1e-3, fused=True)
     models = w["embedding"].shape[:-2]
     for _ in range(options.steps):
@@ -73,9 +73,10 @@ def train(w: Weights, rows: Tensor, options: argparse.Namespace) -> None:
         adam.zero_grad(set_to_none=True)
         loss(w, batch, options.heads).backward()
         adam.step()
+    return w
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]  # where torch is absent
 def sample(w: Weights, options: argparse.Namespace) -> Tensor:
     """Texts (..., samples, length), each from token 0 on."""
     *models, _, width = w["embedding"].shape

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def prepare(folder: Path) -> None:
     params = jax.jit(pipeline.model(WIDTH, DEPTH, HEADS, PACK).init)(jax.random.key(0))
     leaves = jax.tree_util.tree_leaves_with_path(params)
     named = {"/".join(part.key for part in path): np.asarray(leaf) for path, leaf in leaves}
-    np.savez(folder / "weights.npz", **named)
+    np.savez(folder / "weights.npz", **named)  # type: ignore[arg-type]  # names of arrays alone
     np.save(folder / "rows.npy", np.asarray(corpus.rows(jax.random.key(1), 4096, PACK)))
 
 
@@ -88,16 +89,16 @@ def ours(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     stacked = jax.tree.map(lambda p: jnp.stack([p] * args.models), first)
     keys = jax.random.split(jax.random.key(2), args.models)
     trains, writes = args.steps * BATCH * LENGTH * PACK, args.samples * (LENGTH - 1)
-    rates = {}
+    rates: dict[str, float] = {}
     with jax.default_matmul_precision("float32"):
         for name, one, n in (("train", trained, trains), ("sample", written, writes)):
             single = jax.jit(one)
             apart = jax.jit(lambda p, k, one=one: jax.lax.map(lambda each: one(*each), (p, k)))
             together = jax.jit(jax.vmap(one))
             calls: dict[str, tuple[int, Callable[[], Any]]] = {
-                f"{name}_one": (n, lambda f=single: f(first, keys[0])),
-                f"{name}_many_apart": (n * args.models, lambda f=apart: f(stacked, keys)),
-                f"{name}_many_together": (n * args.models, lambda f=together: f(stacked, keys)),
+                f"{name}_one": (n, partial(single, first, keys[0])),
+                f"{name}_many_apart": (n * args.models, partial(apart, stacked, keys)),
+                f"{name}_many_together": (n * args.models, partial(together, stacked, keys)),
             }
             rates |= {way: m / best(call, args.repeats) for way, (m, call) in calls.items()}
         last = jax.jit(trained)(first, keys[0])

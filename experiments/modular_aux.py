@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.models import Network
+    from toymodels.models import Network, Params
     from toymodels.sweep import How
 
 NETWORKS = ("transformer", "mlp")
@@ -117,10 +117,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     def build(network: str) -> sweep.Program:
         one = made(config, network, vocabulary)
 
-        def loss(params: protocol.Params, batch: protocol.Images) -> jax.Array:
+        def loss(params: Params, batch: protocol.Images) -> jax.Array:
             return losses.class_cross_entropy(one.apply(params, batch[0]), batch[1], p)
 
-        def score(params: protocol.Params, batch: protocol.Images) -> jax.Array:
+        def score(params: Params, batch: protocol.Images) -> jax.Array:
             return probes.accuracy(one.apply(params, batch[0]), batch[1], p)
 
         parts = replace(
