@@ -211,7 +211,9 @@ def values(folder):
         return dataset.load().drop_attrs()
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_same_command_ends_in_the_same_bits(tmp_path):
+    """Its smaller form is in test_faults: the engine alone."""
     command = [*COMMAND, *TINY, "--seeds", "8", "--quiet", "--out"]
     subprocess.run([*command, tmp_path / "whole"], cwd=ROOT, check=True)
     whole = sorted((tmp_path / "whole" / "chunks").iterdir())
