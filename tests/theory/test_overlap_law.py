@@ -99,3 +99,11 @@ def test_leading_order_of_a_linear_latent_is_the_teachers_change():
     pull = jnp.linalg.solve(inputs @ inputs.T, inputs @ change)
     got = leading_order(lambda p, x: x @ p["w"], {"w": jnp.zeros((5, 7))}, x, inputs, pull)
     np.testing.assert_allclose(got, x @ change, rtol=1e-9)
+
+
+def test_a_full_overlap_that_rounds_above_one_is_full(given):
+    _, change, rows, logits, root = given
+    some = (jax.random.key(1), change, rows, logits, root, seen(4))
+    np.testing.assert_allclose(
+        drawn(*some, 1.0, 1.0, 1 + 1e-7)[0], drawn(*some, 1.0, 1.0, 1.0)[0], 1e-5
+    )

@@ -125,7 +125,7 @@ def drawn(
         return jax.random.normal(keys[i], shape)
 
     def beside(rho: float | jax.Array) -> jax.Array:
-        return jnp.sqrt(1 - jnp.square(rho))
+        return jnp.sqrt(jnp.maximum(1 - jnp.square(rho), 0))  # a full overlap may round above 1
 
     own = rho_class * rows.T + beside(rho_class) * gaussian(0, k, n) / np.sqrt(n)
     aux, others = gaussian(1, 2, len(seen), n) / np.sqrt(n) * seen[:, None]
