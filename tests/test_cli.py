@@ -232,7 +232,9 @@ def test_killed_at_any_moment_the_same_command_ends_in_the_same_bits(tmp_path):
     assert 0 < summary["provenance"]["from_store"] < summary["provenance"]["models"]
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_sweep_at_once_both_end_well(tmp_path):
+    """Its smaller form is in test_processes: workers that share a store."""
     command = [*COMMAND, *TINY, "--seeds", "6", "--quiet", "--out", tmp_path / "out"]
     children = [subprocess.Popen(command, cwd=ROOT) for _ in range(2)]
     assert [child.wait() for child in children] == [0, 0]
