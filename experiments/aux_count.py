@@ -74,12 +74,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     most = max(config.m)
     sizes = (task.n_pixels, *config.widths, task.n_classes + most)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    imitations = [
-        losses.mse() if name == "mse" else losses.kl(config.temperature) for name in config.loss
-    ]
+    imitations = [losses.imitation(name, config.temperature) for name in config.loss]
 
     def build(noise: str) -> sweep.Program:
-        parts = protocol.parts(config.at(noise=noise), task, network)
+        parts = protocol.parts(config.at(noise=noise, loss=config.loss[0]), task, network)
 
         def student(
             data: protocol.Data,

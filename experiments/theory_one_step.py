@@ -119,9 +119,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
     parts = protocol.parts(config.at(loss="mse"), task, network)
     subset = auxiliary_logits(task.n_classes, config.m)
-    imitations = [
-        {"kl": losses.kl(config.temperature), "mse": losses.mse()}[n] for n in config.loss
-    ]
+    imitations = [losses.imitation(name, config.temperature) for name in config.loss]
     rotation = overlap.rotation(network.init)
     taught = config.steps(config.teacher_epochs, len(data.train[0]))
     learnt = config.steps(config.student_epochs, config.noise_images)

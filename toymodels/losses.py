@@ -57,6 +57,16 @@ def mse() -> Imitation:
     return loss
 
 
+def imitation(name: str, temperature: float = 1.0) -> Imitation:
+    """The loss that configs call ``kl`` or ``mse``; the temperature is that of the former.
+
+    >>> logits, subset = jnp.array([[1.0, 5.0]]), jnp.array([True, False])
+    >>> float(imitation("mse")(logits, jnp.zeros((1, 2)), subset))
+    1.0
+    """
+    return {"kl": kl(temperature), "mse": mse()}[name]
+
+
 def labels() -> Imitation:
     """Cross-entropy of the student's softmax with labels: rows of probabilities, zero off subset.
 

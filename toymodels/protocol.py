@@ -224,13 +224,12 @@ class Parts:
 
 def parts(config: Protocol, task: Task, network: Network) -> Parts:
     """The reference protocol for a network: digits, Adam, uniform noise."""
-    mse = config.loss == "mse"
     return Parts(
         config,
         task,
         network,
         trait=reading(network, task),
-        imitation=losses.mse() if mse else losses.kl(config.temperature),
+        imitation=losses.imitation(config.loss, config.temperature),
         noise=lambda key, n: uniform_noise(key, n, task.n_pixels),
         teacher_optimiser=optax.adam(config.teacher_lr),
         student_optimiser=optax.adam(config.student_lr),
