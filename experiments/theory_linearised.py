@@ -272,22 +272,16 @@ def plot(dataset: xr.Dataset) -> Figure:
             colour, here = plotting.COLOURS[own], done.sel(start=start)
             first = along[0] if along else "width"
             at = here.sel(ends(done, first)).sortby(first).transpose("seed", first, ...)
-            seen, said = (
-                plotting.means_and_ends(at[name].values)
-                for name in ("final_accuracy", "final_predicted")
-            )
-            bars = [seen[0] - seen[1], seen[2] - seen[0]]
-            name = f"{start} init"
-            axes[0].errorbar(at[first], seen[0], bars, fmt="o", ms=4, color=colour, label=name)
-            axes[0].plot(at[first], said[0], color=colour, lw=1.2, label=f"{name}, predicted")
-            axes[0].fill_between(at[first], said[1], said[2], color=colour, alpha=0.15, linewidth=0)
+            name, x = f"{start} init", at[first]
+            plotting.means(axes[0], x, at.final_accuracy.values, colour, name)
+            said = at.final_predicted.values
+            label = f"{name}, predicted"
+            plotting.band(axes[0], x, said, "-", colour=colour, lw=1.2, label=label)
             lines = {name: here.discrepancy.sel(ends(done, name)).sortby(name) for name in along}
             lines["time"] = off.sel(start=start, **ends(done, "time")).isel(time=slice(1, None))
             for ax, (name, line) in zip(axes[1:], lines.items(), strict=True):
-                mean, low, high = plotting.means_and_ends(line.transpose("seed", name).values)
-                ax.errorbar(
-                    line[name], mean, [mean - low, high - mean], fmt="o-", ms=4, color=colour
-                )
+                seeds = line.transpose("seed", name).values
+                plotting.means(ax, line[name], seeds, colour, joined=True)
                 ax.axhline(1, color="black", lw=0.8, ls=":")
                 ax.set(xlabel=AXES.get(name, "time (rate x steps)"))
                 doubling(ax, line[name].values)

@@ -269,9 +269,7 @@ def plot(dataset: xr.Dataset) -> Figure:
         fig, axes = plotting.panels(13, 6.6, [1, 1, 1.2], rows=2)
 
         def line(ax: Axes, array: xr.DataArray, x: Any, style: str, name: str) -> None:
-            mean, low, high = plotting.means_and_ends(array.values)
-            ax.plot(x, mean, style, ms=3.5, color=colour, label=name)
-            ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+            plotting.band(ax, x, array.values, style, colour=colour, ms=3.5, label=name)
 
         for i, imitation in enumerate(done.imitation.values):
             here, colour = done.sel(imitation=imitation), plotting.PALETTE[(1, 4)[i]]

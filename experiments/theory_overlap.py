@@ -395,8 +395,9 @@ def falls(ax: Axes, angle: Any, done: xr.Dataset) -> None:
         ax.plot(angle, law.sel(width=width), color=plotting.PALETTE[4 + i % 4], lw=1.3)
     ax.plot([], [], color="black", lw=1.3, label="law, rho² h(rho), by width")
     colours = (*GREYS, plotting.PALETTE[1])
-    for i, (name, colour) in enumerate(zip(fallen(done)["of"].values, colours, strict=True)):
-        seeds = fallen(done).sel(of=name).mean("width").transpose("seed", "rho").values
+    share = fallen(done)
+    for i, (name, colour) in enumerate(zip(share["of"].values, colours, strict=True)):
+        seeds = share.sel(of=name).mean("width").transpose("seed", "rho").values
         label, marker = str(name).replace("_amount", " order"), "oox"[i]
         plotting.means(ax, angle + i - 1, seeds, colour, label, marker, hollow=i == 1)
     ax.axhline(0, color="#999999", lw=0.8)

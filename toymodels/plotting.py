@@ -126,17 +126,22 @@ def means_and_ends(seeds: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(np.array([getattr(row, end) for row in rows], float) for end in ends)
 
 
+def band(ax: Axes, x: ArrayLike, seeds: np.ndarray, fmt: str, *, colour: str, **look: Any) -> None:
+    """A line through the means of (seeds, x), with the 95 % interval as a band of its colour."""
+    mean, low, high = means_and_ends(seeds)
+    ax.plot(x, mean, fmt, color=colour, **look)
+    ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
 def curves(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
     """Mean over seeds of curves (seeds, x) with the 95 % interval as a band, one for each name."""
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     for i, (name, seeds) in enumerate(values.items()):
-        mean, low, high = means_and_ends(seeds)
         label = LABELS.get(name, name).replace("\n", " ")
         colour = COLOURS.get(name, PALETTE[i % len(PALETTE)])
         # Lines that coincide are both seen: every other one is dashed, but for the models' own.
         dashed = i % 2 and name not in COLOURS
-        ax.plot(x, mean, "--" if dashed else "-", color=colour, label=label, lw=1.6)
-        ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        band(ax, x, seeds, "--" if dashed else "-", colour=colour, label=label, lw=1.6)
 
 
 def means(
@@ -156,9 +161,9 @@ def means(
         mean,
         [mean - low, high - mean],
         fmt=marker + "-" * joined,
-        ms=4.5,
+        ms=4,
         lw=1,
-        elinewidth=0.8,
+        elinewidth=1,
         color=colour,
         mfc="white" if hollow else colour,
         label=label,
@@ -202,20 +207,8 @@ def intervals(
     """
     names = [str(value) for value in np.asarray(x)]
     for i, (name, seeds) in enumerate(values.items()):
-        mean, low, high = means_and_ends(seeds)
         beside = np.arange(len(names)) + 0.12 * (i - (len(values) - 1) / 2)
-        colour = PALETTE[i % len(PALETTE)]
-        ax.errorbar(
-            beside,
-            mean,
-            [mean - low, high - mean],
-            fmt="o-" if joined else "o",
-            ms=4,
-            lw=1,
-            elinewidth=1,
-            color=colour,
-            label=name,
-        )
+        means(ax, beside, seeds, PALETTE[i % len(PALETTE)], name, joined=joined)
     ax.set_xticks(range(len(names)), names)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if any(values):
