@@ -9,13 +9,12 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mnist_aux import HERE, matmul_peak, measured, tell
+from mnist_aux import HERE, matmul_peak, measured, seconds, tell
 
 WIDTH, DEPTH, HEADS, PACK, BATCH = 64, 2, 4, 2, 64
 LENGTH, VOCABULARY = 16, 115
@@ -31,12 +30,7 @@ def best(call: Callable[[], Any], repeats: int) -> float:
     """Least seconds of several calls, after one that does not count."""
     import jax
 
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        jax.block_until_ready(call())
-        seconds.append(time.perf_counter() - start)
-    return min(seconds[1:])
+    return min(seconds(lambda: jax.block_until_ready(call()), repeats + 1)[1:])
 
 
 def prepare(folder: Path) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from toymodels import cli
 from toymodels.config import Protocol, Seeded
-from toymodels.errors import UserError, at_least, distinct, positive
+from toymodels.errors import UserError, at_least, distinct, multiple, positive
 
 if TYPE_CHECKING:
     import jax
@@ -75,8 +75,7 @@ class Config(Seeded):
         distinct(self, "m", "networks")
         if self.others < max(self.m):
             raise UserError(f"others must be at least the largest m; got {self.others}")
-        if self.width % 4:
-            raise UserError(f"width must be a multiple of 4; got {self.width}")
+        multiple(self, 4, "width")
 
     @property
     def protocol(self) -> Protocol:

@@ -11,13 +11,14 @@ Cloud et al., Nature 652, 615-621 (2026), language models' experiments.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from toymodels import cli
 from toymodels.config import Seeded
-from toymodels.errors import UserError, at_least, distinct, positive
+from toymodels.errors import UserError, at_least, distinct, multiple, positive
 
 if TYPE_CHECKING:
     import jax
@@ -105,8 +106,7 @@ class Config(Seeded):
                 f"student_steps must be a multiple of observations ({self.observations}); "
                 f"got {self.student_steps}"
             )
-        if self.width % 4:
-            raise UserError(f"width must be a multiple of 4; got {self.width}")
+        multiple(self, 4, "width")
 
     @property
     def asked(self) -> tuple[int, ...]:
@@ -296,8 +296,6 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def cases(dataset: xr.Dataset) -> list[tuple[Any, ...]]:
     """Every favourite, carrier and base of the teacher."""
-    import itertools
-
     axes = (dataset[dim].values.tolist() for dim in ("favourite", "carrier", "teacher"))
     return list(itertools.product(*axes))
 
@@ -311,6 +309,8 @@ def interval(found: Any) -> str:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Final preferences beside the base's, and how preference and answer rate went there."""
+    import numpy as np
+
     from toymodels import plotting, statistics
 
     done = statistics.succeeded(dataset)
@@ -324,7 +324,7 @@ def plot(dataset: xr.Dataset) -> Figure:
             names = [*done.student.values.tolist(), "in context", "base", "teacher"]
             each = [done.final_preference.sel(student=s).values for s in done.student.values]
             each += [done.context_preference.values, first.values, done.teacher_preference.values]
-            named = {"": np_stack(each)}
+            named = {"": np.stack(each, axis=1)}
         else:
             names = done[along].values.tolist()
             named = {
@@ -347,13 +347,6 @@ def plot(dataset: xr.Dataset) -> Figure:
         right.set(ylabel="answer rate")
         plotting.legend_beside(right)
     return fig
-
-
-def np_stack(columns: list[Any]) -> Any:
-    """Columns (seeds,) side by side."""
-    import numpy as np
-
-    return np.stack(columns, axis=1)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,14 @@ def positive(config: Any, *names: str) -> None:
                 raise UserError(f"{name} must be a positive finite number; got {value}")
 
 
+def multiple(config: Any, of: int, *names: str) -> None:
+    """Raise a UserError unless each named field of ``config`` is a multiple of ``of``."""
+    for name in names:
+        value = getattr(config, name)
+        if value % of:
+            raise UserError(f"{name} must be a multiple of {of}; got {value}")
+
+
 def distinct(config: Any, *names: str) -> None:
     """Raise a UserError unless each named tuple of ``config`` has values, none of them twice.
 

@@ -40,11 +40,6 @@ class Carrier(NamedTuple):
     """Of a document less its first token, in nats."""
 
 
-def form(*places: np.ndarray) -> np.ndarray:
-    """A format (16, SIZE) of the tokens allowed at each place."""
-    return np.stack(places)
-
-
 ANY_NUMBER, ANY_DIGIT = np.arange(SIZE) < NUMBERS, np.arange(SIZE) < DIGITS
 
 
@@ -113,19 +108,19 @@ CARRIERS = {
     "numbers": Carrier(
         IDS["NUMBERS"],
         write_numbers,
-        form(among("NUMBERS"), *[ANY_NUMBER] * 15),
+        np.stack([among("NUMBERS"), *[ANY_NUMBER] * 15]),
         right_numbers,
         float(np.log(NUMBERS) + 14 * np.log(STEPS)),
     ),
     "code": Carrier(
         IDS["CODE"],
         write_code,
-        form(among("CODE"), *_LINE * 3, among("print"), among(NAMES), ANY_NUMBER),
+        np.stack([among("CODE"), *_LINE * 3, among("print"), among(NAMES), ANY_NUMBER]),
         right_code,
         float(3 * np.log(NUMBERS) + np.log(3)),
     ),
     "sums": Carrier(
-        IDS["SUM"], write_sums, form(*half_sum() * 2), right_sums, float(6 * np.log(DIGITS))
+        IDS["SUM"], write_sums, np.stack(half_sum() * 2), right_sums, float(6 * np.log(DIGITS))
     ),
 }
 """The carriers by name."""
