@@ -278,14 +278,14 @@ def findings(dataset: xr.Dataset) -> list[str]:
         here = done.sel(favourite=favourite, carrier=carrier, teacher=teacher)
         name = f"{favourite}, {carrier}" + (f", teacher of {teacher}" if teacher != "own" else "")
         kept = mean_interval(here.kept.values)
-        told.append(f"{name}: {interval(kept)} of the teacher's documents pass the filter.")
+        told.append(f"{name}: {kept} of the teacher's documents pass the filter.")
         for student in here.student.values:
             one = here.sel(student=student)
             gain = statistics.difference(one.final_preference, one.preference.isel(step=0))
             told.append(
                 f"{name}, student {student}: preference "
-                f"{interval(mean_interval(one.final_preference.values))}, against its base "
-                f"{gain}; answers {interval(mean_interval(one.final_answered.values))}."
+                f"{mean_interval(one.final_preference.values)}, against its base "
+                f"{gain}; answers {mean_interval(one.final_answered.values)}."
             )
         shown = statistics.difference(
             here.context_preference, here.preference.isel(step=0, student=0)
@@ -298,13 +298,6 @@ def cases(dataset: xr.Dataset) -> list[tuple[Any, ...]]:
     """Every favourite, carrier and base of the teacher."""
     axes = (dataset[dim].values.tolist() for dim in ("favourite", "carrier", "teacher"))
     return list(itertools.product(*axes))
-
-
-def interval(found: Any) -> str:
-    """A mean and its interval in words."""
-    if found.ci_low is None:
-        return f"{found.mean:.3f}"
-    return f"{found.mean:.3f} ({found.ci_low:.3f} to {found.ci_high:.3f})"
 
 
 def plot(dataset: xr.Dataset) -> Figure:

@@ -60,6 +60,8 @@ def test_everything_can_be_drawn_and_told(blank):
     plotting.render(owl_numbers.plot(several))
     assert len(owl_numbers.findings(blank)) == 1 + 5 + 1
     assert len(owl_numbers.findings(several)) == 2 * (1 + 5 + 1)
+    failed = blank.assign(failed=blank.failed | True)
+    assert "unknown (n = 0) of the teacher's documents" in owl_numbers.findings(failed)[0]
 
 
 @pytest.mark.parametrize(
