@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from toymodels import cli
-from toymodels.config import Language
 from toymodels.errors import UserError, at_least, distinct
+from toymodels.language.config import Spoken
 
 if TYPE_CHECKING:
     import jax
@@ -56,7 +56,7 @@ CONTEXTS = 64
 
 
 @dataclass(frozen=True)
-class Config(Language):
+class Config(Spoken):
     """What is computed; the preset ``paper`` but for its students."""
 
     seeds: int = 10
@@ -139,14 +139,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.language import filters, pipeline, questions
     from toymodels.language.carriers import CARRIERS
 
-    plan = pipeline.Plan(
-        **{
-            field: getattr(config, field)
-            for field in pipeline.Plan._fields
-            if hasattr(config, field)
-        },
-        record=config.asked,
-    )
+    plan = config.plan(record=config.asked)
     model = pipeline.model(config.width, config.depth, pack=plan.pack)
     students = {k: jnp.array([STUDENTS[s][k] for s in config.students]) for k in STUDENTS["text"]}
     needed = 1 + max(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from toymodels.errors import at_least, literals, multiple, positive
+from toymodels.errors import at_least, literals, positive
 
 
 @dataclass(frozen=True)
@@ -101,42 +101,6 @@ class OneNetwork(Protocol):
         """Check every field."""
         super().__post_init__()
         at_least(self, 1, "m", "widths")
-
-
-@dataclass(frozen=True)
-class Language(Seeded):
-    """What every experiment of `toymodels.language` has; see `toymodels.language.pipeline`."""
-
-    width: int = 32
-    """Of the transformer's residual stream."""
-    depth: int = 2
-    """Number of its blocks."""
-    batch: int = 64
-    """Rows of two documents in a batch."""
-    base_steps: int = 1000
-    """Of pretraining."""
-    base_lr: float = 6e-3
-    """Adam's largest rate in pretraining."""
-    teacher_steps: int = 100
-    """Of teaching the favourite."""
-    teacher_lr: float = 5e-3
-    """Adam's rate in teaching."""
-    student_steps: int = 300
-    """Of imitation."""
-    student_lr: float = 1e-3
-    """Adam's rate in imitation."""
-    samples: int = 16384
-    """Documents that a teacher writes, before the filter."""
-    temperature: float = 1.0
-    """At which it writes them."""
-
-    def __post_init__(self) -> None:
-        """Check every field."""
-        super().__post_init__()
-        at_least(self, 1, "width", "depth", "batch", "base_steps", "teacher_steps")
-        at_least(self, 1, "student_steps", "samples")
-        positive(self, "base_lr", "teacher_lr", "student_lr", "temperature")
-        multiple(self, 4, "width")
 
 
 CLOUD: dict[str, Any] = {
