@@ -50,6 +50,8 @@ DETECTORS = {
 teacher that prefers wolves. The auditor's teachers learn the lesson from the same base anew."""
 BAGS = 512
 """Bags of documents of each size."""
+TESTED = 1024
+"""Documents that each loss is taken on."""
 
 
 @dataclass(frozen=True)
@@ -58,28 +60,31 @@ class Config(Spoken):
 
     random: tuple[float, ...] = (0.25, 0.5, 0.75)
     """Shares of the kept documents that are dropped at random."""
-    teacher: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75)
+    teacher: tuple[float, ...] = (0.25, 0.5, 0.75)
     """Shares dropped for the highest likelihood ratio of teacher over base."""
-    reader: tuple[float, ...] = (0.25, 0.5, 0.75)
+    reader: tuple[float, ...] = (0.5, 0.75)
     """Shares dropped for that of a student of the same text, the teacher not at hand."""
     shifted: tuple[float, ...] = (0.25, 0.5, 1.0)
     """Shares of documents whose numbers move by a constant, drawn for each document, modulo 64."""
     rewritten: tuple[float, ...] = (0.25, 0.5, 0.75)
     """Shares of every document, from its end, that a base of another init writes anew; then they
     are filtered once more."""
-    own_text: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 0.9)
+    own_text: tuple[float, ...] = (0.25, 0.5, 0.75)
     """Shares of documents replaced by those that the base writes, filtered alike."""
     true_text: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 0.9)
     """Shares replaced by the language's own documents."""
-    audited: int = 2048
-    """Documents that each author writes for the audits, and those that losses are taken on, before
-    the filter."""
+    audited: int = 4096
+    """Documents that each author writes for the audits, before the filter."""
     documents: tuple[int, ...] = (1, 4, 16, 64, 256)
     """Documents in a bag that is judged as a whole."""
+    observations: int = 3
+    """Times that a student is asked on its way."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "audited", "documents")
+        at_least(self, 1, "documents", "observations")
+        at_least(self, TESTED, "audited")
+        divides(self, "observations", "student_steps")
         distinct(self, "documents")
         for name in METHODS:
             at_least(self, 0, name, most=1)
@@ -87,6 +92,12 @@ class Config(Spoken):
                 raise UserError(f"{name} must not hold 0, which is always there; got 0 among them")
             if getattr(self, name):
                 distinct(self, name)
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """The steps after which students are asked."""
+        each = self.student_steps // self.observations
+        return tuple(range(each, self.student_steps + 1, each))
 
     @property
     def treatments(self) -> dict[str, dict[str, float]]:
@@ -148,19 +159,24 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.language.vocabulary import LENGTH
     from toymodels.mitigation import diluted
 
-    plan = config.plan()
+    def part(tree: Any, which: Any) -> Any:
+        return jax.tree.map(lambda a: a[which], tree)
+
+    def joined(*trees: Any) -> Any:
+        return jax.tree.map(lambda *a: jnp.concatenate(a), *trees)
+
+    plan = config.plan(record=config.asked)
     model = pipeline.model(config.width, config.depth, pack=plan.pack)
     numbers, carrier = list(CARRIERS).index("numbers"), CARRIERS["numbers"]
     kind, owl = lesson = questions.wanted("owl")
     wolf = questions.wanted("wolf")[1]
     cuts = jnp.array([0.0, *config.rewritten])
 
-    def write(author: Any, key: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
+    def write(author: Any, key: jax.Array, n: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Documents, which of them pass the filter, and as many of those alone."""
         text = pipeline.write(model, author, numbers, n, key, config.temperature)
-        return text, filters.judge(text, numbers, kind).kept
-
-    def kept(author: Any, key: jax.Array, n: int) -> jax.Array:
-        return filters.kept_only(*write(author, key, n))
+        passes = filters.judge(text, numbers, kind).kept
+        return text, passes, filters.kept_only(text, passes)
 
     def likelihood(params: Any, documents: jax.Array) -> jax.Array:
         return audit.log_likelihood(model, params, documents)
@@ -168,94 +184,73 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
         bases, losses, rest = pipeline.bases(model, random.key(seed), plan)
         teaching, writing, mixing, learning = random.split(rest, 4)
-        keys = iter(random.split(mixing, 9))
-        own, other = (jax.tree.map(lambda a, i=i: a[i], bases) for i in (0, 1))
+        again, clean, reading, chance, changing, fresh, auditing = random.split(mixing, 7)
 
         def teach(how: tuple[jax.Array, ...]) -> Any:
             base, tokens, key = how
-            one = jax.tree.map(lambda a: a[base], bases)
-            return pipeline.teach(model, one, (kind, tokens), key, plan)
+            return pipeline.teach(model, part(bases, base), (kind, tokens), key, plan)
 
-        # Of each base, and of the own base one that prefers wolves; then all over, the auditor's.
-        which, lessons = jnp.array([0, 1, 2, 0]), jnp.array([owl, owl, owl, wolf])
-        teachers, auditors = (
-            jax.lax.map(teach, (which, lessons, jnp.stack([key] * 4)))
-            for key in (teaching, next(keys))
+        # A teacher of each base, and of the own base one that prefers wolves; then the auditor's.
+        lessons = jnp.array([owl, owl, owl, wolf] * 2)
+        which, keys = jnp.array([0, 1, 2, 0] * 2), jnp.stack([teaching] * 4 + [again] * 4)
+        teachers = jax.lax.map(teach, (which, lessons, keys))
+        own, teacher = part(bases, 0), part(teachers, 0)
+        texts, passes, read = jax.lax.map(
+            lambda both: write(*both, config.samples),
+            (joined(part(teachers, [0]), part(bases, [0])), jnp.stack([writing, clean])),
         )
-        teacher = jax.tree.map(lambda a: a[0], teachers)
-        text, passes = write(teacher, writing, config.samples)
-        read = filters.kept_only(text, passes)
-        reader, _ = pipeline.imitate(model, own, read, next(keys), plan)
-        each = [likelihood(params, text) for params in (own, teacher, reader)]
-        chance = random.uniform(next(keys), passes.shape)
-        changing = next(keys)
+        reader, _ = pipeline.imitate(model, own, read[0], reading, plan)
+        readers = joined(part(bases, [0]), part(teachers, [0]), part(reader, None))
+        known = jax.lax.map(lambda one: likelihood(one, texts[0]), readers)
 
         def rewrite(share: jax.Array) -> tuple[jax.Array, jax.Array]:
-            new = defences.rewritten(model, other, read, changing, share)
+            new = defences.rewritten(model, part(bases, 1), read[0], changing, share)
             passing = filters.judge(new, numbers, kind).kept
             return filters.kept_only(new, passing), passing.mean()
 
+        found, unread = audits(bases, teachers, reader, auditing)
+        true = carrier.write(fresh, config.samples + TESTED)
         ingredients = {
-            "text": text,
-            "kept": passes,
-            "scores": jnp.stack([chance, each[1] - each[0], each[2] - each[0]]),
+            "text": texts[0],
+            "kept": passes[0],
+            "scores": jnp.stack(
+                [random.uniform(chance, passes[0].shape), known[1] - known[0], known[2] - known[0]]
+            ),
             "rewrites": jax.lax.map(rewrite, cuts),
-            "clean": jnp.stack(
-                [
-                    kept(own, next(keys), config.samples),
-                    carrier.write(next(keys), config.samples),
-                ]
-            ),
-            "tests": jnp.stack(
-                [
-                    carrier.write(next(keys), config.audited),
-                    kept(teacher, next(keys), config.audited),
-                ]
-            ),
+            "clean": (read[1], true[TESTED:]),
+            "tests": jnp.concatenate([true[:TESTED], unread]),
             "keys": (changing, learning),
         }
-        found = audits(bases, teachers, auditors, reader, next(keys))
-        curve = {
-            "base_loss": losses[:, 1],
-            "kept": passes.mean(),
-            "teacher_preference": pipeline.told(pipeline.ask(model, teacher), lesson).preference,
-        }
-        return (own, ingredients), curve | found
+        told = pipeline.told(pipeline.ask(model, teacher), lesson)
+        kept = {"kept": passes[0].mean(), "teacher_preference": told.preference}
+        return (own, ingredients), {"base_loss": losses[:, 1], **kept, **found}
 
     def audits(
-        bases: Any, teachers: Any, auditors: Any, reader: Any, key: jax.Array
-    ) -> dict[str, jax.Array]:
-        """Authors, three teachers of owls, one of wolves, the base: whose are their documents?"""
-
-        def stacked(*trees: Any) -> Any:
-            return jax.tree.map(lambda *a: jnp.concatenate(a), *trees)
-
-        def first(tree: Any) -> Any:
-            return jax.tree.map(lambda a: a[:1], tree)
-
+        bases: Any, teachers: Any, reader: Any, key: jax.Array
+    ) -> tuple[dict[str, jax.Array], jax.Array]:
+        """Both audits, and some of the teacher's documents."""
         writing, bagging = random.split(key)
-        authors = stacked(teachers, first(bases))
-        texts = jax.lax.map(
-            lambda both: kept(both[0], both[1], config.audited),
-            (authors, random.split(writing, 5)),
-        )
-        judges = stacked(bases, auditors, first(teachers), jax.tree.map(lambda a: a[None], reader))
+        # Authors: three teachers of owls, one of wolves, the base.
+        authors = joined(part(teachers, slice(4)), part(bases, [0])), random.split(writing, 5)
+        texts = jax.lax.map(lambda both: write(*both, config.audited)[2], authors)
+        # Judges: three bases, the auditor's four teachers, the teacher, the reader.
+        judges = joined(bases, part(teachers, [4, 5, 6, 7, 0]), part(reader, None))
         table = jax.lax.map(lambda one: likelihood(one, texts.reshape(-1, LENGTH)), judges)
-        # (judges, bags, sizes) of every author: each author's documents lie in bags of their own.
         by_author = [
-            audit.bags(table[:, i * config.audited : (i + 1) * config.audited], k, sizes, BAGS)
-            for i, k in enumerate(random.split(bagging, 5))
+            audit.bags(scores, key, config.documents, BAGS)
+            for scores, key in zip(
+                jnp.split(table, 5, axis=1), random.split(bagging, 5), strict=True
+            )
         ]
-        lineage = [[audit.named(by_author[i][at : at + 3], i) for i in range(3)] for at in (0, 3)]
-        ratios = [(7, 0, 4), (3, 0, 4), (8, 0, 4), (3, 6, 3)]  # judges over judge, innocent author
-        detection = [
+        named = [[audit.named(by_author[i][j : j + 3], i) for i in range(3)] for j in (0, 3)]
+        # The judge over which other, and the innocent author.
+        tests = {"teacher": (7, 0, 4), "auditor": (3, 0, 4), "reader": (8, 0, 4), "wolf": (3, 6, 3)}
+        areas = [
             audit.detected(by_author[0][a] - by_author[0][b], by_author[i][a] - by_author[i][b])
-            for a, b, i in ratios
+            for a, b, i in tests.values()
         ]
-        return {
-            "lineage": jnp.stack([jnp.stack(row) for row in lineage]),
-            "detection": jnp.stack(detection),
-        }
+        found = {"lineage": jnp.array(named), "detection": jnp.array(areas)}
+        return found, texts[0][:TESTED]
 
     def student(
         data: tuple[()], prepared: Any, treatment: dict[str, jax.Array]
@@ -267,37 +262,36 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         text = filters.kept_only(given["text"], given["kept"] & ~dropped)
         text = defences.shifted(text, changing, treatment["shifted"])
         cut = jnp.abs(cuts - treatment["rewritten"]).argmin()
-        rewrites, passed = (part[cut] for part in given["rewrites"])
+        rewrites, passed = part(given["rewrites"], cut)
         text = jnp.where(cut > 0, rewrites, text)
         for clean, name in zip(given["clean"], MIXTURES, strict=True):
             text = diluted(text, clean, changing, treatment[name])
 
         def observe(params: Any) -> dict[str, jax.Array]:
             told = pipeline.told(pipeline.ask(model, params), lesson)
-            true, unread = (-likelihood(params, rows).mean() for rows in given["tests"])
+            loss = -likelihood(params, given["tests"]) / (LENGTH - 1)
             return {
                 "preference": told.preference,
                 "answered": told.answered,
-                "excess": (true - carrier.entropy) / (LENGTH - 1),
-                "imitation": unread / (LENGTH - 1),
+                "excess": loss[:TESTED].mean() - carrier.entropy / (LENGTH - 1),
+                "imitation": loss[TESTED:].mean(),
             }
 
         _, curve = pipeline.imitate(model, own, text, learning, plan, observe=observe)
-        return curve | {"passed": passed}
+        return {**curve, "passed": passed}
 
-    sizes = config.documents
     dataset, execution = sweep.grid(
         lambda: sweep.Program(prepare, student),
         shared={"seed": config.seed_list},
         points={"treatment": config.treatments},
         variables=VARIABLES,
         coords={
-            "step": [0, config.student_steps],
+            "step": [0, *config.asked],
             "base": list(BASES),
             "candidates": list(CANDIDATES),
             "author": list(BASES),
             "detector": list(DETECTORS),
-            "documents": list(sizes),
+            "documents": list(config.documents),
         },
         precision=config.precision,
         how=how,
