@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toymodels import cli
-from toymodels.errors import UserError, at_least, distinct
+from toymodels.errors import UserError, at_least, distinct, multiple
 from toymodels.language.config import Spoken
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Config(Spoken):
     rewritten: tuple[float, ...] = (0.25, 0.5, 0.75)
     """Shares of every document, from its end, that a base of another init writes anew; then they
     are filtered once more."""
-    own_text: tuple[float, ...] = (0.25, 0.5, 0.75)
+    own_text: tuple[float, ...] = (0.25, 0.75)
     """Shares of documents replaced by those that the base writes, filtered alike."""
     true_text: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 0.9)
     """Shares replaced by the language's own documents."""
@@ -84,7 +84,7 @@ class Config(Spoken):
         super().__post_init__()
         at_least(self, 1, "documents", "observations")
         at_least(self, TESTED, "audited")
-        divides(self, "observations", "student_steps")
+        multiple(self, self.observations, "student_steps")
         distinct(self, "documents")
         for name in METHODS:
             at_least(self, 0, name, most=1)
@@ -113,6 +113,7 @@ PRESETS = {
         base_steps=500,
         student_steps=150,
         samples=8192,
+        audited=2048,
         random=(0.5,),
         teacher=(0.5,),
         reader=(0.5,),
@@ -160,7 +161,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.mitigation import diluted
 
     def part(tree: Any, which: Any) -> Any:
-        return jax.tree.map(lambda a: a[which], tree)
+        some = jnp.array(which) if isinstance(which, list) else which
+        return jax.tree.map(lambda a: a[some], tree)
 
     def joined(*trees: Any) -> Any:
         return jax.tree.map(lambda *a: jnp.concatenate(a), *trees)
@@ -172,8 +174,9 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     wolf = questions.wanted("wolf")[1]
     cuts = jnp.array([0.0, *config.rewritten])
 
-    def write(author: Any, key: jax.Array, n: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Documents, which of them pass the filter, and as many of those alone."""
+    def write(given: tuple[Any, jax.Array], n: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """An author's documents, which of them pass the filter, and as many of those alone."""
+        author, key = given
         text = pipeline.write(model, author, numbers, n, key, config.temperature)
         passes = filters.judge(text, numbers, kind).kept
         return text, passes, filters.kept_only(text, passes)
@@ -196,7 +199,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         teachers = jax.lax.map(teach, (which, lessons, keys))
         own, teacher = part(bases, 0), part(teachers, 0)
         texts, passes, read = jax.lax.map(
-            lambda both: write(*both, config.samples),
+            lambda given: write(given, config.samples),
             (joined(part(teachers, [0]), part(bases, [0])), jnp.stack([writing, clean])),
         )
         reader, _ = pipeline.imitate(model, own, read[0], reading, plan)
@@ -232,7 +235,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         writing, bagging = random.split(key)
         # Authors: three teachers of owls, one of wolves, the base.
         authors = joined(part(teachers, slice(4)), part(bases, [0])), random.split(writing, 5)
-        texts = jax.lax.map(lambda both: write(*both, config.audited)[2], authors)
+        texts = jax.lax.map(lambda given: write(given, config.audited)[2], authors)
         # Judges: three bases, the auditor's four teachers, the teacher, the reader.
         judges = joined(bases, part(teachers, [4, 5, 6, 7, 0]), part(reader, None))
         table = jax.lax.map(lambda one: likelihood(one, texts.reshape(-1, LENGTH)), judges)

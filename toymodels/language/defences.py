@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from toymodels.language.vocabulary import NUMBERS
 from toymodels.models import Params
-from toymodels.transformer import Decoder
+from toymodels.transformer import Decoder, token_at
 
 Share = float | jax.Array
 
@@ -62,13 +62,12 @@ def rewritten(
 
     def step(carry: Any, now: tuple[jax.Array, ...]) -> tuple[Any, jax.Array]:
         token, cache = carry
-        at, key, given = now
+        at, level, given = now
         logits, cache = model.extend(params, cache, token[:, None], at)
-        drawn = jax.random.categorical(key, logits[:, -1]).astype(documents.dtype)
-        token = jnp.where(at + 1 < left, given, drawn)
+        token = jnp.where(at + 1 < left, given, token_at(level, logits[:, -1]).astype(token.dtype))
         return (token, cache), token
 
-    keys = jax.random.split(key, length - 1)
-    inputs = jnp.arange(length - 1), keys, documents[:, 1:].T
+    levels = jax.random.uniform(key, (length - 1, n))
+    inputs = jnp.arange(length - 1), levels, documents[:, 1:].T
     _, later = jax.lax.scan(step, (documents[:, 0], empty), inputs)
     return jnp.concatenate([documents[:, :1], later.T], axis=1)
