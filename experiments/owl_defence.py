@@ -145,7 +145,8 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "imitation": (("step",), "nat", "loss of a token on kept documents of the teacher, unread"),
     "passed": ((), "1", "share of what the student would read that passes the second filter"),
 }
-HEADLINE = "final_preference final_excess final_imitation final_answered lineage detection kept"
+LOST = "imitation over the undefended student's, as a share of what that one learnt"
+HEADLINE = "final_preference lost final_excess final_answered lineage detection kept"
 
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
@@ -238,13 +239,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         texts = jax.lax.map(lambda given: write(given, config.audited)[2], authors)
         # Judges: three bases, the auditor's four teachers, the teacher, the reader.
         judges = joined(bases, part(teachers, [4, 5, 6, 7, 0]), part(reader, None))
-        table = jax.lax.map(lambda one: likelihood(one, texts.reshape(-1, LENGTH)), judges)
-        by_author = [
-            audit.bags(scores, key, config.documents, BAGS)
-            for scores, key in zip(
-                jnp.split(table, 5, axis=1), random.split(bagging, 5), strict=True
-            )
-        ]
+        by_author = audit.trials(model, judges, texts, bagging, config.documents, BAGS)
         named = [[audit.named(by_author[i][j : j + 3], i) for i in range(3)] for j in (0, 3)]
         # The judge over which other, and the innocent author.
         tests = {"teacher": (7, 0, 4), "auditor": (3, 0, 4), "reader": (8, 0, 4), "wolf": (3, 6, 3)}
@@ -301,18 +296,168 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     )
     for name in ("preference", "excess", "imitation", "answered"):
         dataset[f"final_{name}"] = dataset[name].isel(step=-1, drop=True)
+    learnt = dataset.imitation.sel(treatment="none", drop=True)
+    span = learnt.isel(step=0, drop=True) - learnt.isel(step=-1, drop=True)
+    dataset["lost"] = (dataset.final_imitation - learnt.isel(step=-1, drop=True)) / span
+    dataset["lost"].attrs = {"units": "1", "description": LOST}
     task = results.Drawn("synthetic language")
     return results.described(
         dataset, "owl_defence", HEADLINE, config, task, execution, findings(dataset)
     )
 
 
+def labels(dataset: xr.Dataset) -> dict[str, dict[float, str]]:
+    """Defence -> share -> label of its treatment."""
+    found: dict[str, dict[float, str]] = {}
+    for label in map(str, dataset.treatment.values):
+        name, *share = label.split()
+        if share:
+            found.setdefault(name, {})[float(share[0])] = label
+    return found
+
+
 def findings(dataset: xr.Dataset) -> list[str]:
-    return []
+    """What each defence leaves and costs; whether filters beat chance; what audits find."""
+    from toymodels import sentences
+    from toymodels.statistics import difference, mean_interval, succeeded
+
+    done = succeeded(dataset)
+    final, plain = done.final_preference, done.sel(treatment="none", drop=True)
+    base = plain.preference.isel(step=0, drop=True)
+    told = [
+        f"Undefended: preference {mean_interval(plain.final_preference.values)}, against the base "
+        f"{difference(plain.final_preference, base)}; answers "
+        f"{mean_interval(plain.final_answered.values)}; {mean_interval(plain.kept.values)} of the "
+        "teacher's documents pass the filter."
+    ]
+    halving = {}
+    for name, shares in labels(done).items():
+        for share, label in shares.items():
+            one = done.sel(treatment=label, drop=True)
+            above = difference(one.final_preference, base)
+            less = difference(plain.final_preference, one.final_preference)
+            what = "is not shown to weaken it" if less.sign <= 0 else "weakens it"
+            what = what if above.sign > 0 else "leaves none that is shown"
+            told.append(
+                f"{METHODS[name]}, {share:g}: {what}; preference "
+                f"{mean_interval(one.final_preference.values)}, against the base {above}, against "
+                f"the undefended {difference(one.final_preference, plain.final_preference)}; "
+                f"{mean_interval(one.lost.values)} of the imitation is lost; answers "
+                f"{mean_interval(one.final_answered.values)}."
+            )
+            half = (plain.final_preference + base) / 2
+            if difference(one.final_preference, half).sign < 0:
+                halving[label] = one.lost
+    cheap = sorted(halving, key=lambda label: float(halving[label].mean()))[:3]
+    costs = (f"{label} ({mean_interval(halving[label].values)})" for label in cheap)
+    told.append(
+        "Shown to leave less than half the rise, with the least imitation lost: "
+        f"{', '.join(costs) or 'none'}."
+    )
+    known = labels(done)
+    for name in ("teacher", "reader"):
+        for share in known.get(name, {}):
+            if share in known.get("random", {}):
+                pair = [final.sel(treatment=f"{n} {share:g}") for n in (name, "random")]
+                told.append(
+                    f"{METHODS[name]}, {share:g}, against as many at random: {difference(*pair)}."
+                )
+    start = plain.excess.isel(step=0)
+    told.append(
+        "On the language's own numbers the undefended student loses "
+        f"{difference(plain.final_excess, start)} nat a token more than its base."
+    )
+    for candidates in map(str, done.candidates.values):
+        right = plain.lineage.sel(candidates=candidates, drop=True).mean("author")
+        told.append(
+            sentences.by_sign(
+                f"Whose base, by {candidates}, less chance",
+                right - 1 / 3,
+                ("told", "misled", "not told"),
+            )
+        )
+    for detector in map(str, done.detector.values):
+        area = plain.detection.sel(detector=detector, drop=True)
+        each = (f"{d} {mean_interval(area.sel(documents=d).values)}" for d in area.documents.values)
+        told.append(f"Area by {DETECTORS[detector]}, at a number of documents: {', '.join(each)}.")
+    return told + quarter(done)
+
+
+def quarter(done: xr.Dataset) -> list[str]:
+    """Whether a quarter of clean documents stops the owl, as Schrodi et al. found elsewhere."""
+    from toymodels.statistics import difference, mean_interval
+
+    told = []
+    for name in MIXTURES:
+        if label := labels(done).get(name, {}).get(0.25):
+            end = done.final_preference.sel(treatment=label, drop=True)
+            base = done.preference.sel(treatment="none", drop=True).isel(step=0, drop=True)
+            above = difference(end, base)
+            does = "does not stop it" if above.sign > 0 else "leaves none that is shown"
+            told.append(
+                f"A quarter of the text replaced, {METHODS[name]}, {does}: preference "
+                f"{mean_interval(end.values)}, {above} above the base."
+            )
+    return told
 
 
 def plot(dataset: xr.Dataset) -> Figure:
-    raise NotImplementedError
+    """Preference by share changed, and by imitation lost; what the audits tell."""
+    import numpy as np
+
+    from toymodels import plotting, statistics
+
+    done = statistics.succeeded(dataset).transpose("seed", "treatment", "step", ...)
+    plain = done.sel(treatment="none")
+    base = plain.preference.isel(step=0).values
+    markers = dict(zip(METHODS, "osD^vP*", strict=True))
+    with plotting.style():
+        fig, (left, middle, right) = plotting.panels(13, 3.7, columns=(1, 1, 1))
+        for ax in (left, middle):
+            for level, name in ((plain.final_preference, "undefended"), (base, "base")):
+                mean, low, high = plotting.means_and_ends(np.asarray(level)[:, None])
+                grey = "#000000" if name == "undefended" else "#999999"
+                ax.axhline(mean[0], color=grey, lw=1, ls="--", label=name)
+                ax.axhspan(low[0], high[0], color=grey, alpha=0.12, lw=0)
+        for i, (name, shares) in enumerate(labels(done).items()):
+            some = done.sel(treatment=list(shares.values()))
+            values, colour = some.final_preference.values, plotting.PALETTE[1 + i]
+            beside = np.array([*shares]) + 0.008 * (i - 3)
+            plotting.means(left, beside, values, colour, None, markers[name], joined=True)
+            lost = some.lost.mean("seed").values
+            plotting.means(middle, lost, values, colour, METHODS[name], markers[name])
+        on_the_way = plain.imitation - plain.imitation.isel(step=-1)
+        paid = (on_the_way / on_the_way.isel(step=0)).mean("seed")
+        middle.plot(
+            paid,
+            plain.preference.mean("seed"),
+            color="#000000",
+            lw=1,
+            label="undefended, training less",
+        )
+        left.set(xlabel="share of the text changed", title=plotting.caption(dataset))
+        middle.set(xlabel="share of the imitation lost")
+        for ax in (left, middle):
+            ax.set(ylabel="preference, held-out phrasings", ylim=(0, 1))
+        plotting.legend_beside(middle)
+        lines = {
+            f"whose base: {name}": plain.lineage.sel(candidates=name).mean("author").values
+            for name in done.candidates.values
+        } | {
+            f"taught: {DETECTORS[name]}": plain.detection.sel(detector=name).values
+            for name in map(str, done.detector.values)
+        }
+        for i, (label, values) in enumerate(lines.items()):
+            hollow = label.startswith("taught")
+            look = plotting.PALETTE[1 + i], label, "osD^vP"[i], hollow
+            plotting.means(right, done.documents.values * 1.04**i, values, *look, joined=True)
+        right.axhline(1 / 3, color="#999999", lw=0.8, ls=":")
+        right.axhline(1 / 2, color="#999999", lw=0.8, ls="--")
+        right.set_xscale("log", base=2)
+        right.xaxis.set_major_formatter("{x:g}")
+        right.set(xlabel="documents", ylabel="bags named rightly, or area", ylim=(0, 1.03))
+        plotting.legend_beside(right)
+    return fig
 
 
 if __name__ == "__main__":

@@ -126,10 +126,14 @@ def test_detection_is_the_area_under_the_curve():
 def test_the_likeliest_candidate_is_named(model, params, likelihood):
     """Two models of their own inits: each one's own samples are its own, given enough of them."""
     both = [params, model.init(OTHER)]
+    judges = jax.tree.map(lambda *a: jnp.stack(a), *both)
     write = jax.jit(lambda params: pipeline.write(model, params, 0, 400, KEY))
-    for source, author in enumerate(both):
-        rows = write(author)
-        scores = jnp.stack([likelihood(one, rows) for one in both])
-        right = audit.named(audit.bags(scores, KEY, (1, 16), 100), source)
+    texts = jnp.stack([write(one) for one in both])
+    trials = jax.jit(lambda: audit.trials(model, judges, texts, KEY, (1, 16), 100))()
+    for source, totals in enumerate(trials):
+        assert totals.shape == (2, 100, 2)
+        right = audit.named(totals, source)
         assert 0.6 < right[0] <= right[1]
         assert right[1] == 1
+    singles = [float(likelihood(one, texts[1]).mean()) for one in both]
+    np.testing.assert_allclose(trials[1][:, :, 1].mean(1) / 16, singles, rtol=0.02)

@@ -45,6 +45,36 @@ def bags(scores: jax.Array, key: jax.Array, sizes: Sequence[int], count: int) ->
     return jnp.cumsum(scores[..., rows], axis=-1)[..., jnp.array(sizes) - 1]
 
 
+def trials(
+    model: Decoder,
+    judges: Params,
+    texts: jax.Array,
+    key: jax.Array,
+    sizes: Sequence[int],
+    count: int,
+) -> list[jax.Array]:
+    """Log likelihoods under each judge of `bags` of each author's documents.
+
+    Args:
+        model: the decoder.
+        judges: parameters of several, stacked.
+        texts: documents (authors, n, length).
+        key: which documents lie in which bag; each author's are drawn by themselves.
+        sizes: documents in a bag.
+        count: bags of each size and author.
+
+    Returns:
+        For each author (judges, count, sizes).
+
+    """
+    authors, _, length = texts.shape
+    table = jax.lax.map(
+        lambda params: log_likelihood(model, params, texts.reshape(-1, length)), judges
+    )
+    parts = zip(jnp.split(table, authors, axis=1), jax.random.split(key, authors), strict=True)
+    return [bags(scores, key, sizes, count) for scores, key in parts]
+
+
 def named(totals: jax.Array, source: int | jax.Array) -> jax.Array:
     """Share of bags whose likeliest candidate is the source, (...); a tie of k counts 1 / k.
 
