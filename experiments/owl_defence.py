@@ -323,81 +323,61 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
     done = succeeded(dataset)
     final, plain = done.final_preference, done.sel(treatment="none", drop=True)
-    base = plain.preference.isel(step=0, drop=True)
+    base, known = plain.preference.isel(step=0, drop=True), labels(done)
     told = [
         f"Undefended: preference {mean_interval(plain.final_preference.values)}, against the base "
         f"{difference(plain.final_preference, base)}; answers "
         f"{mean_interval(plain.final_answered.values)}; {mean_interval(plain.kept.values)} of the "
         "teacher's documents pass the filter."
     ]
-    halving = {}
-    for name, shares in labels(done).items():
+    halving, quarters = {}, []
+    for name, shares in known.items():
+        each = []
         for share, label in shares.items():
-            one = done.sel(treatment=label, drop=True)
-            above = difference(one.final_preference, base)
-            less = difference(plain.final_preference, one.final_preference)
-            what = "is not shown to weaken it" if less.sign <= 0 else "weakens it"
-            what = what if above.sign > 0 else "leaves none that is shown"
-            told.append(
-                f"{METHODS[name]}, {share:g}: {what}; preference "
-                f"{mean_interval(one.final_preference.values)}, against the base {above}, against "
-                f"the undefended {difference(one.final_preference, plain.final_preference)}; "
-                f"{mean_interval(one.lost.values)} of the imitation is lost; answers "
-                f"{mean_interval(one.final_answered.values)}."
-            )
-            half = (plain.final_preference + base) / 2
-            if difference(one.final_preference, half).sign < 0:
-                halving[label] = one.lost
-    cheap = sorted(halving, key=lambda label: float(halving[label].mean()))[:3]
-    costs = (f"{label} ({mean_interval(halving[label].values)})" for label in cheap)
-    told.append(
-        "Shown to leave less than half the rise, with the least imitation lost: "
-        f"{', '.join(costs) or 'none'}."
-    )
-    known = labels(done)
-    for name in ("teacher", "reader"):
-        for share in known.get(name, {}):
-            if share in known.get("random", {}):
-                pair = [final.sel(treatment=f"{n} {share:g}") for n in (name, "random")]
-                told.append(
-                    f"{METHODS[name]}, {share:g}, against as many at random: {difference(*pair)}."
+            end = final.sel(treatment=label, drop=True)
+            lost = mean_interval(done.lost.sel(treatment=label).values)
+            above, less = difference(end, base), difference(plain.final_preference, end)
+            does = "weakens it" if less.sign > 0 else "is not shown to weaken it"
+            does = does if above.sign > 0 else "leaves nothing shown above the base"
+            each.append(f"{share:g} {does}, {mean_interval(end.values)}, imitation lost {lost}")
+            if difference(end, (plain.final_preference + base) / 2).sign < 0:
+                halving[label] = lost
+            if name in MIXTURES and share == 0.25:
+                does = (
+                    "does not stop it" if above.sign > 0 else "leaves nothing shown above the base"
                 )
-    start = plain.excess.isel(step=0)
+                quarters.append(
+                    f"A quarter of the text replaced ({METHODS[name]}) {does}: {above} above the "
+                    f"base, {less} less than the undefended."
+                )
+        told.append(f"{METHODS[name]}: {'; '.join(each)}.")
+    told += quarters
+    cheap = sorted(halving, key=lambda label: halving[label].mean or 0.0)[:3]
+    told.append(
+        "Shown to leave less than half the rise, at the least imitation lost: "
+        f"{'; '.join(f'{label}, {halving[label]}' for label in cheap) or 'none'}."
+    )
+    for name in ("teacher", "reader"):
+        pairs = [
+            f"{share:g} {difference(final.sel(treatment=label), final.sel(treatment=other))}"
+            for share, label in known.get(name, {}).items()
+            if (other := known.get("random", {}).get(share))
+        ]
+        if pairs:
+            told.append(f"{METHODS[name]}, against as many at random: {'; '.join(pairs)}.")
     told.append(
         "On the language's own numbers the undefended student loses "
-        f"{difference(plain.final_excess, start)} nat a token more than its base."
+        f"{difference(plain.final_excess, plain.excess.isel(step=0))} nat a token more than its "
+        "base."
     )
     for candidates in map(str, done.candidates.values):
-        right = plain.lineage.sel(candidates=candidates, drop=True).mean("author")
-        told.append(
-            sentences.by_sign(
-                f"Whose base, by {candidates}, less chance",
-                right - 1 / 3,
-                ("told", "misled", "not told"),
-            )
-        )
+        more = plain.lineage.sel(candidates=candidates, drop=True).mean("author") - 1 / 3
+        words = ("told", "misled", "not told")
+        told.append(sentences.by_sign(f"Whose base, by {candidates}, above chance", more, words))
     for detector in map(str, done.detector.values):
-        area = plain.detection.sel(detector=detector, drop=True)
-        each = (f"{d} {mean_interval(area.sel(documents=d).values)}" for d in area.documents.values)
-        told.append(f"Area by {DETECTORS[detector]}, at a number of documents: {', '.join(each)}.")
-    return told + quarter(done)
-
-
-def quarter(done: xr.Dataset) -> list[str]:
-    """Whether a quarter of clean documents stops the owl, as Schrodi et al. found elsewhere."""
-    from toymodels.statistics import difference, mean_interval
-
-    told = []
-    for name in MIXTURES:
-        if label := labels(done).get(name, {}).get(0.25):
-            end = done.final_preference.sel(treatment=label, drop=True)
-            base = done.preference.sel(treatment="none", drop=True).isel(step=0, drop=True)
-            above = difference(end, base)
-            does = "does not stop it" if above.sign > 0 else "leaves none that is shown"
-            told.append(
-                f"A quarter of the text replaced, {METHODS[name]}, {does}: preference "
-                f"{mean_interval(end.values)}, {above} above the base."
-            )
+        area = plain.detection.sel(detector=detector)
+        each = [f"{d} {mean_interval(area.sel(documents=d).values)}" for d in area.documents.values]
+        told.append(f"Area by {DETECTORS[detector]}, by number of documents: {'; '.join(each)}.")
     return told
 
 

@@ -65,7 +65,8 @@ def test_students_of_a_seed_start_alike_and_end_apart(blank):
     assert (first == first.sel(**plain)).all()
     # Nothing that so young a teacher writes passes the filter: to drop a share changes nothing.
     assert (blank.kept == 0).all()
-    changed = [str(t).split()[0] not in ("none", *owl_defence.REMOVALS) for t in last.treatment]
+    names = [str(label).split()[0] for label in last.treatment.values]
+    changed = [name not in ("none", *owl_defence.REMOVALS) for name in names]
     assert ((last != last.sel(**plain)).any("seed") == changed).all()
     np.testing.assert_allclose(blank.lost.sel(treatment="none"), 0, atol=1e-6)
     rewritten = [str(label).startswith("rewritten") for label in blank.treatment.values]
@@ -95,10 +96,10 @@ def test_findings_say_what_stops_the_owl(blank):
     end = np.array([0.8, 0.12, 0.3, 0.8]) + 0.01 * noise
     made["final_preference"] = ("seed", "treatment"), end
     told = " ".join(owl_defence.findings(made))
-    assert "shifted numbers, 1: leaves none that is shown" in told
-    assert "mixed with the language's own, 0.25: weakens it" in told
-    assert "dropped: at random, 0.5: is not shown to weaken it" in told
-    assert "replaced, mixed with the language's own, does not stop it" in told
+    assert "shifted numbers: 1 leaves nothing shown above the base" in told
+    assert "mixed with the language's own: 0.25 weakens it" in told
+    assert "dropped: at random: 0.5 is not shown to weaken it" in told
+    assert "replaced (mixed with the language's own) does not stop it" in told
 
 
 @pytest.mark.parametrize(
