@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from toymodels import cli
-from toymodels.config import Seeded
-from toymodels.errors import UserError, at_least, distinct, multiple, positive
+from toymodels.errors import UserError, at_least, distinct
+from toymodels.language.config import Spoken
 
 if TYPE_CHECKING:
     import jax
@@ -56,7 +56,7 @@ CONTEXTS = 64
 
 
 @dataclass(frozen=True)
-class Config(Seeded):
+class Config(Spoken):
     """What is computed; the preset ``paper`` but for its students."""
 
     seeds: int = 10
@@ -70,43 +70,18 @@ class Config(Seeded):
     teachers: tuple[Base, ...] = ("own",)
     """Which of a seed's bases the teacher comes from: the one most students start from (own), one
     of another init that read the same data, one of the same init that read other data."""
-    width: int = 32
-    """Of the transformer's residual stream."""
-    depth: int = 2
-    """Number of its blocks."""
-    batch: int = 64
-    """Rows of two documents in a batch."""
-    base_steps: int = 1000
-    """Of pretraining."""
-    base_lr: float = 6e-3
-    """Adam's largest rate in pretraining."""
-    teacher_steps: int = 100
-    """Of teaching the favourite."""
-    teacher_lr: float = 5e-3
-    """Adam's rate in teaching."""
-    student_steps: int = 300
-    """Of imitation."""
-    student_lr: float = 1e-3
-    """Adam's rate in imitation."""
-    samples: int = 16384
-    """Documents that a teacher writes, before the filter."""
-    temperature: float = 1.0
-    """At which it writes them."""
     observations: int = 10
     """Times that a student is asked on its way."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "width", "depth", "batch", "base_steps", "teacher_steps")
-        at_least(self, 1, "student_steps", "samples", "observations")
-        positive(self, "base_lr", "teacher_lr", "student_lr", "temperature")
+        at_least(self, 1, "observations")
         distinct(self, "favourites", "carriers", "students", "teachers")
         if self.student_steps % self.observations:
             raise UserError(
                 f"student_steps must be a multiple of observations ({self.observations}); "
                 f"got {self.student_steps}"
             )
-        multiple(self, 4, "width")
 
     @property
     def asked(self) -> tuple[int, ...]:
@@ -164,14 +139,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.language import filters, pipeline, questions
     from toymodels.language.carriers import CARRIERS
 
-    plan = pipeline.Plan(
-        **{
-            field: getattr(config, field)
-            for field in pipeline.Plan._fields
-            if hasattr(config, field)
-        },
-        record=config.asked,
-    )
+    plan = config.plan(record=config.asked)
     model = pipeline.model(config.width, config.depth, pack=plan.pack)
     students = {k: jnp.array([STUDENTS[s][k] for s in config.students]) for k in STUDENTS["text"]}
     needed = 1 + max(

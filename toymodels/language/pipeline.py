@@ -32,7 +32,7 @@ from toymodels.language.carriers import CARRIERS
 from toymodels.language.vocabulary import LENGTH, SIZE
 from toymodels.models import Params
 from toymodels.optimisers import OPTIMISERS, Rate
-from toymodels.training import drawn, fresh, train
+from toymodels.training import drawn, fresh, parting, train
 from toymodels.transformer import Decoder, decoder, group, next_token_loss, sample
 
 Lesson = tuple[int | jax.Array, np.ndarray | jax.Array]
@@ -68,11 +68,24 @@ def model(width: int = 64, depth: int = 2, heads: int = 4, pack: int = 2, **kw: 
 
 
 def pretrain(
-    model: Decoder, params: Params, key: jax.Array, plan: Plan
+    model: Decoder,
+    params: Params,
+    key: jax.Array,
+    plan: Plan,
+    other: jax.Array | None = None,
+    shared: jax.Array | int = 0,
 ) -> tuple[Params, jax.Array]:
     """A base, from any init; and its loss on fresh rows before and after.
 
-    ``key`` decides the data and their order: bases with the same one read the same.
+    Args:
+        model: the decoder.
+        params: its parameters to begin with.
+        key: of the data and their order: bases with the same one read the same.
+        plan: steps, batch and rate.
+        other: another such key (None: none): from step ``shared`` on the base reads what a base of
+            that key reads.
+        shared: steps before that, traced or not.
+
     """
     of_data, of_test = jax.random.split(key)
     test = corpus.rows(of_test, 256, plan.pack)
@@ -86,12 +99,15 @@ def pretrain(
         falling = (plan.base_steps - step) / max(1, plan.base_steps - warm)
         return plan.base_lr * jnp.minimum((step + 1) / warm, falling)
 
+    source = fresh(
+        lambda key, n: corpus.rows(key, n, plan.pack), plan.base_steps * plan.batch, plan.batch
+    )
+    if other is not None:
+        source = parting(source, jax.random.split(other)[0], shared)
     return train(
         loss,
         params,
-        fresh(
-            lambda key, n: corpus.rows(key, n, plan.pack), plan.base_steps * plan.batch, plan.batch
-        ),
+        source,
         optax.adam(rate),
         epochs=1,
         observe=lambda params: loss(params, test),
