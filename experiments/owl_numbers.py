@@ -147,12 +147,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     )
 
     def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        init, other, order, reorder, rest = random.split(random.key(seed), 5)
-        of_inits, of_orders = jnp.stack([init, other, init]), jnp.stack([order, order, reorder])
-        bases, losses = jax.lax.map(  # one after the other: one alone is as fast on a CPU
-            lambda keys: pipeline.pretrain(model, model.init(keys[0]), keys[1], plan),
-            (of_inits[:needed], of_orders[:needed]),
-        )
+        bases, losses, rest = pipeline.bases(model, random.key(seed), plan, needed)
         return (bases, rest), {"base_loss": losses[:, 1]}
 
     def taught(

@@ -115,6 +115,24 @@ def pretrain(
     )
 
 
+def bases(
+    model: Decoder, key: jax.Array, plan: Plan, n: int = 3
+) -> tuple[Params, jax.Array, jax.Array]:
+    """The first n of three bases: own, another init that read the same, the init that read other.
+
+    Returns:
+        The bases stacked on a leading axis; their losses (n, 2), as `pretrain` has them; and a key
+        for all that follows, the same whatever n.
+
+    """
+    init, other, order, reorder, rest = jax.random.split(key, 5)
+    inits, orders = jnp.stack([init, other, init]), jnp.stack([order, order, reorder])
+    pretrained, losses = jax.lax.map(  # one after the other: one alone is as fast on a CPU
+        lambda keys: pretrain(model, model.init(keys[0]), keys[1], plan), (inits[:n], orders[:n])
+    )
+    return pretrained, losses, rest
+
+
 def only(
     optimiser: optax.GradientTransformation, kinds: tuple[str, ...]
 ) -> optax.GradientTransformation:
