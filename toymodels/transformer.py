@@ -269,20 +269,22 @@ def sample(
     batch, begun = prompts.shape
     dtype = jax.tree.leaves(params)[0].dtype
 
-    def draw(key: jax.Array, logits: jax.Array) -> jax.Array:
-        return jax.random.categorical(key, logits[:, -1] / temperature).astype(prompts.dtype)
+    def draw(level: jax.Array, logits: jax.Array) -> jax.Array:
+        total = jnp.cumsum(jax.nn.softmax(logits[:, -1] / temperature), axis=1)
+        return (total <= level[:, None] * total[:, -1:]).sum(1).astype(prompts.dtype)
 
     def step(carry: Any, now: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
         token, cache = carry
-        at, key = now
+        at, level = now
         logits, cache = model.extend(params, cache, token[:, None], at)
-        token = draw(key, logits)
+        token = draw(level, logits)
         return (token, cache), token
 
     if length == begun:
         return prompts
-    keys = jax.random.split(key, length - begun)
+    # One uniform a token, found in the chances' sum: Gumbels would be as many as the vocabulary.
+    levels = jax.random.uniform(key, (length - begun, batch))
     logits, cache = model.extend(params, model.empty(batch, length, dtype), prompts, 0)
-    first = draw(keys[0], logits)
-    _, later = jax.lax.scan(step, (first, cache), (jnp.arange(begun, length - 1), keys[1:]))
+    first = draw(levels[0], logits)
+    _, later = jax.lax.scan(step, (first, cache), (jnp.arange(begun, length - 1), levels[1:]))
     return jnp.concatenate([prompts, first[:, None], later.T], axis=1)
