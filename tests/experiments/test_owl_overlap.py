@@ -69,7 +69,9 @@ def test_points_lie_along_their_axes(related):
 def test_everything_can_be_drawn_and_told(related):
     plotting.render(owl_overlap.plot(related))
     told = json.loads(related.attrs["findings"])
-    assert len(told) == 1 + 4 + 2 + 2
+    assert len(told) == 1 + 2 + 2 + 2 + 2
+    assert "at rho = 0.8" in told[1]
+    assert "at shared = 10" in told[1]
     failed = related.assign(failed=related.failed | True)
     assert "unknown (n = 0)" in owl_overlap.findings(failed)[0]
 
