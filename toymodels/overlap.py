@@ -207,7 +207,7 @@ def dense(params: Params) -> list[str]:
     return names
 
 
-def each_leaf(sample: Callable[..., jax.Array], key: jax.Array, params: Params) -> Params:
+def each_leaf(sample: Callable[..., Any], key: jax.Array, params: Params) -> Params:
     """Independent random numbers in the shape of a pytree."""
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))
