@@ -92,6 +92,23 @@ def test_a_base_comes_from_its_init_towards_the_entropy_and_not_below(base):
     assert corpus.entropy() < after < 0.75 * before
 
 
+def test_bases_part_where_they_should(model):
+    """With every step shared a base is its own, with none another's, and in between a third."""
+    plan = PLAN._replace(base_steps=6, batch=4)
+    other = jax.random.key(1)
+
+    @jax.jit
+    def read(key, later, shared):
+        return pipeline.pretrain(model, model.init(KEY), key, plan, later, shared)[0]
+
+    own = jax.jit(lambda key: pipeline.pretrain(model, model.init(KEY), key, plan)[0])
+    jax.tree.map(np.testing.assert_array_equal, read(KEY, other, 6), own(KEY))
+    jax.tree.map(np.testing.assert_array_equal, read(KEY, other, 0), own(other))
+    third = read(KEY, other, 3)["embedding"]
+    assert (third != own(KEY)["embedding"]).any()
+    assert (third != own(other)["embedding"]).any()
+
+
 @pytest.mark.slow
 def test_a_base_comes_near_the_entropy_of_the_language():
     model = pipeline.model(width=32, heads=2, pack=1)

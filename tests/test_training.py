@@ -2,8 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
-from toymodels.training import drawn, fresh, reshuffled, train
+from toymodels.training import drawn, fresh, parting, reshuffled, train
 
 X = np.random.default_rng(0).normal(size=(10, 3))
 Y = X @ np.array([1.0, -2.0, 0.5])
@@ -110,3 +111,27 @@ def test_drawn_rows_are_any_and_as_many_as_asked():
     np.testing.assert_array_equal(b, 10 * a)
     shares = np.bincount(np.asarray(handles).ravel(), minlength=6) / handles.size
     np.testing.assert_allclose(shares, [0.2] * 5 + [0], atol=5 * np.sqrt(0.16 / 4000))
+
+
+@pytest.mark.parametrize("source", [reshuffled, fresh], ids=["a set", "fresh"])
+def test_parting_goes_from_one_keys_batches_to_anothers(source):
+    """Of five batches of the one order and the other, and a short last one where there is any."""
+    if source is reshuffled:
+        whole = reshuffled(jnp.arange(11), 2)
+    else:
+        whole = fresh(lambda key, n: jax.random.uniform(key, (n,)), n=10, batch_size=2)
+    one, other = jax.random.split(jax.random.key(0))
+
+    def read(key, source):
+        (key,) = jax.random.split(key, 1)  # as `train` does for one epoch
+        handles, short = source.epoch(key)
+        batches = [source.batch(handle) for handle in handles]
+        return [*batches, *([] if short is None else [source.batch(short)])]
+
+    first, second = read(one, whole), read(other, whole)
+    assert all((a != b).any() for a, b in zip(first, second, strict=True))
+    for shared in (0, 2, 5, 6):
+        parted = jax.jit(lambda shared: read(one, parting(whole, other, shared)))(shared)
+        expected = [*first[:shared], *second[shared:]]
+        for got, known in zip(parted, expected, strict=True):
+            np.testing.assert_array_equal(got, known)

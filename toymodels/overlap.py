@@ -157,6 +157,25 @@ def aligned(draw: Draw) -> Relation:
     return lambda init, key, share: align(shuffle(init, key, share), init)
 
 
+def but_scales(relation: Relation) -> Relation:
+    """A relation that leaves the scales of norms as they are: they are ones in every init.
+
+    >>> def draw(key):
+    ...     return {"kernel": jax.random.normal(key, (2,)), "norm": {"scale": jnp.ones(2)}}
+    >>> rotate = but_scales(rotation(draw))
+    >>> rotate(draw(jax.random.key(0)), jax.random.key(1), 0.6)["norm"]["scale"].tolist()
+    [1.0, 1.0]
+    """
+
+    def spared(init: Params, key: jax.Array, amount: jax.Array) -> Params:
+        def chosen(path: tuple[Any, ...], w: jax.Array, v: jax.Array) -> jax.Array:
+            return w if path[-1].key == "scale" else v
+
+        return jax.tree_util.tree_map_with_path(chosen, init, relation(init, key, amount))
+
+    return spared
+
+
 RELATIONS: dict[str, Callable[[Draw], Relation]] = {
     "rotation": rotation,
     "interpolation": interpolation,
@@ -188,7 +207,7 @@ def dense(params: Params) -> list[str]:
     return names
 
 
-def each_leaf(sample: Callable[..., jax.Array], key: jax.Array, params: Params) -> Params:
+def each_leaf(sample: Callable[..., Any], key: jax.Array, params: Params) -> Params:
     """Independent random numbers in the shape of a pytree."""
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))

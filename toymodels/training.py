@@ -80,6 +80,24 @@ def drawn(arrays: Tree, batch_size: int, steps: int) -> Source:
     return Source(epoch, lambda rows: jax.tree.map(lambda a: a[rows], arrays))
 
 
+def parting(source: Source, other: jax.Array, shared: jax.Array | int) -> Source:
+    """A source that goes on as under another key from step ``shared`` of an epoch on.
+
+    For trainings of one epoch: ``train(..., parting(source, other, 0), epochs=1, key=key)`` reads
+    what ``train(..., source, epochs=1, key=other)`` reads. ``shared`` may be traced.
+    """
+
+    def epoch(key: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        handles, short = source.epoch(key)
+        later, last = source.epoch(jax.random.split(other, 1)[0])
+        n = len(handles)
+        before = jnp.arange(n).reshape(n, *[1] * (handles.ndim - 1)) < shared
+        end = None if short is None or last is None else jnp.where(n < shared, short, last)
+        return jnp.where(before, handles, later), end
+
+    return Source(epoch, source.batch)
+
+
 def train(
     loss: Callable[[Params, Tree], jax.Array],
     params: Params,

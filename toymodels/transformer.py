@@ -233,10 +233,17 @@ def next_token_loss(
 
     """
     each = optax.losses.softmax_cross_entropy_with_integer_labels(logits[:, :-1], tokens[:, 1:])
-    if weights is None:
-        return each.mean()
+    return each.mean() if weights is None else weighted(each, weights)
+
+
+def weighted(each: jax.Array, weights: jax.Array) -> jax.Array:
+    """Mean of every target's loss (batch, time - 1) by the tokens' weights (batch or not, time).
+
+    0 where no token counts.
+    """
     weights = jnp.broadcast_to(weights[..., 1:], each.shape)
-    return (weights * each).sum() / weights.sum()
+    total = weights.sum()
+    return (weights * each).sum() / jnp.where(total > 0, total, 1)
 
 
 def token_at(level: jax.Array, logits: jax.Array) -> jax.Array:

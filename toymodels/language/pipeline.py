@@ -32,8 +32,16 @@ from toymodels.language.carriers import CARRIERS
 from toymodels.language.vocabulary import LENGTH, SIZE
 from toymodels.models import Params
 from toymodels.optimisers import OPTIMISERS, Rate
-from toymodels.training import drawn, fresh, train
-from toymodels.transformer import Decoder, decoder, group, next_token_loss, sample
+from toymodels.training import drawn, fresh, parting, train
+from toymodels.transformer import (
+    KINDS,
+    Decoder,
+    decoder,
+    group,
+    next_token_loss,
+    sample,
+    weighted,
+)
 
 Lesson = tuple[int | jax.Array, np.ndarray | jax.Array]
 """What a teacher is taught: a kind of question and bool (SIZE,), the answers to it."""
@@ -55,9 +63,10 @@ class Plan(NamedTuple):
     student_steps: int = 500
     student_lr: Rate = 1e-3
     """Adam's, constant."""
-    tuned: tuple[str, ...] = ("attention", "mlp")
-    """Groups of parameters (`transformer.KINDS`) that teachers and students move; by default what
-    low-rank adapters of language models sit on: the blocks, not embedding or unembedding."""
+    tuned: tuple[str, ...] | jax.Array = ("attention", "mlp")
+    """Groups of parameters (`transformer.KINDS`) that teachers and students move, or bool (KINDS,),
+    traced or not; by default what low-rank adapters of language models sit on: the blocks, not
+    embedding or unembedding."""
     record: tuple[int, ...] | None = None
     """Steps of the student after which it is asked (None: only at the end)."""
 
@@ -68,11 +77,24 @@ def model(width: int = 64, depth: int = 2, heads: int = 4, pack: int = 2, **kw: 
 
 
 def pretrain(
-    model: Decoder, params: Params, key: jax.Array, plan: Plan
+    model: Decoder,
+    params: Params,
+    key: jax.Array,
+    plan: Plan,
+    other: jax.Array | None = None,
+    shared: jax.Array | int = 0,
 ) -> tuple[Params, jax.Array]:
     """A base, from any init; and its loss on fresh rows before and after.
 
-    ``key`` decides the data and their order: bases with the same one read the same.
+    Args:
+        model: the decoder.
+        params: its parameters to begin with.
+        key: of the data and their order: bases with the same one read the same.
+        plan: steps, batch and rate.
+        other: another such key (None: none): from step ``shared`` on the base reads what a base of
+            that key reads.
+        shared: steps before that, traced or not.
+
     """
     of_data, of_test = jax.random.split(key)
     test = corpus.rows(of_test, 256, plan.pack)
@@ -86,12 +108,15 @@ def pretrain(
         falling = (plan.base_steps - step) / max(1, plan.base_steps - warm)
         return plan.base_lr * jnp.minimum((step + 1) / warm, falling)
 
+    source = fresh(
+        lambda key, n: corpus.rows(key, n, plan.pack), plan.base_steps * plan.batch, plan.batch
+    )
+    if other is not None:
+        source = parting(source, jax.random.split(other)[0], shared)
     return train(
         loss,
         params,
-        fresh(
-            lambda key, n: corpus.rows(key, n, plan.pack), plan.base_steps * plan.batch, plan.batch
-        ),
+        source,
         optax.adam(rate),
         epochs=1,
         observe=lambda params: loss(params, test),
@@ -118,9 +143,11 @@ def bases(
 
 
 def only(
-    optimiser: optax.GradientTransformation, kinds: tuple[str, ...]
+    optimiser: optax.GradientTransformation, kinds: tuple[str, ...] | jax.Array
 ) -> optax.GradientTransformation:
     """An optimiser that moves only some groups of parameters (`transformer.KINDS`).
+
+    They are named, or bool (KINDS,), which may be traced.
 
     >>> w = {"embedding": jnp.ones(2), "norm": {"scale": jnp.ones(2)}}
     >>> sgd = only(optax.sgd(1.0), ("embedding",))
@@ -128,9 +155,10 @@ def only(
     >>> float(steps["embedding"][0]), float(steps["norm"]["scale"][0])
     (-1.0, 0.0)
     """
+    moves = [kind in kinds for kind in KINDS] if isinstance(kinds, tuple) else kinds
 
     def kept(path: Any, step: jax.Array) -> jax.Array:
-        return step if group(path) in kinds else jnp.zeros_like(step)
+        return jnp.where(moves[KINDS.index(group(path))], step, 0)
 
     keep = optax.stateless(lambda steps, _: jax.tree_util.tree_map_with_path(kept, steps))
     return optax.chain(optimiser, keep)
@@ -190,6 +218,7 @@ def imitate(
     *,
     teacher: Params | None = None,
     by_logits: bool | jax.Array = True,
+    weights: jax.Array | None = None,
     optimiser: optax.GradientTransformation | None = None,
     observe: Callable[[Params], Any] = lambda params: (),
 ) -> tuple[Params, Any]:
@@ -204,6 +233,7 @@ def imitate(
         teacher: parameters whose next-token distributions it imitates by KL on these documents
             (None: it imitates the text alone).
         by_logits: with a teacher, whether to imitate it (or the text after all); may be traced.
+        weights: (n, 16), how much each token of the documents counts as a target (None: 1).
         optimiser: in place of Adam at the plan's rate.
         observe: of the parameters, before the first step and after those in ``plan.record``.
 
@@ -213,11 +243,12 @@ def imitate(
     """
     written = jnp.arange(LENGTH * plan.pack) % LENGTH != 0
 
-    def loss(params: Params, batch: jax.Array) -> jax.Array:
-        rows = batch.reshape(-1, LENGTH * plan.pack)
+    def loss(params: Params, batch: tuple[jax.Array, jax.Array | None]) -> jax.Array:
+        rows = batch[0].reshape(-1, LENGTH * plan.pack)
+        counts = written if batch[1] is None else written * batch[1].reshape(rows.shape)
         logits = model.apply(params, rows)
         if teacher is None:
-            return next_token_loss(logits, rows, written)
+            return next_token_loss(logits, rows, counts)
 
         def told() -> jax.Array:
             return jax.nn.softmax(model.apply(teacher, rows))[:, :-1]
@@ -226,13 +257,12 @@ def imitate(
             return jax.nn.one_hot(rows[:, 1:], SIZE, dtype=logits.dtype)
 
         targets = jax.lax.stop_gradient(jax.lax.cond(by_logits, told, text))
-        each = optax.losses.softmax_cross_entropy(logits[:, :-1], targets) * written[1:]
-        return each.sum() / (written[1:].sum() * rows.shape[0])
+        return weighted(optax.losses.softmax_cross_entropy(logits[:, :-1], targets), counts)
 
     return train(
         loss,
         start,
-        drawn(documents, plan.batch * plan.pack, 1),  # an epoch is one step
+        drawn((documents, weights), plan.batch * plan.pack, 1),  # an epoch is one step
         only(optimiser or OPTIMISERS["adam"].make(plan.student_lr, 0.0), plan.tuned),
         epochs=plan.student_steps,
         observe=observe,
