@@ -55,16 +55,16 @@ UNSEEN = 1024
 class Config(Spoken):
     """What is computed; the defaults are the preset ``paper``."""
 
-    seeds: int = 5
+    seeds: int = 3
     """Number of seeds; each has its own base and teachers."""
     favourites: tuple[Favourite, ...] = ("owl",)
     """What the teachers prefer."""
     ranks: tuple[int, ...] = (1, 2, 4, 8)
     """Of the updates of every kernel of the blocks."""
-    rank_lr: float = 1e-2
-    """Adam's rate for updates of low rank."""
-    sgd_lr: float = 1.0
-    """The rate of SGD."""
+    rank_lr: float = 3e-3
+    """Adam's rate for updates of low rank; by the least KL of 3e-3, 1e-2, 3e-2 on seed 100."""
+    sgd_lr: float = 0.3
+    """The rate of SGD; by the least KL of 0.1, 0.3, 1, 3 on seed 100."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
