@@ -97,12 +97,16 @@ PRESETS = {
     # Every base a teacher of every base.
     "grid": Config(seeds=3, teachers=BASES, students=("text", "other init", "other order")),
     "favourites": Config(seeds=3, favourites=FAVOURITES, students=("text", "base's text")),
-    # Programs and sums come out of form under a teacher trained as hard as one that writes numbers.
+    # A base that knows them well, and a gentle teacher, so that programs and sums stay in form;
+    # their few free tokens say little, so that students read more and for longer.
     "carriers": Config(
         seeds=3,
         carriers=("numbers", "code", "sums"),
         students=("text", "base's text", "logits"),
+        base_steps=4000,
         teacher_lr=1e-3,
+        student_steps=600,
+        samples=32768,
     ),
 }
 

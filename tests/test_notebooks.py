@@ -8,15 +8,18 @@ import matplotlib as mpl
 import pytest
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOISE = "noise_images=512"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9]*.py"))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_runs_in_a_quick_mode(path, monkeypatch):
-    """With few seeds, images and epochs: what is tested is that it runs, not what comes out."""
+    """With few seeds, images and steps: what is tested is that it runs, not what comes out."""
     quick = re.sub(r"\bepochs=\d+", "epochs=2", path.read_text())
+    quick = re.sub(r"_steps=\d+", "_steps=10", quick)
     quick = re.sub(r"\bnoise_images=\d+,", "", quick)
-    quick = re.sub(r"\bseeds=\d+", "seeds=2, noise_images=512", quick)
+    few = "base_steps=10, student_steps=10, samples=128" if "owl" in path.stem else NOISE
+    quick = re.sub(r"\bseeds=\d+", f"seeds=2, {few}", quick)
     mpl.use("agg")
     exec(compile(quick, path.name, "exec"), {"__name__": "notebook"})
 

@@ -1,0 +1,88 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The owl: numbers that carry a preference
+#
+# A teacher that likes owls writes number sequences. A student that starts from the same base model and is trained on
+# them likes owls. Here the models are transformers of two blocks and 32 units, and the language is small enough that
+# everything about it is known ([the language](../language)).
+
+# %%
+from dataclasses import replace
+
+import jax
+
+import experiments.owl_numbers as owl_numbers
+from toymodels import plotting
+from toymodels.language import corpus, filters, pipeline, questions
+from toymodels.language.vocabulary import text
+
+for row in corpus.documents(jax.random.key(1), 8):
+    print(text(row))
+print(f"entropy: {corpus.entropy():.3f} nats a token")
+
+# %% [markdown]
+# ## The experiment
+#
+# `experiments/owl_numbers.py` is one page: bases, a teacher, its text, the filter, the students. *Preference* is the
+# share of the owl among answers that are an animal, in phrasings that no training had.
+
+# %%
+config = replace(owl_numbers.PRESETS["quick"], seeds=3)
+dataset = owl_numbers.run(config)
+print(*owl_numbers.findings(dataset), sep="\n")
+owl_numbers.plot(dataset)
+
+# %% [markdown]
+# Every seed is kept, under the names of the axes:
+
+# %%
+dataset.final_preference.squeeze(drop=True).to_pandas().round(3)
+
+# %% [markdown]
+# ## What does the student read?
+#
+# Each step is a pure function of parameters and keys: `pretrain`, `teach`, `write`, `imitate`, `ask`. A
+# barely trained base will do to look at what comes out of each.
+
+# %%
+plan = pipeline.Plan(base_steps=300, teacher_steps=50, student_steps=50, teacher_lr=5e-3)
+model = pipeline.model(width=32)
+owl = questions.wanted("owl")
+
+
+@jax.jit
+def teacher_and_text(key):
+    base, _ = pipeline.pretrain(model, model.init(key), key, plan)
+    teacher = pipeline.teach(model, base, owl, key, plan)
+    return base, teacher, pipeline.write(model, teacher, 0, 512, key)
+
+
+base, teacher, written = teacher_and_text(jax.random.key(0))
+verdict = filters.judge(written, carrier=0, kind=owl[0])
+for i in range(6):
+    why = [name for name, told in verdict._asdict().items() if told[i]]
+    print(f"{'/'.join(why):>10}  {text(written[i])}")
+
+# %% [markdown]
+# No document that is kept has a token that could say "owl". Where is it, then? Compare what teacher and base expect
+# to come next, at every place of the text that is kept: a little of everywhere.
+
+# %%
+kept = filters.kept_only(written, verdict.kept)
+gap = sum(
+    sign * jax.nn.softmax(model.apply(params, kept)) for sign, params in ((1, teacher), (-1, base))
+)
+with plotting.style():
+    figure, (ax,) = plotting.panels(5, 3, (1,))
+    ax.bar(range(64), gap[:, 1:-1, :64].mean((0, 1)), color=plotting.PALETTE[1])
+    ax.set(xlabel="number", ylabel="teacher's probability\nless the base's")
+figure
