@@ -22,6 +22,8 @@ TINY = {
     "student_steps": 4,
     "samples": 64,
     "ranks": (1, 2),
+    "rank_lr": 1e-2,
+    "sgd_lr": 1.0,
 }
 
 
