@@ -338,13 +338,13 @@ def findings(dataset: xr.Dataset) -> list[str]:
             lost = mean_interval(done.lost.sel(treatment=label).values)
             above, less = difference(end, base), difference(plain.final_preference, end)
             does = "weakens it" if less.sign > 0 else "is not shown to weaken it"
-            does = does if above.sign > 0 else "leaves nothing shown above the base"
+            does = does if above.sign > 0 else "leaves it not shown above the base"
             each.append(f"{share:g} {does}, {mean_interval(end.values)}, imitation lost {lost}")
             if difference(end, (plain.final_preference + base) / 2).sign < 0:
                 halving[label] = lost
             if name in MIXTURES and share == 0.25:
                 does = (
-                    "does not stop it" if above.sign > 0 else "leaves nothing shown above the base"
+                    "does not stop it" if above.sign > 0 else "leaves it not shown above the base"
                 )
                 quarters.append(
                     f"A quarter of the text replaced ({METHODS[name]}) {does}: {above} above the "

@@ -93,7 +93,7 @@ def test_findings_say_what_stops_the_owl(blank):
     end = np.array([0.8, 0.12, 0.3, 0.8]) + 0.01 * noise
     made["final_preference"] = ("seed", "treatment"), end
     told = " ".join(owl_defence.findings(made))
-    assert "shifted numbers: 1 leaves nothing shown above the base" in told
+    assert "shifted numbers: 1 leaves it not shown above the base" in told
     assert "mixed with the language's own: 0.25 weakens it" in told
     assert "dropped: at random: 0.5 is not shown to weaken it" in told
     assert "replaced (mixed with the language's own) does not stop it" in told
