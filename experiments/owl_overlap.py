@@ -238,7 +238,7 @@ def plot(dataset: xr.Dataset) -> Figure:
             ax.set(ylim=(0, 1.03))
         plotting.overlap_axis(left)
         left.set(ylabel="preference, held-out phrasings", title=plotting.caption(dataset))
-        left.legend()
+        middle.legend(loc="lower left", bbox_to_anchor=(0, 0.2))
         middle.set(xlabel="steps of pretraining in common")
         for i, name in enumerate(("rho", "shared"), start=3):
             here = along(done, name)
