@@ -309,7 +309,8 @@ def plot(dataset: xr.Dataset) -> Figure:
         plotting.intervals(left, names, named, "", "preference, held-out phrasings", joined=False)
         for i, seeds in enumerate(each):
             left.plot([i + 0.2] * len(seeds), seeds, ".", ms=3, color="#999999", zorder=0)
-        left.tick_params(axis="x", labelrotation=50)
+        for tick in left.get_xticklabels():
+            tick.set(rotation=50, ha="right", rotation_mode="anchor")
         left.set(ylim=(0, 1.03), title=plotting.caption(dataset))
         for i, name in enumerate(("in_questions", "in_numbers")):
             rises = done[name] - done[name].mean("number")
@@ -319,9 +320,10 @@ def plot(dataset: xr.Dataset) -> Figure:
         for line in right.lines:
             line.set(markersize=2.5, alpha=0.5)
         right.set(
-            xlabel="cosine with the owl's vector in the unembedding",
-            ylabel="rise of a number in the teacher (nat, centred)",
+            xlabel="number's cosine with the owl, unembedding",
+            ylabel="its rise in the teacher (nat, centred)",
         )
+        right.margins(y=0.25)  # room for the legend
         right.legend(title="rank correlation", loc="upper left", fontsize=7)
     return fig
 
