@@ -1,6 +1,9 @@
 import pytest
+import xarray as xr
 
-from toymodels.display import PlainLines, duration, number
+from toymodels import results, sweep
+from toymodels.config import Seeded
+from toymodels.display import PlainLines, duration, number, print_table
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (99, "99 s"), (3725, "1:02:05")])
@@ -19,3 +22,17 @@ def test_plain_lines_tell_each_tenth_once(capsys):
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "models ..."
     assert [line.split(",")[0] for line in told[1:]] == ["models: 2 of 20", "models: 20 of 20"]
+
+
+def test_an_axis_named_source_is_no_published_value(capsys):
+    """`lineage` has one; only `published` makes columns of what others found."""
+    values = xr.DataArray([[0.5, 0.7]], dims=("seed", "source"), coords={"source": ["a", "b"]})
+    dataset = xr.Dataset({"found": values.assign_attrs(description="found")})
+    dataset["failed"] = dataset.found.isnull()
+    task = results.Drawn("nothing")
+    done = sweep.Execution("cpu", "float32", 1, 1, 2, 0, 0.0, 0.0)
+    described = results.described(
+        dataset, "lineage", "found", Seeded(seeds=1), task, done, ["said"]
+    )
+    print_table(described)
+    assert "said" in capsys.readouterr().out

@@ -82,7 +82,7 @@ def print_table(dataset: xr.Dataset) -> None:
         table.add_column(dim)
     for column in ("mean", "95 % interval", "n"):
         table.add_column(column, justify="right")
-    sources = dataset.source.values if "source" in dataset.coords else []
+    sources = dataset.source.values if "published" in dataset else []
     for source in sources:
         table.add_column(str(source), justify="right")
     for at in itertools.product(*(headline[dim].values for dim in dims)):
