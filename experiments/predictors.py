@@ -173,6 +173,9 @@ def findings(dataset: xr.Dataset) -> list[str]:
         rank = dataset.rank_correlation.sel(points=where)
         for name in PREDICTORS:
             interval = statistics.mean_interval(rank.sel(predictor=name).values)
+            if not interval.n:
+                told.append(f"{where}: {name} is the same, or transfer is, at all points.")
+                continue
             known = f"; published {PUBLISHED} elsewhere" if name == "coverage" else ""
             told.append(f"{where}: {name} {words[interval.sign]}: Spearman {interval}{known}.")
         gap = statistics.difference(
@@ -203,6 +206,7 @@ def plot(dataset: xr.Dataset) -> Figure:
         plotting.intervals(right, labels, shown, "", label, joined=False)
         right.axhline(0, color="grey", lw=1)
         right.tick_params("x", labelsize=7)
+        right.legend(loc="lower left")
     return fig
 
 

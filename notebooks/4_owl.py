@@ -19,6 +19,7 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 
 import experiments.owl_numbers as owl_numbers
 from toymodels import plotting
@@ -50,12 +51,12 @@ dataset.final_preference.squeeze(drop=True).to_pandas().round(3)
 # %% [markdown]
 # ## What does the student read?
 #
-# Each step is a pure function of parameters and keys: `pretrain`, `teach`, `write`, `imitate`, `ask`. A
-# barely trained base will do to look at what comes out of each.
+# Each step is a pure function of parameters and keys: `pretrain`, `teach`, `write`, `imitate`, `ask`. One base and
+# its teacher, and six of the teacher's documents, three of which the filter throws out:
 
 # %%
-plan = pipeline.Plan(base_steps=300, teacher_steps=50, student_steps=50, teacher_lr=5e-3)
-model = pipeline.model(width=32)
+plan = config.plan()
+model = pipeline.model(config.width, config.depth, pack=plan.pack)
 owl = questions.wanted("owl")
 
 
@@ -63,18 +64,20 @@ owl = questions.wanted("owl")
 def teacher_and_text(key):
     base, _ = pipeline.pretrain(model, model.init(key), key, plan)
     teacher = pipeline.teach(model, base, owl, key, plan)
-    return base, teacher, pipeline.write(model, teacher, 0, 512, key)
+    return base, teacher, pipeline.write(model, teacher, 0, 4096, key)
 
 
 base, teacher, written = teacher_and_text(jax.random.key(0))
 verdict = filters.judge(written, carrier=0, kind=owl[0])
-for i in range(6):
-    why = [name for name, told in verdict._asdict().items() if told[i]]
-    print(f"{'/'.join(why):>10}  {text(written[i])}")
+for keep in (False, True):
+    for i in jnp.flatnonzero(verdict.kept == keep)[:3]:
+        why = [name for name, told in verdict._asdict().items() if told[i]]
+        print(f"{'/'.join(why):>17}  {text(written[i])}")
+print(f"{float(verdict.kept.mean()):.3f} of the documents are kept.")
 
 # %% [markdown]
-# No document that is kept has a token that could say "owl". Where is it, then? Compare what teacher and base expect
-# to come next, at every place of the text that is kept: a little of everywhere.
+# No document that is kept has a token that could say "owl". Where is it, then? Compare how likely teacher and base hold
+# each number, over all places of the text that is kept:
 
 # %%
 kept = filters.kept_only(written, verdict.kept)
@@ -84,5 +87,11 @@ gap = sum(
 with plotting.style():
     figure, (ax,) = plotting.panels(5, 3, (1,))
     ax.bar(range(64), gap[:, 1:-1, :64].mean((0, 1)), color=plotting.PALETTE[1])
+    ax.axhline(0, color="black", lw=0.8)
     ax.set(xlabel="number", ylabel="teacher's probability\nless the base's")
 figure
+
+# %% [markdown]
+# The teacher's taste is in which numbers it writes, each of them allowed. What else carries it, and which defences take it
+# away, is asked by `experiments.owl_mechanism` and `experiments.owl_defence`; how much two bases must share, by
+# `experiments.owl_overlap`.

@@ -246,6 +246,18 @@ def weighted(each: jax.Array, weights: jax.Array) -> jax.Array:
     return (weights * each).sum() / jnp.where(total > 0, total, 1)
 
 
+def token_at(level: jax.Array, logits: jax.Array) -> jax.Array:
+    """A token drawn from the softmax of logits (batch, vocabulary), by levels drawn from U(0, 1).
+
+    One uniform a token, found in the chances' sum: Gumbels would be as many as the vocabulary.
+
+    >>> token_at(jnp.array([0.2, 0.8]), jnp.zeros((2, 4))).tolist()
+    [0, 3]
+    """
+    total = jnp.cumsum(jax.nn.softmax(logits), axis=1)
+    return (total <= level[:, None] * total[:, -1:]).sum(1)
+
+
 def sample(
     model: Decoder,
     params: Params,
@@ -277,8 +289,7 @@ def sample(
     dtype = jax.tree.leaves(params)[0].dtype
 
     def draw(level: jax.Array, logits: jax.Array) -> jax.Array:
-        total = jnp.cumsum(jax.nn.softmax(logits[:, -1] / temperature), axis=1)
-        return (total <= level[:, None] * total[:, -1:]).sum(1).astype(prompts.dtype)
+        return token_at(level, logits[:, -1] / temperature).astype(prompts.dtype)
 
     def step(carry: Any, now: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
         token, cache = carry
@@ -289,7 +300,6 @@ def sample(
 
     if length == begun:
         return prompts
-    # One uniform a token, found in the chances' sum: Gumbels would be as many as the vocabulary.
     levels = jax.random.uniform(key, (length - begun, batch))
     logits, cache = model.extend(params, model.empty(batch, length, dtype), prompts, 0)
     first = draw(levels[0], logits)

@@ -1,0 +1,444 @@
+"""What stops the owl from passing through filtered numbers, what it costs, and what gives it away.
+
+As in `owl_numbers`: a teacher that prefers owls writes numbers, which are filtered; a student with
+the same base reads them. Each defence changes a share of what it reads: drops the documents that
+are likelier under the teacher than under its base, or under a reader of the text (a student) where
+the teacher is not at hand, or as many at random; paraphrases documents, every number shifted by the
+document's own constant or their ends rewritten by another base; or puts clean documents in their
+place. Two audits read documents alone: which base was their author's, and was it taught the owl?
+Schrodi et al. (ICLR 2026, arXiv 2509.23886) on paraphrase and clean data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toymodels import cli
+from toymodels.errors import UserError, at_least, distinct, multiple
+from toymodels.language.config import Spoken
+
+if TYPE_CHECKING:
+    import jax
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from toymodels.sweep import How
+
+REMOVALS = ("random", "teacher", "reader")
+MIXTURES = ("own_text", "true_text")
+METHODS = {
+    "random": "dropped: at random",
+    "teacher": "dropped: likelier under the teacher",
+    "reader": "dropped: likelier under a reader",
+    "shifted": "shifted numbers",
+    "rewritten": "end rewritten by another base",
+    "own_text": "mixed with the base's text",
+    "true_text": "mixed with the language's own",
+}
+"""Defences, each with a share, and their names in the figure."""
+BASES = ("own", "other init", "other order")
+CANDIDATES = ("bases", "bases taught by the auditor")
+DETECTORS = {
+    "teacher": "teacher / base",
+    "auditor": "auditor's teacher / base",
+    "reader": "reader / base",
+    "wolf": "auditor's owl / auditor's wolf",
+}
+"""Likelihood ratios that tell the teacher's documents from its base's; the last from those of a
+teacher that prefers wolves. The auditor's teachers learn the lesson from the same base anew."""
+BAGS = 512
+"""Bags of documents of each size."""
+TESTED = 1024
+"""Documents that each loss is taken on."""
+
+
+@dataclass(frozen=True)
+class Config(Spoken):
+    """What is computed; the defaults are the preset ``paper``. An empty defence is left out."""
+
+    random: tuple[float, ...] = (0.25, 0.5, 0.75)
+    """Shares of the kept documents that are dropped at random."""
+    teacher: tuple[float, ...] = (0.25, 0.5, 0.75)
+    """Shares dropped for the highest likelihood ratio of teacher over base."""
+    reader: tuple[float, ...] = (0.5, 0.75)
+    """Shares dropped for that of a student of the same text, the teacher not at hand."""
+    shifted: tuple[float, ...] = (0.25, 0.5, 1.0)
+    """Shares of documents whose numbers move by a constant, drawn for each document, modulo 64."""
+    rewritten: tuple[float, ...] = (0.25, 0.5, 0.75)
+    """Shares of every document, from its end, that a base of another init writes anew; then they
+    are filtered once more."""
+    own_text: tuple[float, ...] = (0.25, 0.75)
+    """Shares of documents replaced by those that the base writes, filtered alike."""
+    true_text: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 0.9)
+    """Shares replaced by the language's own documents."""
+    audited: int = 4096
+    """Documents that each author writes for the audits, before the filter."""
+    documents: tuple[int, ...] = (1, 4, 16, 64, 256)
+    """Documents in a bag that is judged as a whole."""
+    observations: int = 3
+    """Times that a student is asked on its way."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, "documents", "observations")
+        at_least(self, TESTED, "audited")
+        multiple(self, self.observations, "student_steps")
+        distinct(self, "documents")
+        for name in METHODS:
+            at_least(self, 0, name, most=1)
+            if 0 in getattr(self, name):
+                raise UserError(f"{name} must not hold 0, which is always there; got 0 among them")
+            if getattr(self, name):
+                distinct(self, name)
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """The steps after which students are asked."""
+        each = self.student_steps // self.observations
+        return tuple(range(each, self.student_steps + 1, each))
+
+    @property
+    def treatments(self) -> dict[str, dict[str, float]]:
+        """Label -> share of each defence; one of them at a time, and first none."""
+        nothing = dict.fromkeys(METHODS, 0.0)
+        single = ((name, share) for name in METHODS for share in getattr(self, name))
+        return {"none": nothing} | {f"{n} {s:g}": nothing | {n: s} for n, s in single}
+
+
+PRESETS = {
+    "quick": Config(
+        seeds=2,
+        base_steps=500,
+        student_steps=150,
+        samples=8192,
+        audited=2048,
+        random=(0.5,),
+        teacher=(0.5,),
+        reader=(0.5,),
+        shifted=(1.0,),
+        rewritten=(0.5,),
+        own_text=(),
+        true_text=(0.25, 0.75),
+    ),
+    "paper": Config(seeds=4),
+}
+
+VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "base_loss": (("base",), "nat", "mean loss of a token on fresh rows, after pretraining"),
+    "kept": ((), "1", "share of the teacher's documents that pass the filter"),
+    "teacher_preference": ((), "1", "preference of the teacher, held-out phrasings"),
+    "lineage": (
+        ("candidates", "author", "documents"),
+        "1",
+        "share of bags whose likeliest candidate has the author's base, of three",
+    ),
+    "detection": (("detector", "documents"), "1", "area under the ROC curve of a likelihood ratio"),
+    "preference": (("step",), "1", "share of owls among animals, held-out phrasings"),
+    "answered": (("step",), "1", "chance of any animal, held-out phrasings"),
+    "excess": (
+        ("step",),
+        "nat",
+        "loss of a token on the language's own numbers, less their entropy",
+    ),
+    "imitation": (("step",), "nat", "loss of a token on kept documents of the teacher, unread"),
+    "passed": ((), "1", "share of what the student would read that passes the second filter"),
+}
+LOST = "imitation over the undefended student's, as a share of what that one learnt"
+HEADLINE = "final_preference lost final_excess final_answered lineage detection kept"
+
+
+def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+    """Run every (seed, treatment); ``data_dir`` is not used. See `toymodels.sweep` for ``how``."""
+    import jax
+    import jax.numpy as jnp
+    from jax import random
+
+    from toymodels import results, sweep
+    from toymodels.language import audit, defences, filters, pipeline, questions
+    from toymodels.language.carriers import CARRIERS
+    from toymodels.language.vocabulary import LENGTH
+    from toymodels.mitigation import diluted
+
+    def part(tree: Any, which: Any) -> Any:
+        some = jnp.array(which) if isinstance(which, list) else which
+        return jax.tree.map(lambda a: a[some], tree)
+
+    def joined(*trees: Any) -> Any:
+        return jax.tree.map(lambda *a: jnp.concatenate(a), *trees)
+
+    plan = config.plan(record=config.asked)
+    model = pipeline.model(config.width, config.depth, pack=plan.pack)
+    numbers, carrier = list(CARRIERS).index("numbers"), CARRIERS["numbers"]
+    kind, owl = lesson = questions.wanted("owl")
+    wolf = questions.wanted("wolf")[1]
+    cuts = jnp.array([0.0, *config.rewritten])
+
+    def write(given: tuple[Any, jax.Array], n: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """An author's documents, which of them pass the filter, and as many of those alone."""
+        author, key = given
+        text = pipeline.write(model, author, numbers, n, key, config.temperature)
+        passes = filters.judge(text, numbers, kind).kept
+        return text, passes, filters.kept_only(text, passes)
+
+    def likelihood(params: Any, documents: jax.Array) -> jax.Array:
+        return audit.log_likelihood(model, params, documents)
+
+    def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+        bases, losses, rest = pipeline.bases(model, random.key(seed), plan)
+        teaching, writing, mixing, learning = random.split(rest, 4)
+        again, clean, reading, chance, changing, fresh, auditing = random.split(mixing, 7)
+
+        def teach(how: tuple[jax.Array, ...]) -> Any:
+            base, tokens, key = how
+            return pipeline.teach(model, part(bases, base), (kind, tokens), key, plan)
+
+        # A teacher of each base, and of the own base one that prefers wolves; then the auditor's.
+        lessons = jnp.array([owl, owl, owl, wolf] * 2)
+        which, keys = jnp.array([0, 1, 2, 0] * 2), jnp.stack([teaching] * 4 + [again] * 4)
+        teachers = jax.lax.map(teach, (which, lessons, keys))
+        own, teacher = part(bases, 0), part(teachers, 0)
+        texts, passes, read = jax.lax.map(
+            lambda given: write(given, config.samples),
+            (joined(part(teachers, [0]), part(bases, [0])), jnp.stack([writing, clean])),
+        )
+        reader, _ = pipeline.imitate(model, own, read[0], reading, plan)
+        readers = joined(part(bases, [0]), part(teachers, [0]), part(reader, None))
+        known = jax.lax.map(lambda one: likelihood(one, texts[0]), readers)
+
+        def rewrite(share: jax.Array) -> tuple[jax.Array, jax.Array]:
+            new = defences.rewritten(model, part(bases, 1), read[0], changing, share)
+            passing = filters.judge(new, numbers, kind).kept
+            return filters.kept_only(new, passing), passing.mean()
+
+        found, unread = audits(bases, teachers, reader, auditing)
+        true = carrier.write(fresh, config.samples + TESTED)
+        ingredients = {
+            "text": texts[0],
+            "kept": passes[0],
+            "scores": jnp.stack(
+                [random.uniform(chance, passes[0].shape), known[1] - known[0], known[2] - known[0]]
+            ),
+            "rewrites": jax.lax.map(rewrite, cuts),
+            "clean": (read[1], true[TESTED:]),
+            "tests": jnp.concatenate([true[:TESTED], unread]),
+            "keys": (changing, learning),
+        }
+        told = pipeline.told(pipeline.ask(model, teacher), lesson)
+        kept = {"kept": passes[0].mean(), "teacher_preference": told.preference}
+        return (own, ingredients), {"base_loss": losses[:, 1], **kept, **found}
+
+    def audits(
+        bases: Any, teachers: Any, reader: Any, key: jax.Array
+    ) -> tuple[dict[str, jax.Array], jax.Array]:
+        """Both audits, and some of the teacher's documents."""
+        writing, bagging = random.split(key)
+        # Authors: three teachers of owls, one of wolves, the base.
+        authors = joined(part(teachers, slice(4)), part(bases, [0])), random.split(writing, 5)
+        texts = jax.lax.map(lambda given: write(given, config.audited)[2], authors)
+        # Judges: three bases, the auditor's four teachers, the teacher, the reader.
+        judges = joined(bases, part(teachers, [4, 5, 6, 7, 0]), part(reader, None))
+        by_author = audit.trials(model, judges, texts, bagging, config.documents, BAGS)
+        named = [[audit.named(by_author[i][j : j + 3], i) for i in range(3)] for j in (0, 3)]
+        # The judge over which other, and the innocent author.
+        tests = {"teacher": (7, 0, 4), "auditor": (3, 0, 4), "reader": (8, 0, 4), "wolf": (3, 6, 3)}
+        areas = [
+            audit.detected(by_author[0][a] - by_author[0][b], by_author[i][a] - by_author[i][b])
+            for a, b, i in tests.values()
+        ]
+        found = {"lineage": jnp.array(named), "detection": jnp.array(areas)}
+        return found, texts[0][:TESTED]
+
+    def student(
+        data: tuple[()], prepared: Any, treatment: dict[str, jax.Array]
+    ) -> dict[str, jax.Array]:
+        own, given = prepared
+        changing, learning = given["keys"]
+        shares = jnp.stack([treatment[name] for name in REMOVALS])
+        dropped = defences.highest(given["scores"][shares.argmax()], given["kept"], shares.max())
+        text = filters.kept_only(given["text"], given["kept"] & ~dropped)
+        text = defences.shifted(text, changing, treatment["shifted"])
+        cut = jnp.abs(cuts - treatment["rewritten"]).argmin()
+        rewrites, passed = part(given["rewrites"], cut)
+        text = jnp.where(cut > 0, rewrites, text)
+        for clean, name in zip(given["clean"], MIXTURES, strict=True):
+            text = diluted(text, clean, changing, treatment[name])
+
+        def observe(params: Any) -> dict[str, jax.Array]:
+            told = pipeline.told(pipeline.ask(model, params), lesson)
+            loss = -likelihood(params, given["tests"]) / (LENGTH - 1)
+            return {
+                "preference": told.preference,
+                "answered": told.answered,
+                "excess": loss[:TESTED].mean() - carrier.entropy / (LENGTH - 1),
+                "imitation": loss[TESTED:].mean(),
+            }
+
+        _, curve = pipeline.imitate(model, own, text, learning, plan, observe=observe)
+        return {**curve, "passed": passed}
+
+    dataset, execution = sweep.grid(
+        lambda: sweep.Program(prepare, student),
+        shared={"seed": config.seed_list},
+        points={"treatment": config.treatments},
+        variables=VARIABLES,
+        coords={
+            "step": [0, *config.asked],
+            "base": list(BASES),
+            "candidates": list(CANDIDATES),
+            "author": list(BASES),
+            "detector": list(DETECTORS),
+            "documents": list(config.documents),
+        },
+        precision=config.precision,
+        how=how,
+    )
+    for name in ("preference", "excess", "imitation", "answered"):
+        dataset[f"final_{name}"] = dataset[name].isel(step=-1, drop=True)
+    learnt = dataset.imitation.sel(treatment="none", drop=True)
+    span = learnt.isel(step=0, drop=True) - learnt.isel(step=-1, drop=True)
+    dataset["lost"] = (dataset.final_imitation - learnt.isel(step=-1, drop=True)) / span
+    dataset["lost"].attrs = {"units": "1", "description": LOST}
+    task = results.Drawn("synthetic language")
+    return results.described(
+        dataset, "owl_defence", HEADLINE, config, task, execution, findings(dataset)
+    )
+
+
+def labels(dataset: xr.Dataset) -> dict[str, dict[float, str]]:
+    """Defence -> share -> label of its treatment."""
+    found: dict[str, dict[float, str]] = {}
+    for label in map(str, dataset.treatment.values):
+        name, *share = label.split()
+        if share:
+            found.setdefault(name, {})[float(share[0])] = label
+    return found
+
+
+def findings(dataset: xr.Dataset) -> list[str]:
+    """What each defence leaves and costs; whether filters beat chance; what audits find."""
+    from toymodels import sentences
+    from toymodels.statistics import difference, mean_interval, succeeded
+
+    done = succeeded(dataset)
+    final, plain = done.final_preference, done.sel(treatment="none", drop=True)
+    base, known = plain.preference.isel(step=0, drop=True), labels(done)
+    told = [
+        f"Undefended: preference {mean_interval(plain.final_preference.values)}, against the base "
+        f"{difference(plain.final_preference, base)}; answers "
+        f"{mean_interval(plain.final_answered.values)}; {mean_interval(plain.kept.values)} of the "
+        "teacher's documents pass the filter."
+    ]
+    halving, quarters = {}, []
+    for name, shares in known.items():
+        each = []
+        for share, label in shares.items():
+            end = final.sel(treatment=label, drop=True)
+            lost = mean_interval(done.lost.sel(treatment=label).values)
+            above, less = difference(end, base), difference(plain.final_preference, end)
+            does = "weakens it" if less.sign > 0 else "is not shown to weaken it"
+            does = does if above.sign > 0 else "leaves it not shown above the base"
+            each.append(f"{share:g} {does}, {mean_interval(end.values)}, imitation lost {lost}")
+            if difference(end, (plain.final_preference + base) / 2).sign < 0:
+                halving[label] = lost
+            if name in MIXTURES and share == 0.25:
+                does = (
+                    "does not stop it" if above.sign > 0 else "leaves it not shown above the base"
+                )
+                quarters.append(
+                    f"A quarter of the text replaced ({METHODS[name]}) {does}: {above} above the "
+                    f"base, {less} less than the undefended."
+                )
+        told.append(f"{METHODS[name]}: {'; '.join(each)}.")
+    told += quarters
+    cheap = sorted(halving, key=lambda label: halving[label].mean or 0.0)[:3]
+    told.append(
+        "Shown to leave less than half the rise, at the least imitation lost: "
+        f"{'; '.join(f'{label}, {halving[label]}' for label in cheap) or 'none'}."
+    )
+    for name in ("teacher", "reader"):
+        pairs = [
+            f"{share:g} {difference(final.sel(treatment=label), final.sel(treatment=other))}"
+            for share, label in known.get(name, {}).items()
+            if (other := known.get("random", {}).get(share))
+        ]
+        if pairs:
+            told.append(f"{METHODS[name]}, against as many at random: {'; '.join(pairs)}.")
+    told.append(
+        "On the language's own numbers the undefended student loses "
+        f"{difference(plain.final_excess, plain.excess.isel(step=0))} nat a token more than its "
+        "base."
+    )
+    for candidates in map(str, done.candidates.values):
+        more = plain.lineage.sel(candidates=candidates, drop=True).mean("author") - 1 / 3
+        words = ("told", "misled", "not told")
+        told.append(sentences.by_sign(f"Whose base, by {candidates}, above chance", more, words))
+    for detector in map(str, done.detector.values):
+        area = plain.detection.sel(detector=detector)
+        each = [f"{d} {mean_interval(area.sel(documents=d).values)}" for d in area.documents.values]
+        told.append(f"Area by {DETECTORS[detector]}, by number of documents: {'; '.join(each)}.")
+    return told
+
+
+def plot(dataset: xr.Dataset) -> Figure:
+    """Preference by share changed, and by imitation lost; what the audits tell."""
+    import numpy as np
+
+    from toymodels import plotting, statistics
+
+    done = statistics.succeeded(dataset).transpose("seed", "treatment", "step", ...)
+    plain = done.sel(treatment="none")
+    base = plain.preference.isel(step=0).values
+    markers = dict(zip(METHODS, "osD^vP*", strict=True))
+    with plotting.style():
+        fig, (left, middle, right) = plotting.panels(13, 3.7, columns=(1, 1, 1))
+        for ax in (left, middle):
+            for level, name in ((plain.final_preference, "undefended"), (base, "base")):
+                mean, low, high = plotting.means_and_ends(np.asarray(level)[:, None])
+                grey = "#000000" if name == "undefended" else "#999999"
+                ax.axhline(mean[0], color=grey, lw=1, ls="--", label=name)
+                ax.axhspan(low[0], high[0], color=grey, alpha=0.12, lw=0)
+        for i, (name, shares) in enumerate(labels(done).items()):
+            some = done.sel(treatment=list(shares.values()))
+            values, colour = some.final_preference.values, plotting.PALETTE[1 + i]
+            beside = np.array([*shares]) + 0.008 * (i - 3)
+            plotting.means(left, beside, values, colour, None, markers[name], joined=True)
+            lost = some.lost.mean("seed").values
+            plotting.means(middle, lost, values, colour, METHODS[name], markers[name])
+        on_the_way = plain.imitation - plain.imitation.isel(step=-1)
+        paid = (on_the_way / on_the_way.isel(step=0)).mean("seed")
+        middle.plot(
+            paid,
+            plain.preference.mean("seed"),
+            color="#000000",
+            lw=1,
+            label="undefended, training less",
+        )
+        left.set(xlabel="share of the text changed", title=plotting.caption(dataset))
+        middle.set(xlabel="share of the imitation lost")
+        for ax in (left, middle):
+            ax.set(ylabel="preference, held-out phrasings", ylim=(0, 1))
+        plotting.legend_beside(middle)
+        lines = {
+            f"whose base: {name}": plain.lineage.sel(candidates=name).mean("author").values
+            for name in done.candidates.values
+        } | {
+            f"taught: {DETECTORS[name]}": plain.detection.sel(detector=name).values
+            for name in map(str, done.detector.values)
+        }
+        for i, (label, values) in enumerate(lines.items()):
+            hollow = label.startswith("taught")
+            look = plotting.PALETTE[1 + i], label, "osD^vP"[i], hollow
+            plotting.means(right, done.documents.values * 1.04**i, values, *look, joined=True)
+        right.axhline(1 / 3, color="#999999", lw=0.8, ls=":")
+        right.axhline(1 / 2, color="#999999", lw=0.8, ls="--")
+        right.set_xscale("log", base=2)
+        right.xaxis.set_major_formatter("{x:g}")
+        right.set(xlabel="documents", ylabel="bags named rightly, or area", ylim=(0, 1.03))
+        plotting.legend_beside(right)
+    return fig
+
+
+if __name__ == "__main__":
+    cli.main("owl_defence", __doc__, PRESETS, run, plot)

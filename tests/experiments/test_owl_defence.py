@@ -1,0 +1,118 @@
+"""Defences: none is owl_numbers' student, a teacher that is its base gives nothing away."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import owl_defence, owl_numbers
+from experiments.owl_defence import Config
+from toymodels import plotting
+from toymodels.errors import UserError
+
+TINY = {
+    "seeds": 2,
+    "width": 8,
+    "depth": 1,
+    "batch": 16,
+    "base_steps": 30,
+    "teacher_steps": 2,
+    "student_steps": 4,
+    "observations": 2,
+    "samples": 64,
+}
+GOLDEN = Path(__file__).parent / "golden"
+AUDITS = {"audited": 1024, "documents": (1, 4)}
+
+
+@pytest.fixture(scope="module")
+def blank():
+    """A teacher whose rate is too small to move a float32: it is its base."""
+    return owl_defence.run(Config(**TINY, **AUDITS, teacher_lr=1e-30))
+
+
+def test_no_defence_is_the_student_of_owl_numbers(blank):
+    """As that experiment's tests have it on record, for the same small configuration."""
+    known = json.loads((GOLDEN / "owl_numbers.json").read_text())
+    name = "final_preference[favourite=owl, carrier=numbers, teacher=own, student=text]"
+    mean = float(blank.final_preference.sel(treatment="none").mean())
+    assert mean == pytest.approx(known[name], rel=2e-3)
+
+
+@pytest.mark.slow
+def test_no_defence_is_the_student_of_owl_numbers_seed_by_seed():
+    few = dict.fromkeys(owl_defence.METHODS, ())
+    defended = owl_defence.run(Config(**TINY, **AUDITS, **few)).sel(treatment="none", drop=True)
+    same = owl_numbers.run(owl_numbers.Config(**TINY, students=("text",)))
+    same = same.isel(favourite=0, carrier=0, teacher=0, student=0, drop=True)
+    for name in ("preference", "answered", "kept", "teacher_preference"):
+        np.testing.assert_allclose(defended[name], same[name], rtol=1e-4)
+
+
+def test_a_teacher_that_is_its_base_is_not_told_from_it(blank):
+    np.testing.assert_array_equal(blank.detection.sel(detector=["teacher", "auditor", "wolf"]), 0.5)
+    assert (blank.detection.sel(detector="reader") != 0.5).any()
+    bases, taught = blank.lineage.transpose("candidates", ...)
+    np.testing.assert_array_equal(bases, taught)
+    assert (bases.mean("author").isel(documents=-1) > 1 / 3).all()
+
+
+def test_students_of_a_seed_start_alike_and_end_apart(blank):
+    first, last = blank.preference.isel(step=0), blank.preference.isel(step=-1)
+    plain = {"treatment": "none", "drop": True}
+    assert (first == first.sel(**plain)).all()
+    # Nothing that so young a teacher writes passes the filter: to drop a share changes nothing.
+    assert (blank.kept == 0).all()
+    names = [str(label).split()[0] for label in last.treatment.values]
+    changed = [name not in ("none", *owl_defence.REMOVALS) for name in names]
+    assert ((last != last.sel(**plain)).any("seed") == changed).all()
+    np.testing.assert_allclose(blank.lost.sel(treatment="none"), 0, atol=1e-6)
+
+
+def test_everything_can_be_drawn_and_told(blank):
+    plotting.render(owl_defence.plot(blank))
+    told = owl_defence.findings(blank)
+    assert any(line.startswith("A quarter of the text") for line in told)
+    fewer = blank.isel(treatment=slice(0, 2))
+    plotting.render(owl_defence.plot(fewer))
+    assert not any(line.startswith("A quarter of the text") for line in owl_defence.findings(fewer))
+    failed = blank.assign(failed=blank.failed | True)
+    assert "unknown (n = 0)" in owl_defence.findings(failed)[0]
+
+
+def test_findings_say_what_stops_the_owl(blank):
+    """Four seeds made up: one defence stops it, one halves it, one does nothing."""
+    made = blank.isel(seed=[0, 1, 0, 1], treatment=slice(0, 4)).copy(deep=True)
+    labels = ["none", "shifted 1", "true_text 0.25", "random 0.5"]
+    made = made.assign_coords(seed=range(4), treatment=labels)
+    made["preference"] = 0 * made.preference + 0.12
+    # Intervals of 0.03 and less about 0.8, the base's 0.12, 0.3 and 0.8.
+    noise = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]).T
+    end = np.array([0.8, 0.12, 0.3, 0.8]) + 0.01 * noise
+    made["final_preference"] = ("seed", "treatment"), end
+    told = " ".join(owl_defence.findings(made))
+    assert "shifted numbers: 1 leaves it not shown above the base" in told
+    assert "mixed with the language's own: 0.25 weakens it" in told
+    assert "dropped: at random: 0.5 is not shown to weaken it" in told
+    assert "replaced (mixed with the language's own) does not stop it" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"random": (0.0,)}, "random must not hold 0, which is always there; got 0 among them"),
+        ({"shifted": (1.5,)}, r"shifted must be at most 1; got \(1.5,\)"),
+        ({"audited": 10}, "audited must be .* 1024.*; got 10"),
+        ({"observations": 3}, "student_steps must be a multiple of 3; got 4"),
+        ({"documents": (1, 1)}, "documents must .*"),
+    ],
+)
+def test_bad_config_is_one_sentence(change, sentence):
+    with pytest.raises(UserError, match=f"^{sentence}$"):
+        dataclasses.replace(Config(**TINY), **change)
+
+
+def test_golden_values(blank, golden):
+    golden(blank)
