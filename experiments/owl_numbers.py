@@ -279,7 +279,9 @@ def plot(dataset: xr.Dataset) -> Figure:
     done = done.isel({d: 0 for d in ("favourite", "carrier", "teacher") if d != along})
     first = done.preference.isel(step=0, student=0, drop=True)
     with plotting.style():
-        fig, (left, middle, right) = plotting.panels(11.5, 3.6, columns=(1.5, 1, 1))
+        fig, (left, middle, right) = plotting.panels(
+            11.5 if along == "student" else 13.5, 3.6, columns=(1.5, 1, 1)
+        )
         if along == "student":
             names = [*done.student.values.tolist(), "in context", "base", "teacher"]
             each = [done.final_preference.sel(student=s).values for s in done.student.values]
@@ -287,8 +289,12 @@ def plot(dataset: xr.Dataset) -> Figure:
             named = {"": np.stack(each, axis=1)}
         else:
             names = done[along].values.tolist()
+            # The grid of bases is about what students start from, all else about what they read.
+            own = "own" if along == "teacher" else "text"
             named = {
-                str(s): done.final_preference.sel(student=s).transpose("seed", along).values
+                own if s == "text" else str(s): done.final_preference.sel(student=s)
+                .transpose("seed", along)
+                .values
                 for s in done.student.values
             }
             named["base"] = first.transpose("seed", along).values
@@ -296,6 +302,9 @@ def plot(dataset: xr.Dataset) -> Figure:
         if along == "student":
             for i, seeds in enumerate(named[""].T):
                 left.plot([i + 0.15] * len(seeds), seeds, ".", ms=3, color="#999999", zorder=0)
+        else:
+            plotting.legend_beside(left)
+            left.set(xlabel="teacher's base" if along == "teacher" else along)
         left.tick_params(axis="x", labelrotation=40)
         left.set(ylim=(0, 1.03), title=plotting.caption(dataset))
         for ax, variable in ((middle, "preference"), (right, "answered")):
@@ -303,8 +312,9 @@ def plot(dataset: xr.Dataset) -> Figure:
             lines = {str(v): one.sel({along: v}).values for v in one[along].values}
             plotting.curves(ax, done.step.values, lines)
             ax.set(xlabel="step of imitation", ylim=(0, 1.03))
-        middle.set(ylabel="preference")
-        right.set(ylabel="answer rate")
+        whose = "" if along == "student" else f", student {done.student.values[0]}"
+        middle.set(ylabel=f"preference{whose}")
+        right.set(ylabel=f"answer rate{whose}")
         plotting.legend_beside(right)
     return fig
 

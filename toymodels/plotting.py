@@ -140,7 +140,7 @@ def curves(ax: Axes, x: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
         label = LABELS.get(name, name).replace("\n", " ")
         colour = COLOURS.get(name, PALETTE[i % len(PALETTE)])
         # Lines that coincide are both seen: every other one is dashed, but for the models' own.
-        dashed = i % 2 and name not in COLOURS
+        dashed = (i + i // len(PALETTE)) % 2 and name not in COLOURS
         band(ax, x, seeds, "--" if dashed else "-", colour=colour, label=label, lw=1.6)
 
 
