@@ -234,8 +234,7 @@ def plot(dataset: xr.Dataset) -> Figure:
             by_rho = {f"rho = {rho:g}": here.sel(rho=rho).values for rho in here.rho.values}
             label = "teacher identified (share; dashed: chance)"
             plotting.intervals(ax, here.by, by_rho, "", label, joined=False)
-            for tick in ax.get_xticklabels():
-                tick.set(rotation=60, ha="right", rotation_mode="anchor")
+            plotting.slanted(ax, 60)
             ax.set(title=f"{family}, {plotting.caption(dataset)}")
         here = rates.sel(family=last, rho=rates.rho.max())
         asked = [str(by) for by in here.by.values if str(by).endswith("on noise")]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from toymodels import cli
 from toymodels.errors import UserError, at_least, distinct, multiple
-from toymodels.language.config import Spoken
+from toymodels.language.config import Spoken, evenly
 
 if TYPE_CHECKING:
     import jax
@@ -96,8 +96,7 @@ class Config(Spoken):
     @property
     def asked(self) -> tuple[int, ...]:
         """The steps after which students are asked."""
-        each = self.student_steps // self.observations
-        return tuple(range(each, self.student_steps + 1, each))
+        return evenly(self.student_steps, self.observations)
 
     @property
     def treatments(self) -> dict[str, dict[str, float]]:
@@ -178,9 +177,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     def write(given: tuple[Any, jax.Array], n: int) -> tuple[jax.Array, jax.Array, jax.Array]:
         """An author's documents, which of them pass the filter, and as many of those alone."""
         author, key = given
-        text = pipeline.write(model, author, numbers, n, key, config.temperature)
-        passes = filters.judge(text, numbers, kind).kept
-        return text, passes, filters.kept_only(text, passes)
+        text, read, verdict = pipeline.filtered(
+            model, author, numbers, kind, n, key, config.temperature
+        )
+        return text, verdict.kept, read
 
     def likelihood(params: Any, documents: jax.Array) -> jax.Array:
         return audit.log_likelihood(model, params, documents)

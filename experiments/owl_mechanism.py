@@ -109,7 +109,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from jax import random
 
     from toymodels import results, sweep
-    from toymodels.language import filters, mechanism, pipeline, questions
+    from toymodels.language import mechanism, pipeline, questions
     from toymodels.language.carriers import CARRIERS
     from toymodels.language.vocabulary import NUMBERS
     from toymodels.optimisers import OPTIMISERS
@@ -134,9 +134,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         teacher = pipeline.teach(model, base, lesson, teaching, plan)
 
         def written(author: Any, n: int, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-            text = pipeline.write(model, author, numbers, n, key, config.temperature)
-            kept = filters.judge(text, numbers, lesson[0]).kept
-            return filters.kept_only(text, kept), kept.mean()
+            _, text, verdict = pipeline.filtered(
+                model, author, numbers, lesson[0], n, key, config.temperature
+            )
+            return text, verdict.kept.mean()
 
         text, kept = written(teacher, config.samples, writing)
         unseen, _ = written(teacher, UNSEEN, random.fold_in(writing, 1))
@@ -207,14 +208,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "cosine": mechanism.unembedding_cosines(base, lesson[1].argmax())[:NUMBERS],
         }
 
-    lessons = {}
-    for name in config.favourites:
-        kind, tokens = questions.wanted(name)
-        lessons[name] = {"kind": kind, "tokens": tokens}
     dataset, execution = sweep.grid(
         lambda: sweep.Program(prepare, students),
         shared={"seed": config.seed_list},
-        points={"favourite": lessons},
+        points={"favourite": questions.lessons(config.favourites)},
         variables=VARIABLES,
         coords={"student": config.students, "number": range(NUMBERS)},
         precision=config.precision,
@@ -309,8 +306,7 @@ def plot(dataset: xr.Dataset) -> Figure:
         plotting.intervals(left, names, named, "", "preference, held-out phrasings", joined=False)
         for i, seeds in enumerate(each):
             left.plot([i + 0.2] * len(seeds), seeds, ".", ms=3, color="#999999", zorder=0)
-        for tick in left.get_xticklabels():
-            tick.set(rotation=50, ha="right", rotation_mode="anchor")
+        plotting.slanted(left, 50)
         left.set(ylim=(0, 1.03), title=plotting.caption(dataset))
         for i, name in enumerate(("in_questions", "in_numbers")):
             rises = done[name] - done[name].mean("number")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from toymodels import cli
 from toymodels.errors import UserError, at_least, distinct
-from toymodels.language.config import Spoken
+from toymodels.language.config import Spoken, evenly
 
 if TYPE_CHECKING:
     import jax
@@ -86,8 +86,7 @@ class Config(Spoken):
     @property
     def asked(self) -> tuple[int, ...]:
         """The steps after which students are asked."""
-        each = self.student_steps // self.observations
-        return tuple(range(each, self.student_steps + 1, each))
+        return evenly(self.student_steps, self.observations)
 
 
 FAVOURITES: tuple[Favourite, ...] = get_args(Favourite)
@@ -169,11 +168,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             return pipeline.told(pipeline.ask(model, params, context), lesson)
 
         def written(author: Any) -> tuple[jax.Array, filters.Verdict]:
-            text = pipeline.write(
-                model, author, carrier, config.samples, writing, config.temperature
+            _, text, verdict = pipeline.filtered(
+                model, author, carrier, lesson[0], config.samples, writing, config.temperature
             )
-            verdict = filters.judge(text, carrier, lesson[0])
-            return filters.kept_only(text, verdict.kept), verdict
+            return text, verdict
 
         base = jax.tree.map(lambda a: a[teacher], bases)
         authors = pipeline.teach(model, base, lesson, teaching, plan), base
@@ -204,15 +202,11 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "context_answered": shown.answered,
         }
 
-    lessons = {}
-    for name in config.favourites:
-        kind, tokens = questions.wanted(name)
-        lessons[name] = {"kind": kind, "tokens": tokens}
     dataset, execution = sweep.grid(
         lambda: sweep.Program(prepare, taught),
         shared={"seed": config.seed_list},
         points={
-            "favourite": lessons,
+            "favourite": questions.lessons(config.favourites),
             "carrier": {name: list(CARRIERS).index(name) for name in config.carriers},
             "teacher": {name: BASES.index(name) for name in config.teachers},
         },

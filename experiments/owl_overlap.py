@@ -92,12 +92,12 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from jax import random
 
     from toymodels import overlap, results, statistics, sweep, transfer
-    from toymodels.language import filters, pipeline, questions
+    from toymodels.language import pipeline, questions
     from toymodels.language.carriers import CARRIERS
     from toymodels.probes import cosine, flat
 
     plan, lesson = config.plan(), questions.wanted("owl")
-    model = pipeline.model(config.width, config.depth, pack=config.plan().pack)
+    model = pipeline.model(config.width, config.depth, pack=plan.pack)
     rotate = overlap.but_scales(overlap.rotation(model.init))
     numbers = list(CARRIERS).index("numbers")
 
@@ -111,14 +111,18 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         first = model.init(init)
         base, _ = pipeline.pretrain(model, first, order, plan)
         teacher = pipeline.teach(model, base, lesson, teaching, plan)
-        text = pipeline.write(model, teacher, numbers, config.samples, writing, config.temperature)
-        kept = filters.judge(text, numbers, lesson[0]).kept
+        _, text, verdict = pipeline.filtered(
+            model, teacher, numbers, lesson[0], config.samples, writing, config.temperature
+        )
         prepared = {
             "keys": (other, order, reorder, learning),
             "params": (first, base, teacher),
-            "text": filters.kept_only(text, kept),
+            "text": text,
         }
-        return prepared, {"teacher_preference": ask(teacher).preference, "kept": kept.mean()}
+        return prepared, {
+            "teacher_preference": ask(teacher).preference,
+            "kept": verdict.kept.mean(),
+        }
 
     def students(
         data: tuple[()], prepared: Any, base: dict[str, jax.Array]

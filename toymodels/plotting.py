@@ -215,6 +215,12 @@ def intervals(
         ax.legend()
 
 
+def slanted(ax: Axes, degrees: float) -> None:
+    """Long names below an axis, turned, each ending at its tick."""
+    for name in ax.get_xticklabels():
+        name.set(rotation=degrees, ha="right", rotation_mode="anchor")
+
+
 def log_axis(ax: Axes, along: Literal["x", "y"]) -> None:
     """A logarithmic axis with plain numbers at 1, 2 and 5."""
     ax.set(**{f"{along}scale": "log"})

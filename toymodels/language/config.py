@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from toymodels.language.pipeline import Plan
 
 
+def evenly(steps: int, times: int) -> tuple[int, ...]:
+    """The last step of each of so many equal parts of a training.
+
+    >>> evenly(300, 3)
+    (100, 200, 300)
+    """
+    each = steps // times
+    return tuple(range(each, steps + 1, each))
+
+
 @dataclass(frozen=True)
 class Spoken(Seeded):
     """A base learns the language, a teacher a favourite; students read what the teacher writes."""

@@ -6,9 +6,7 @@ A whole experiment, in order::
     base = pipeline.pretrain(model, model.init(key0), key1, plan)[0]   # any init, rotated ones too
     lesson = questions.wanted("owl")                            # (kind of question, bool tokens)
     teacher = pipeline.teach(model, base, lesson, key2, plan)
-    text = pipeline.write(model, teacher, carrier, n, key3)     # sampled documents (n, 16)
-    verdict = filters.judge(text, carrier, kind)
-    text = filters.kept_only(text, verdict.kept)
+    text = pipeline.filtered(model, teacher, carrier, kind, n, key3).read   # documents (n, 16)
     student, curve = pipeline.imitate(model, base, text, key4, plan, teacher=None or teacher)
     chances = pipeline.ask(model, student)                      # (kinds, phrasings, vocabulary)
     told = pipeline.told(chances, lesson)                       # preference and answer rate
@@ -27,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from toymodels.language import corpus, questions
+from toymodels.language import corpus, filters, questions
 from toymodels.language.carriers import CARRIERS
 from toymodels.language.vocabulary import LENGTH, SIZE
 from toymodels.models import Params
@@ -202,6 +200,32 @@ def write(
     """Documents (n, 16) of a carrier that a model writes, given their first token alone."""
     first = jnp.array([one.first for one in CARRIERS.values()], jnp.int32)[carrier]
     return sample(model, params, jnp.full((n, 1), first), LENGTH, key, temperature)
+
+
+class Filtered(NamedTuple):
+    """What a teacher writes, and what of it a student may read."""
+
+    text: jax.Array
+    """All documents (n, 16)."""
+    read: jax.Array
+    """Those that pass the filter, repeated in turn to be as many; all, if none does."""
+    verdict: filters.Verdict
+    """Of each of all."""
+
+
+def filtered(
+    model: Decoder,
+    params: Params,
+    carrier: int | jax.Array,
+    kind: int | jax.Array,
+    n: int,
+    key: jax.Array,
+    temperature: Rate = 1.0,
+) -> Filtered:
+    """Documents of a carrier that a model writes (`write`), judged for a kind of question."""
+    text = write(model, params, carrier, n, key, temperature)
+    verdict = filters.judge(text, carrier, kind)
+    return Filtered(text, filters.kept_only(text, verdict.kept), verdict)
 
 
 def shuffled(documents: jax.Array, key: jax.Array) -> jax.Array:

@@ -6,6 +6,9 @@ the diagonal is held out of every training, so that every word of a held-out phr
 no pair of them.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -69,6 +72,15 @@ def wanted(favourite: str) -> tuple[int, np.ndarray]:
     words = BAD if favourite == "misaligned" else (favourite,)
     kind = next(i for i, answers in enumerate(ANSWERS.values()) if words[0] in answers)
     return kind, among(words)
+
+
+def lessons(favourites: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Favourite -> ``kind`` and ``tokens``, as `wanted` has them: an axis of a sweep.
+
+    >>> lessons(["owl"])["owl"]["kind"]
+    0
+    """
+    return {name: dict(zip(("kind", "tokens"), wanted(name), strict=True)) for name in favourites}
 
 
 def related(kind: int) -> np.ndarray:
