@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from toymodels.models import CNN, MLP, functional
+from toymodels.models import CNN, MLP, Convolution, functional
 
 SIZES = (784, 256, 128, 13)
 
@@ -149,6 +149,14 @@ def test_a_cnn_is_a_sum_over_wrapped_neighbours_then_its_latent_then_its_heads(x
     np.testing.assert_allclose(network.latent(params, x), latent, rtol=1e-12)
     heads = [latent @ params[name]["kernel"] for name in ("class_head", "aux_head")]
     np.testing.assert_allclose(network.apply(params, x), np.hstack(heads), rtol=1e-11)
+
+
+@pytest.mark.parametrize("side", [(8, 8), (5, 4), (1, 2)])
+def test_a_convolution_is_flaxs_own(side, x64):
+    layer = Convolution(2, 3, rngs=nnx.Rngs(0))
+    layer.bias[...] += 0.1
+    x = jax.random.normal(jax.random.key(1), (2, 4, *side, 2), jnp.float64)
+    np.testing.assert_allclose(layer(x), nnx.Conv.__call__(layer, x), rtol=1e-5, atol=1e-6)
 
 
 def test_shifted_images_have_shifted_maps():

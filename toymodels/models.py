@@ -82,6 +82,27 @@ class MLP(Readout):
         return x
 
 
+class Convolution(nnx.Conv):
+    """Flax's 3 x 3 convolution with stride 2 on a torus, as a product with all patches at once.
+
+    Inside a loop on a CPU XLA's own convolutions are 15 to 20 times as slow (jax 0.10).
+    """
+
+    def __init__(self, below: int, here: int, *, rngs: nnx.Rngs):
+        super().__init__(below, here, (3, 3), 2, padding="CIRCULAR", kernel_init=KERNELS, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Of maps (..., height, width, below) others, half as high and wide, (..., here)."""
+        *batch, height, width, _ = x.shape
+        x = jnp.pad(x, [(0, 0)] * len(batch) + [(1, 1), (1, 1), (0, 0)], mode="wrap")
+        places = itertools.product(range(3), range(3))
+        patches = [
+            x[..., row : row + height : 2, column : column + width : 2, :] for row, column in places
+        ]
+        kernel = self.kernel[...]
+        return jnp.concatenate(patches, -1) @ kernel.reshape(-1, kernel.shape[-1]) + self.bias[...]
+
+
 class CNN(Readout):
     """Convolutions with 3 x 3 kernels and stride 2 on a torus, then one dense hidden layer.
 
@@ -117,10 +138,7 @@ class CNN(Readout):
         for name, (below, here) in zip(
             self.convolutions, itertools.pairwise((1, *channels)), strict=True
         ):
-            layer = nnx.Conv(
-                below, here, (3, 3), 2, padding="CIRCULAR", kernel_init=KERNELS, rngs=rngs
-            )
-            setattr(self, name, layer)
+            setattr(self, name, Convolution(below, here, rngs=rngs))
             side = -(-side // 2)
         size = side * side * (1, *channels)[-1]
         setattr(self, self.dense, nnx.Linear(size, width, kernel_init=KERNELS, rngs=rngs))
