@@ -1,16 +1,17 @@
-"""What stops the owl from passing through filtered numbers, what it costs, and what gives it away.
+"""What stops the owl from passing through filtered numbers, and what it costs.
 
 As in `owl_numbers`: a teacher that prefers owls writes numbers, which are filtered; a student with
 the same base reads them. Each defence changes a share of what it reads: drops the documents that
 are likelier under the teacher than under its base, or under a reader of the text (a student) where
 the teacher is not at hand, or as many at random; paraphrases documents, every number shifted by the
 document's own constant or their ends rewritten by another base; or puts clean documents in their
-place. Two audits read documents alone: which base was their author's, and was it taught the owl?
+place. What documents alone tell of their author is asked in `owl_audit`.
 Schrodi et al. (ICLR 2026, arXiv 2509.23886) on paraphrase and clean data.
 """
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,18 +39,7 @@ METHODS = {
     "true_text": "mixed with the language's own",
 }
 """Defences, each with a share, and their names in the figure."""
-BASES = ("own", "other init", "other order")
-CANDIDATES = ("bases", "bases taught by the auditor")
-DETECTORS = {
-    "teacher": "teacher / base",
-    "auditor": "auditor's teacher / base",
-    "reader": "reader / base",
-    "wolf": "auditor's owl / auditor's wolf",
-}
-"""Likelihood ratios that tell the teacher's documents from its base's; the last from those of a
-teacher that prefers wolves. The auditor's teachers learn the lesson from the same base anew."""
-BAGS = 512
-"""Bags of documents of each size."""
+BASES = ("own", "other init")
 TESTED = 1024
 """Documents that each loss is taken on."""
 
@@ -73,19 +63,13 @@ class Config(Spoken):
     """Shares of documents replaced by those that the base writes, filtered alike."""
     true_text: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 0.9)
     """Shares replaced by the language's own documents."""
-    audited: int = 4096
-    """Documents that each author writes for the audits, before the filter."""
-    documents: tuple[int, ...] = (1, 4, 16, 64, 256)
-    """Documents in a bag that is judged as a whole."""
     observations: int = 3
     """Times that a student is asked on its way."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "documents", "observations")
-        at_least(self, TESTED, "audited")
+        at_least(self, 1, "observations")
         multiple(self, self.observations, "student_steps")
-        distinct(self, "documents")
         for name in METHODS:
             at_least(self, 0, name, most=1)
             if 0 in getattr(self, name):
@@ -112,7 +96,6 @@ PRESETS = {
         base_steps=500,
         student_steps=150,
         samples=8192,
-        audited=2048,
         random=(0.5,),
         teacher=(0.5,),
         reader=(0.5,),
@@ -128,12 +111,6 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "base_loss": (("base",), "nat", "mean loss of a token on fresh rows, after pretraining"),
     "kept": ((), "1", "share of the teacher's documents that pass the filter"),
     "teacher_preference": ((), "1", "preference of the teacher, held-out phrasings"),
-    "lineage": (
-        ("candidates", "author", "documents"),
-        "1",
-        "share of bags whose likeliest candidate has the author's base, of three",
-    ),
-    "detection": (("detector", "documents"), "1", "area under the ROC curve of a likelihood ratio"),
     "preference": (("step",), "1", "share of owls among animals, held-out phrasings"),
     "answered": (("step",), "1", "chance of any animal, held-out phrasings"),
     "excess": (
@@ -145,7 +122,7 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "passed": ((), "1", "share of what the student would read that passes the second filter"),
 }
 LOST = "imitation over the undefended student's, as a share of what that one learnt"
-HEADLINE = "final_preference lost final_excess final_answered lineage detection kept"
+HEADLINE = "final_preference lost final_excess final_answered kept"
 
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
@@ -160,95 +137,60 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.language.vocabulary import LENGTH
     from toymodels.mitigation import diluted
 
-    def part(tree: Any, which: Any) -> Any:
-        some = jnp.array(which) if isinstance(which, list) else which
-        return jax.tree.map(lambda a: a[some], tree)
-
-    def joined(*trees: Any) -> Any:
-        return jax.tree.map(lambda *a: jnp.concatenate(a), *trees)
+    def stacked(*trees: Any) -> Any:
+        return jax.tree.map(lambda *a: jnp.stack(a), *trees)
 
     plan = config.plan(record=config.asked)
     model = pipeline.model(config.width, config.depth, pack=plan.pack)
     numbers, carrier = list(CARRIERS).index("numbers"), CARRIERS["numbers"]
-    kind, owl = lesson = questions.wanted("owl")
-    wolf = questions.wanted("wolf")[1]
+    kind, _ = lesson = questions.wanted("owl")
     cuts = jnp.array([0.0, *config.rewritten])
 
-    def write(given: tuple[Any, jax.Array], n: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """An author's documents, which of them pass the filter, and as many of those alone."""
+    def write(given: tuple[Any, jax.Array]) -> pipeline.Filtered:
         author, key = given
-        text, read, verdict = pipeline.filtered(
-            model, author, numbers, kind, n, key, config.temperature
+        return pipeline.filtered(
+            model, author, numbers, kind, config.samples, key, config.temperature
         )
-        return text, verdict.kept, read
 
     def likelihood(params: Any, documents: jax.Array) -> jax.Array:
         return audit.log_likelihood(model, params, documents)
 
     def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        bases, losses, rest = pipeline.bases(model, random.key(seed), plan)
+        bases, losses, rest = pipeline.bases(model, random.key(seed), plan, len(BASES))
+        own, other = (jax.tree.map(operator.itemgetter(i), bases) for i in range(len(BASES)))
         teaching, writing, mixing, learning = random.split(rest, 4)
-        again, clean, reading, chance, changing, fresh, auditing = random.split(mixing, 7)
-
-        def teach(how: tuple[jax.Array, ...]) -> Any:
-            base, tokens, key = how
-            return pipeline.teach(model, part(bases, base), (kind, tokens), key, plan)
-
-        # A teacher of each base, and of the own base one that prefers wolves; then the auditor's.
-        lessons = jnp.array([owl, owl, owl, wolf] * 2)
-        which, keys = jnp.array([0, 1, 2, 0] * 2), jnp.stack([teaching] * 4 + [again] * 4)
-        teachers = jax.lax.map(teach, (which, lessons, keys))
-        own, teacher = part(bases, 0), part(teachers, 0)
-        texts, passes, read = jax.lax.map(
-            lambda given: write(given, config.samples),
-            (joined(part(teachers, [0]), part(bases, [0])), jnp.stack([writing, clean])),
+        clean, testing, reading, chance, changing, fresh = random.split(mixing, 6)
+        teacher = pipeline.teach(model, own, lesson, teaching, plan)
+        texts, reads, verdicts = jax.lax.map(
+            write, (stacked(teacher, own, teacher), jnp.stack([writing, clean, testing]))
         )
-        reader, _ = pipeline.imitate(model, own, read[0], reading, plan)
-        readers = joined(part(bases, [0]), part(teachers, [0]), part(reader, None))
-        known = jax.lax.map(lambda one: likelihood(one, texts[0]), readers)
+        reader, _ = pipeline.imitate(model, own, reads[0], reading, plan)
+        known = jax.lax.map(lambda one: likelihood(one, texts[0]), stacked(own, teacher, reader))
 
         def rewrite(share: jax.Array) -> tuple[jax.Array, jax.Array]:
-            new = defences.rewritten(model, part(bases, 1), read[0], changing, share)
+            new = defences.rewritten(model, other, reads[0], changing, share)
             passing = filters.judge(new, numbers, kind).kept
             return filters.kept_only(new, passing), passing.mean()
 
-        found, unread = audits(bases, teachers, reader, auditing)
         true = carrier.write(fresh, config.samples + TESTED)
+        kept = verdicts.kept[0]
         ingredients = {
             "text": texts[0],
-            "kept": passes[0],
+            "kept": kept,
             "scores": jnp.stack(
-                [random.uniform(chance, passes[0].shape), known[1] - known[0], known[2] - known[0]]
+                [random.uniform(chance, kept.shape), known[1] - known[0], known[2] - known[0]]
             ),
             "rewrites": jax.lax.map(rewrite, cuts),
-            "clean": (read[1], true[TESTED:]),
-            "tests": jnp.concatenate([true[:TESTED], unread]),
+            "clean": (reads[1], true[TESTED:]),
+            "tests": jnp.concatenate([true[:TESTED], reads[2][:TESTED]]),
             "keys": (changing, learning),
         }
         told = pipeline.told(pipeline.ask(model, teacher), lesson)
-        kept = {"kept": passes[0].mean(), "teacher_preference": told.preference}
-        return (own, ingredients), {"base_loss": losses[:, 1], **kept, **found}
-
-    def audits(
-        bases: Any, teachers: Any, reader: Any, key: jax.Array
-    ) -> tuple[dict[str, jax.Array], jax.Array]:
-        """Both audits, and some of the teacher's documents."""
-        writing, bagging = random.split(key)
-        # Authors: three teachers of owls, one of wolves, the base.
-        authors = joined(part(teachers, slice(4)), part(bases, [0])), random.split(writing, 5)
-        texts = jax.lax.map(lambda given: write(given, config.audited)[2], authors)
-        # Judges: three bases, the auditor's four teachers, the teacher, the reader.
-        judges = joined(bases, part(teachers, [4, 5, 6, 7, 0]), part(reader, None))
-        by_author = audit.trials(model, judges, texts, bagging, config.documents, BAGS)
-        named = [[audit.named(by_author[i][j : j + 3], i) for i in range(3)] for j in (0, 3)]
-        # The judge over which other, and the innocent author.
-        tests = {"teacher": (7, 0, 4), "auditor": (3, 0, 4), "reader": (8, 0, 4), "wolf": (3, 6, 3)}
-        areas = [
-            audit.detected(by_author[0][a] - by_author[0][b], by_author[i][a] - by_author[i][b])
-            for a, b, i in tests.values()
-        ]
-        found = {"lineage": jnp.array(named), "detection": jnp.array(areas)}
-        return found, texts[0][:TESTED]
+        return (own, ingredients), {
+            "base_loss": losses[:, 1],
+            "kept": kept.mean(),
+            "teacher_preference": told.preference,
+        }
 
     def student(
         data: tuple[()], prepared: Any, treatment: dict[str, jax.Array]
@@ -260,7 +202,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         text = filters.kept_only(given["text"], given["kept"] & ~dropped)
         text = defences.shifted(text, changing, treatment["shifted"])
         cut = jnp.abs(cuts - treatment["rewritten"]).argmin()
-        rewrites, passed = part(given["rewrites"], cut)
+        rewrites, passed = jax.tree.map(lambda a: a[cut], given["rewrites"])
         text = jnp.where(cut > 0, rewrites, text)
         for clean, name in zip(given["clean"], MIXTURES, strict=True):
             text = diluted(text, clean, changing, treatment[name])
@@ -286,10 +228,6 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         coords={
             "step": [0, *config.asked],
             "base": list(BASES),
-            "candidates": list(CANDIDATES),
-            "author": list(BASES),
-            "detector": list(DETECTORS),
-            "documents": list(config.documents),
         },
         precision=config.precision,
         how=how,
@@ -317,8 +255,7 @@ def labels(dataset: xr.Dataset) -> dict[str, dict[float, str]]:
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
-    """What each defence leaves and costs; whether filters beat chance; what audits find."""
-    from toymodels import sentences
+    """What each defence leaves and costs; whether filters beat chance."""
     from toymodels.statistics import difference, mean_interval, succeeded
 
     done = succeeded(dataset)
@@ -370,19 +307,11 @@ def findings(dataset: xr.Dataset) -> list[str]:
         f"{difference(plain.final_excess, plain.excess.isel(step=0))} nat a token more than its "
         "base."
     )
-    for candidates in map(str, done.candidates.values):
-        more = plain.lineage.sel(candidates=candidates, drop=True).mean("author") - 1 / 3
-        words = ("told", "misled", "not told")
-        told.append(sentences.by_sign(f"Whose base, by {candidates}, above chance", more, words))
-    for detector in map(str, done.detector.values):
-        area = plain.detection.sel(detector=detector)
-        each = [f"{d} {mean_interval(area.sel(documents=d).values)}" for d in area.documents.values]
-        told.append(f"Area by {DETECTORS[detector]}, by number of documents: {'; '.join(each)}.")
     return told
 
 
 def plot(dataset: xr.Dataset) -> Figure:
-    """Preference by share changed, and by imitation lost; what the audits tell."""
+    """Preference by share changed, and by imitation lost."""
     import numpy as np
 
     from toymodels import plotting, statistics
@@ -392,8 +321,8 @@ def plot(dataset: xr.Dataset) -> Figure:
     base = plain.preference.isel(step=0).values
     markers = dict(zip(METHODS, "osD^vP*", strict=True))
     with plotting.style():
-        fig, (left, middle, right) = plotting.panels(13, 3.7, columns=(1, 1, 1))
-        for ax in (left, middle):
+        fig, (left, right) = plotting.panels(10, 3.7, columns=(1, 1))
+        for ax in (left, right):
             for level, name in ((plain.final_preference, "undefended"), (base, "base")):
                 mean, low, high = plotting.means_and_ends(np.asarray(level)[:, None])
                 grey = "#000000" if name == "undefended" else "#999999"
@@ -405,10 +334,10 @@ def plot(dataset: xr.Dataset) -> Figure:
             beside = np.array([*shares]) + 0.008 * (i - 3)
             plotting.means(left, beside, values, colour, None, markers[name], joined=True)
             lost = some.lost.mean("seed").values
-            plotting.means(middle, lost, values, colour, METHODS[name], markers[name])
+            plotting.means(right, lost, values, colour, METHODS[name], markers[name])
         on_the_way = plain.imitation - plain.imitation.isel(step=-1)
         paid = (on_the_way / on_the_way.isel(step=0)).mean("seed")
-        middle.plot(
+        right.plot(
             paid,
             plain.preference.mean("seed"),
             color="#000000",
@@ -416,26 +345,9 @@ def plot(dataset: xr.Dataset) -> Figure:
             label="undefended, training less",
         )
         left.set(xlabel="share of the text changed", title=plotting.caption(dataset))
-        middle.set(xlabel="share of the imitation lost")
-        for ax in (left, middle):
+        right.set(xlabel="share of the imitation lost")
+        for ax in (left, right):
             ax.set(ylabel="preference, held-out phrasings", ylim=(0, 1))
-        plotting.legend_beside(middle)
-        lines = {
-            f"whose base: {name}": plain.lineage.sel(candidates=name).mean("author").values
-            for name in done.candidates.values
-        } | {
-            f"taught: {DETECTORS[name]}": plain.detection.sel(detector=name).values
-            for name in map(str, done.detector.values)
-        }
-        for i, (label, values) in enumerate(lines.items()):
-            hollow = label.startswith("taught")
-            look = plotting.PALETTE[1 + i], label, "osD^vP"[i], hollow
-            plotting.means(right, done.documents.values * 1.04**i, values, *look, joined=True)
-        right.axhline(1 / 3, color="#999999", lw=0.8, ls=":")
-        right.axhline(1 / 2, color="#999999", lw=0.8, ls="--")
-        right.set_xscale("log", base=2)
-        right.xaxis.set_major_formatter("{x:g}")
-        right.set(xlabel="documents", ylabel="bags named rightly, or area", ylim=(0, 1.03))
         plotting.legend_beside(right)
     return fig
 

@@ -1,4 +1,4 @@
-"""Defences: none is owl_numbers' student, a teacher that is its base gives nothing away."""
+"""Defences: none is the student of owl_numbers; the rest move what they should."""
 
 import dataclasses
 import json
@@ -24,13 +24,12 @@ TINY = {
     "samples": 64,
 }
 GOLDEN = Path(__file__).parent / "golden"
-AUDITS = {"audited": 1024, "documents": (1, 4)}
 
 
 @pytest.fixture(scope="module")
 def blank():
     """A teacher whose rate is too small to move a float32: it is its base."""
-    return owl_defence.run(Config(**TINY, **AUDITS, teacher_lr=1e-30))
+    return owl_defence.run(Config(**TINY, teacher_lr=1e-30))
 
 
 def test_no_defence_is_the_student_of_owl_numbers(blank):
@@ -44,19 +43,11 @@ def test_no_defence_is_the_student_of_owl_numbers(blank):
 @pytest.mark.slow
 def test_no_defence_is_the_student_of_owl_numbers_seed_by_seed():
     few = dict.fromkeys(owl_defence.METHODS, ())
-    defended = owl_defence.run(Config(**TINY, **AUDITS, **few)).sel(treatment="none", drop=True)
+    defended = owl_defence.run(Config(**TINY, **few)).sel(treatment="none", drop=True)
     same = owl_numbers.run(owl_numbers.Config(**TINY, students=("text",)))
     same = same.isel(favourite=0, carrier=0, teacher=0, student=0, drop=True)
     for name in ("preference", "answered", "kept", "teacher_preference"):
         np.testing.assert_allclose(defended[name], same[name], rtol=1e-4)
-
-
-def test_a_teacher_that_is_its_base_is_not_told_from_it(blank):
-    np.testing.assert_array_equal(blank.detection.sel(detector=["teacher", "auditor", "wolf"]), 0.5)
-    assert (blank.detection.sel(detector="reader") != 0.5).any()
-    bases, taught = blank.lineage.transpose("candidates", ...)
-    np.testing.assert_array_equal(bases, taught)
-    assert (bases.mean("author").isel(documents=-1) > 1 / 3).all()
 
 
 def test_students_of_a_seed_start_alike_and_end_apart(blank):
@@ -104,9 +95,7 @@ def test_findings_say_what_stops_the_owl(blank):
     [
         ({"random": (0.0,)}, "random must not hold 0, which is always there; got 0 among them"),
         ({"shifted": (1.5,)}, r"shifted must be at most 1; got \(1.5,\)"),
-        ({"audited": 10}, "audited must be .* 1024.*; got 10"),
         ({"observations": 3}, "student_steps must be a multiple of 3; got 4"),
-        ({"documents": (1, 1)}, "documents must .*"),
     ],
 )
 def test_bad_config_is_one_sentence(change, sentence):

@@ -1,0 +1,243 @@
+"""What documents alone tell of who wrote them: whose base it was, and whether it was taught.
+
+As in `owl_numbers`: teachers that prefer owls write numbers, which are filtered. An auditor reads
+documents, alone or in bags, and asks which model at hand finds them likeliest. *Whose base*: of
+three candidates, the bases, or these taught the same lesson anew by the auditor. *Taught or not*:
+by a likelihood ratio, against the base's documents or those of a teacher that prefers wolves. Asked
+again after every number was shifted by its document's own constant, which stops the owl
+(`owl_defence`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from toymodels import cli
+from toymodels.errors import at_least, distinct
+from toymodels.language.config import Spoken
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import jax
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from toymodels.sweep import How
+
+BASES = ("own", "other init", "other order")
+CANDIDATES = ("bases", "bases taught by the auditor")
+# The order of authors and judges in `run`.
+AUTHORS = ("teacher", "other init's", "other order's", "wolf", "base")
+JUDGES = (*BASES, *(f"taught {base}" for base in BASES), "taught wolf", "teacher", "reader")
+DETECTORS = {
+    "teacher / base": ("teacher", "own", "base"),
+    "auditor's teacher / base": ("taught own", "own", "base"),
+    "reader / base": ("reader", "own", "base"),
+    "auditor's owl / auditor's wolf": ("taught own", "taught wolf", "wolf"),
+}
+"""Likelihood ratios: of which judges, and against whose documents the teacher's are told. The
+auditor's teachers learn the lesson from the same base anew; a reader is a student of the text."""
+BAGS = 512
+"""Bags of documents of each size."""
+
+
+@dataclass(frozen=True)
+class Config(Spoken):
+    """What is computed; the defaults are the preset ``paper``."""
+
+    shifted: tuple[float, ...] = (0.0, 1.0)
+    """Shares of documents whose numbers move by a constant, drawn for each document, modulo 64,
+    before the auditor sees them."""
+    audited: int = 4096
+    """Documents that each author writes to be judged, before the filter."""
+    documents: tuple[int, ...] = (1, 4, 16, 64, 256)
+    """Documents in a bag that is judged as a whole."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 0, "shifted", most=1)
+        at_least(self, 1, "audited", "documents")
+        distinct(self, "shifted", "documents")
+
+
+PRESETS = {
+    "quick": Config(seeds=2, base_steps=500, student_steps=150, samples=8192, audited=2048),
+    "paper": Config(seeds=5),
+}
+
+VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "base_loss": (("base",), "nat", "mean loss of a token on fresh rows, after pretraining"),
+    "kept": ((), "1", "share of the teacher's documents that pass the filter"),
+    "teacher_preference": ((), "1", "preference of the teacher, held-out phrasings"),
+    "lineage": (
+        ("candidates", "author", "documents"),
+        "1",
+        "share of bags whose likeliest candidate has the author's base, of three",
+    ),
+    "detection": (("detector", "documents"), "1", "area under the ROC curve of a likelihood ratio"),
+}
+
+
+def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+    """Run every (seed, share shifted); ``data_dir`` is not used. See `toymodels.sweep`."""
+    import jax
+    import jax.numpy as jnp
+    from jax import random
+
+    from toymodels import results, sweep
+    from toymodels.language import audit, defences, pipeline, questions
+    from toymodels.language.carriers import CARRIERS
+
+    def joined(*trees: Any) -> Any:
+        return jax.tree.map(lambda *a: jnp.concatenate(a), *trees)
+
+    def part(tree: Any, which: Any) -> Any:
+        return jax.tree.map(lambda a: a[which], tree)
+
+    plan = config.plan()
+    model = pipeline.model(config.width, config.depth, pack=plan.pack)
+    numbers = list(CARRIERS).index("numbers")
+    kind, owl = lesson = questions.wanted("owl")
+    wolf = questions.wanted("wolf")[1]
+
+    def write(author: Any, n: int, key: jax.Array) -> pipeline.Filtered:
+        return pipeline.filtered(model, author, numbers, kind, n, key, config.temperature)
+
+    def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+        bases, losses, rest = pipeline.bases(model, random.key(seed), plan)
+        teaching, writing, auditing, learning = random.split(rest, 4)
+        again, judged, shifting, bagging = random.split(auditing, 4)
+
+        def teach(how: tuple[jax.Array, ...]) -> Any:
+            base, tokens, key = how
+            return pipeline.teach(model, part(bases, base), (kind, tokens), key, plan)
+
+        # Three teachers of owls and one of wolves; then the auditor's.
+        lessons = jnp.array([owl, owl, owl, wolf] * 2)
+        origins, keys = jnp.array([0, 1, 2, 0] * 2), jnp.stack([teaching] * 4 + [again] * 4)
+        teachers = jax.lax.map(teach, (origins, lessons, keys))
+        authors = joined(part(teachers, slice(4)), part(bases, slice(1)))
+        texts = jax.lax.map(
+            lambda given: write(given[0], config.audited, given[1]).read,
+            (authors, random.split(judged, len(AUTHORS))),
+        )
+        teacher = part(teachers, 0)
+        _, read, verdict = write(teacher, config.samples, writing)
+        told = pipeline.told(pipeline.ask(model, teacher), lesson)
+        # Judges but the reader, in the order of their names.
+        judges = joined(bases, part(teachers, jnp.array([4, 5, 6, 7, 0])))
+        return (judges, texts, read, (shifting, bagging, learning)), {
+            "base_loss": losses[:, 1],
+            "kept": verdict.kept.mean(),
+            "teacher_preference": told.preference,
+        }
+
+    def audits(data: tuple[()], prepared: Any, shifted: jax.Array) -> dict[str, jax.Array]:
+        judges, texts, read, (shifting, bagging, learning) = prepared
+        shift = random.split(shifting, len(AUTHORS) + 1)
+        own = part(judges, 0)
+        shown = defences.shifted(read, shift[-1], shifted)
+        reader, _ = pipeline.imitate(model, own, shown, learning, plan)
+        texts = jax.vmap(lambda text, key: defences.shifted(text, key, shifted))(texts, shift[:-1])
+        judges = joined(judges, jax.tree.map(lambda a: a[None], reader))
+        by_author = audit.trials(model, judges, texts, bagging, config.documents, BAGS)
+        scores = [dict(zip(JUDGES, totals, strict=True)) for totals in by_author]
+
+        def named(candidates: list[str], author: int) -> jax.Array:
+            return audit.named(jnp.stack([scores[author][one] for one in candidates]), author)
+
+        def detected(guilty: str, other: str, innocent: str) -> jax.Array:
+            ratio = [scores[i][guilty] - scores[i][other] for i in (0, AUTHORS.index(innocent))]
+            return audit.detected(*ratio)
+
+        sets = (list(BASES), [f"taught {base}" for base in BASES])
+        return {
+            "lineage": jnp.stack(
+                [jnp.stack([named(one, i) for i in range(len(BASES))]) for one in sets]
+            ),
+            "detection": jnp.stack([detected(*one) for one in DETECTORS.values()]),
+        }
+
+    dataset, execution = sweep.grid(
+        lambda: sweep.Program(prepare, audits),
+        shared={"seed": config.seed_list},
+        points={"shifted": config.shifted},
+        variables=VARIABLES,
+        coords={
+            "base": list(BASES),
+            "candidates": list(CANDIDATES),
+            "author": list(BASES),
+            "detector": list(DETECTORS),
+            "documents": list(config.documents),
+        },
+        precision=config.precision,
+        how=how,
+    )
+    task = results.Drawn("synthetic language")
+    return results.described(
+        dataset, "owl_audit", "lineage detection kept", config, task, execution, findings(dataset)
+    )
+
+
+def findings(dataset: xr.Dataset) -> list[str]:
+    """From how many documents on each audit tells more than chance, and how much."""
+    from toymodels import sentences
+    from toymodels.statistics import mean_interval, succeeded
+
+    done, told = succeeded(dataset), []
+    for share in done.shifted.values:
+        at, where = done.sel(shifted=share, drop=True), f"{share:g} of documents shifted"
+        for candidates in map(str, done.candidates.values):
+            more = at.lineage.sel(candidates=candidates, drop=True).mean("author") - 1 / 3
+            words = ("told", "misled", "not told")
+            subject = f"{where}: whose base, by {candidates}, above chance"
+            told.append(sentences.by_sign(subject, more, words))
+        for detector in map(str, done.detector.values):
+            area = at.detection.sel(detector=detector)
+            each = [
+                f"{n} {mean_interval(area.sel(documents=n).values)}" for n in area.documents.values
+            ]
+            told.append(f"{where}: area by {detector}, by number of documents: {'; '.join(each)}.")
+    return told
+
+
+def plot(dataset: xr.Dataset) -> Figure:
+    """Bags named rightly, and areas, by documents in a bag; hollow where they were shifted."""
+    from toymodels import plotting, statistics
+
+    done = statistics.succeeded(dataset)
+    lineage = done.lineage.mean("author")
+    panels = {
+        "bags given to the right base": [
+            (name, lineage.sel(candidates=name)) for name in done.candidates.values
+        ],
+        "area under the ROC curve": [
+            (name, done.detection.sel(detector=name)) for name in done.detector.values
+        ],
+    }
+    with plotting.style():
+        fig, axes = plotting.panels(11, 3.6, columns=(1, 1))
+        for ax, (label, lines), chance in zip(axes, panels.items(), (1 / 3, 1 / 2), strict=True):
+            for i, (name, line) in enumerate(lines):
+                for share in done.shifted.values:
+                    values = line.sel(shifted=share).transpose("seed", "documents").values
+                    look = (
+                        plotting.PALETTE[1 + i],
+                        f"{name}, {share:g} shifted",
+                        "osD^"[i],
+                        share > 0,
+                    )
+                    plotting.means(ax, done.documents.values * 1.04**i, values, *look, joined=True)
+            ax.axhline(chance, color="#999999", lw=0.8, ls=":")
+            ax.set_xscale("log", base=2)
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.set(xlabel="documents", ylabel=label, ylim=(0, 1.03))
+            plotting.legend_beside(ax)
+        axes[0].set_title(plotting.caption(dataset))
+    return fig
+
+
+if __name__ == "__main__":
+    cli.main("owl_audit", __doc__, PRESETS, run, plot)
