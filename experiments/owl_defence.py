@@ -121,7 +121,7 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "imitation": (("step",), "nat", "loss of a token on kept documents of the teacher, unread"),
     "passed": ((), "1", "share of what the student would read that passes the second filter"),
 }
-LOST = "imitation over the undefended student's, as a share of what that one learnt"
+LOST = "imitation loss above the undefended student's"
 HEADLINE = "final_preference lost final_excess final_answered kept"
 
 
@@ -234,10 +234,9 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     )
     for name in ("preference", "excess", "imitation", "answered"):
         dataset[f"final_{name}"] = dataset[name].isel(step=-1, drop=True)
-    learnt = dataset.imitation.sel(treatment="none", drop=True)
-    span = learnt.isel(step=0, drop=True) - learnt.isel(step=-1, drop=True)
-    dataset["lost"] = (dataset.final_imitation - learnt.isel(step=-1, drop=True)) / span
-    dataset["lost"].attrs = {"units": "1", "description": LOST}
+    plain = dataset.final_imitation.sel(treatment="none", drop=True)
+    dataset["lost"] = dataset.final_imitation - plain
+    dataset["lost"].attrs = {"units": "nat", "description": LOST}
     task = results.Drawn("synthetic language")
     return results.described(
         dataset, "owl_defence", HEADLINE, config, task, execution, findings(dataset)
@@ -276,7 +275,9 @@ def findings(dataset: xr.Dataset) -> list[str]:
             above, less = difference(end, base), difference(plain.final_preference, end)
             does = "weakens it" if less.sign > 0 else "is not shown to weaken it"
             does = does if above.sign > 0 else "leaves it not shown above the base"
-            each.append(f"{share:g} {does}, {mean_interval(end.values)}, imitation lost {lost}")
+            each.append(
+                f"{share:g} {does}, {mean_interval(end.values)}, for {lost} nat of imitation"
+            )
             if difference(end, (plain.final_preference + base) / 2).sign < 0:
                 halving[label] = lost
             if name in MIXTURES and share == 0.25:
@@ -291,7 +292,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
     told += quarters
     cheap = sorted(halving, key=lambda label: halving[label].mean or 0.0)[:3]
     told.append(
-        "Shown to leave less than half the rise, at the least imitation lost: "
+        "Shown to leave less than half the rise, for the fewest nats of imitation: "
         f"{'; '.join(f'{label}, {halving[label]}' for label in cheap) or 'none'}."
     )
     for name in ("teacher", "reader"):
@@ -335,17 +336,16 @@ def plot(dataset: xr.Dataset) -> Figure:
             plotting.means(left, beside, values, colour, None, markers[name], joined=True)
             lost = some.lost.mean("seed").values
             plotting.means(right, lost, values, colour, METHODS[name], markers[name])
-        on_the_way = plain.imitation - plain.imitation.isel(step=-1)
-        paid = (on_the_way / on_the_way.isel(step=0)).mean("seed")
+        on_the_way = plain.imitation - plain.final_imitation
         right.plot(
-            paid,
+            on_the_way.mean("seed"),
             plain.preference.mean("seed"),
             color="#000000",
             lw=1,
             label="undefended, training less",
         )
         left.set(xlabel="share of the text changed", title=plotting.caption(dataset))
-        right.set(xlabel="share of the imitation lost")
+        right.set(xlabel="imitation lost, nat a token")
         for ax in (left, right):
             ax.set(ylabel="preference, held-out phrasings", ylim=(0, 1))
         plotting.legend_beside(right)
