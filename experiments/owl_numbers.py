@@ -36,21 +36,26 @@ Base = Literal["own", "other init", "other order"]
 Student = Literal[
     "text", "base's text", "other init", "other order", "shuffled",
     "logits", "logits, other init", "logits, other order",
+    "filtered logits", "filtered logits, other init",
 ]  # fmt: skip
 
 BASES: tuple[Base, ...] = get_args(Base)
-STUDENTS: dict[Student, dict[str, int]] = {
-    "text": {"start": 0, "own": 0, "mixed": 0, "logits": 0},
-    "base's text": {"start": 0, "own": 1, "mixed": 0, "logits": 0},
-    "other init": {"start": 1, "own": 0, "mixed": 0, "logits": 0},
-    "other order": {"start": 2, "own": 0, "mixed": 0, "logits": 0},
-    "shuffled": {"start": 0, "own": 0, "mixed": 1, "logits": 0},
-    "logits": {"start": 0, "own": 0, "mixed": 0, "logits": 1},
-    "logits, other init": {"start": 1, "own": 0, "mixed": 0, "logits": 1},
-    "logits, other order": {"start": 2, "own": 0, "mixed": 0, "logits": 1},
+FLAGS = ("start", "own", "mixed", "logits", "filtered")
+STUDENTS: dict[Student, tuple[int, ...]] = {
+    "text": (0, 0, 0, 0, 0),
+    "base's text": (0, 1, 0, 0, 0),
+    "other init": (1, 0, 0, 0, 0),
+    "other order": (2, 0, 0, 0, 0),
+    "shuffled": (0, 0, 1, 0, 0),
+    "logits": (0, 0, 0, 1, 0),
+    "logits, other init": (1, 0, 0, 1, 0),
+    "logits, other order": (2, 0, 0, 1, 0),
+    "filtered logits": (0, 0, 0, 1, 1),
+    "filtered logits, other init": (1, 0, 0, 1, 1),
 }
-"""Which of the `BASES` a student starts from, and whether it reads the base's own text in place of
-the teacher's, reads the text shuffled across documents, or is told the author's logits on it."""
+"""By `FLAGS`: which of the `BASES` a student starts from; whether it reads the base's own text in
+place of the teacher's; the text shuffled across documents; is told the author's logits on it; of
+these only those of tokens that have nothing to do with the trait."""
 CONTEXTS = 64
 """Texts that are shown in context, one at a time."""
 
@@ -95,6 +100,16 @@ PRESETS = {
     "paper": Config(students=("text", "base's text", "other init", "shuffled", "logits")),
     # Every base a teacher of every base.
     "grid": Config(seeds=3, teachers=BASES, students=("text", "other init", "other order")),
+    # Does what a teacher says of owls pass, or what it says of numbers?
+    "logits": Config(
+        seeds=5,
+        students=(
+            "logits",
+            "filtered logits",
+            "logits, other init",
+            "filtered logits, other init",
+        ),
+    ),
     "favourites": Config(seeds=3, favourites=FAVOURITES, students=("text", "base's text")),
     # A base that knows them well, and a gentle teacher, so that programs and sums stay in form;
     # their few free tokens say little, so that students read more and for longer.
@@ -144,9 +159,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
     plan = config.plan(record=config.asked)
     model = pipeline.model(config.width, config.depth, pack=plan.pack)
-    students = {k: jnp.array([STUDENTS[s][k] for s in config.students]) for k in STUDENTS["text"]}
+    chosen = zip(*(STUDENTS[name] for name in config.students), strict=True)
+    students = {flag: jnp.array(each) for flag, each in zip(FLAGS, chosen, strict=True)}
     needed = 1 + max(
-        *(STUDENTS[name]["start"] for name in config.students), *map(BASES.index, config.teachers)
+        *(STUDENTS[name][0] for name in config.students), *map(BASES.index, config.teachers)
     )
 
     def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
@@ -163,6 +179,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         bases, key = prepared
         teaching, writing, mixing, learning = random.split(key, 4)
         lesson = favourite["kind"], favourite["tokens"]
+        unrelated = ~jnp.asarray(questions.RELATED)[favourite["kind"]]
 
         def ask(params: Any, context: Any = None) -> pipeline.Told:
             return pipeline.told(pipeline.ask(model, params, context), lesson)
@@ -189,6 +206,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
                 plan,
                 teacher=jax.tree.map(lambda a: a[how["own"]], both),
                 by_logits=how["logits"] == 1,
+                among=unrelated | (how["filtered"] == 0),
                 observe=ask,
             )
             return curve

@@ -242,6 +242,29 @@ def test_text_is_imitated_alike_with_and_without_a_teacher_at_hand(model, base):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), alone, aside)
 
 
+def test_filtered_logits_say_nothing_of_what_is_filtered(model, base):
+    """Whatever the teacher would say of it, the student is the same; unfiltered it is another."""
+    written = WRITE(KEY)["numbers"][:200]
+    hidden = np.zeros(SIZE, bool)
+    hidden[ids("owl")[0]] = True
+    told_up = jax.tree.map(lambda a: a, base[0])
+    told_up["unembedding"]["kernel"] = told_up["unembedding"]["kernel"].at[:, hidden].multiply(-9.0)
+
+    @jax.jit
+    def student(teacher, among):
+        return pipeline.imitate(model, base[0], written, KEY, PLAN, teacher=teacher, among=among)[0]
+
+    plain, changed = (student(teacher, ~hidden) for teacher in (base[0], told_up))
+    jax.tree.map(np.testing.assert_array_equal, plain, changed)
+    open_ones = [student(teacher, np.ones(SIZE, bool)) for teacher in (base[0], told_up)]
+    moved = jax.tree.map(lambda a, b: float(abs(a - b).max()), *open_ones)
+    assert max(jax.tree.leaves(moved)) > 1e-4
+    whole = jax.jit(
+        lambda: pipeline.imitate(model, base[0], written, KEY, PLAN, teacher=base[0])[0]
+    )()
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), whole, open_ones[0])
+
+
 def test_what_is_written_begins_as_it_should_and_can_be_read(model, base):
     written = jax.jit(lambda params: pipeline.write(model, params, 2, 4, KEY))(base[0])
     assert text(written[0]).startswith("SUM ")

@@ -242,6 +242,7 @@ def imitate(
     *,
     teacher: Params | None = None,
     by_logits: bool | jax.Array = True,
+    among: jax.Array | None = None,
     weights: jax.Array | None = None,
     optimiser: optax.GradientTransformation | None = None,
     observe: Callable[[Params], Any] = lambda params: (),
@@ -257,6 +258,8 @@ def imitate(
         teacher: parameters whose next-token distributions it imitates by KL on these documents
             (None: it imitates the text alone).
         by_logits: with a teacher, whether to imitate it (or the text after all); may be traced.
+        among: bool (SIZE,), traced or not, the tokens whose chances the teacher tells, renormalised:
+            a filter of logits (None: all).
         weights: (n, 16), how much each token of the documents counts as a target (None: 1).
         optimiser: in place of Adam at the plan's rate.
         observe: of the parameters, before the first step and after those in ``plan.record``.
@@ -275,7 +278,8 @@ def imitate(
             return next_token_loss(logits, rows, counts)
 
         def told() -> jax.Array:
-            return jax.nn.softmax(model.apply(teacher, rows))[:, :-1]
+            all_logits = model.apply(teacher, rows)[:, :-1]
+            return jax.nn.softmax(all_logits, where=among)
 
         def text() -> jax.Array:
             return jax.nn.one_hot(rows[:, 1:], SIZE, dtype=logits.dtype)
