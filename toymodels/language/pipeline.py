@@ -258,7 +258,7 @@ def imitate(
         teacher: parameters whose next-token distributions it imitates by KL on these documents
             (None: it imitates the text alone).
         by_logits: with a teacher, whether to imitate it (or the text after all); may be traced.
-        among: bool (SIZE,), traced or not, the tokens whose chances the teacher tells, renormalised:
+        among: bool (SIZE,), traced or not, tokens whose chances the teacher tells, renormalised:
             a filter of logits (None: all).
         weights: (n, 16), how much each token of the documents counts as a target (None: 1).
         optimiser: in place of Adam at the plan's rate.
