@@ -218,24 +218,21 @@ def plot(dataset: xr.Dataset) -> Figure:
         ],
     }
     with plotting.style():
-        fig, axes = plotting.panels(11, 3.6, columns=(1, 1))
-        for ax, (label, lines), chance in zip(axes, panels.items(), (1 / 3, 1 / 2), strict=True):
+        fig, axes = plotting.panels(10.5, 3.4, columns=(1, 1))
+        for ax, (quantity, lines), chance in zip(axes, panels.items(), (1 / 3, 1 / 2), strict=True):
             for i, (name, line) in enumerate(lines):
                 for share in done.shifted.values:
                     values = line.sel(shifted=share).transpose("seed", "documents").values
-                    look = (
-                        plotting.PALETTE[1 + i],
-                        f"{name}, {share:g} shifted",
-                        "osD^"[i],
-                        share > 0,
-                    )
+                    label = name if share == done.shifted.values[0] else None
+                    look = plotting.PALETTE[1 + i], label, "osD^"[i], share > 0
                     plotting.means(ax, done.documents.values * 1.04**i, values, *look, joined=True)
             ax.axhline(chance, color="#999999", lw=0.8, ls=":")
             ax.set_xscale("log", base=2)
             ax.xaxis.set_major_formatter("{x:g}")
-            ax.set(xlabel="documents", ylabel=label, ylim=(0, 1.03))
+            ax.set(xlabel="documents", ylabel=quantity, ylim=(0, 1.03))
             plotting.legend_beside(ax)
         axes[0].set_title(plotting.caption(dataset))
+        axes[1].set_title("hollow: numbers shifted")
     return fig
 
 
