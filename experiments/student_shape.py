@@ -6,7 +6,7 @@ blocks, scaled so that every tensor keeps the law of its init), with what fits o
 alone, or with nothing of it: its control, that transfer is measured from. Whatever is not shared
 is the same draw in all three. Shapes differ below the last hidden layer, so that the heads fit
 whole, but for ``last_wider`` and ``last_narrower``; a ``cnn`` has its heads alone in common.
-Brockers et al., arXiv 2605.23645 (they give the CNN smoother noise: here all see U(-1, 1) pixels).
+Brockers et al., arXiv 2605.23645; the preset `perlin` has the smoother noise they give the CNN.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from toymodels import cli
 from toymodels.config import CLOUD, Protocol
 from toymodels.errors import UserError, at_least, distinct
+from toymodels.kinds import parsed
 
 if TYPE_CHECKING:
     import jax
@@ -50,6 +51,8 @@ class Config(Protocol):
     last; a layer more or less; the last hidden layer twice or half as wide; a CNN."""
     channels: tuple[int, ...] = (8, 16)
     """Channels of the CNN's convolutions, under a dense layer as wide as the teacher's last."""
+    inputs: str = "uniform"
+    """Noise: uniform, or Perlin's on c x c cells, perlin:c."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,14 +61,21 @@ class Config(Protocol):
         distinct(self, "m", "student")
         if len(self.widths) < 2:
             raise UserError(f"widths must be two at least; got {self.widths}")
+        if self.inputs != "uniform" and parsed(self.inputs)[0] != "perlin":
+            raise UserError(f"inputs must be uniform or perlin:cells; got {self.inputs!r}")
 
 
 # Section 2 of the paper: MSE, fresh noise at every step, Adam 1e-3, 60 steps of 1,000 an epoch.
 BROCKERS: dict[str, Any] = {"loss": "mse", "noise": "fresh", "teacher_lr": 1e-3, "student_lr": 1e-3}
+PAPER = Config(
+    **CLOUD | BROCKERS | {"batch": 1000}, seeds=8, m=(10,), widths=(256, 256), channels=(16, 32)
+)
 PRESETS = {
     "quick": Config(**BROCKERS, seeds=3),
-    "paper": Config(
-        **CLOUD | BROCKERS | {"batch": 1000}, seeds=8, m=(10,), widths=(256, 256), channels=(16, 32)
+    "paper": PAPER,
+    # Where the heads are reported to suffice: smooth inputs, many logits.
+    "perlin": replace(
+        PAPER, m=(100,), inputs="perlin:4", student=("same", "deeper", "shallower", "cnn")
     ),
 }
 
@@ -94,8 +104,9 @@ def shaped(student: str, config: Config, task: Task, outputs: int) -> Network:
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (student, seed, m, what is shared); see `toymodels.sweep` for ``how``."""
     import jax
+    import jax.numpy as jnp
 
-    from toymodels import protocol, results, statistics, sweep, transfer
+    from toymodels import distributions, protocol, results, statistics, sweep, transfer
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.embedding import fitted
@@ -104,11 +115,14 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     config, task, data = protocol.load(config, data_dir)
     most = max(config.m)
 
+    def noise(key: jax.Array, n: int) -> jax.Array:
+        return distributions.draw(config.inputs, key, n, jnp.zeros((1, task.n_pixels)), key)
+
     def build(student: str) -> sweep.Program:
         teachers, own = (
             shaped(shape, config, task, task.n_classes + most) for shape in ("same", student)
         )
-        parts = protocol.parts(config, task, teachers)
+        parts = replace(protocol.parts(config, task, teachers), noise=noise)
         students = replace(parts, network=own, trait=protocol.reading(own, task))
 
         def distilled(

@@ -63,6 +63,12 @@ def test_a_cnn_shares_its_heads_and_no_more(tiny):
     assert (cnn.loss.sel(shared="heads") != cnn.loss.sel(shared="nothing")).all()
 
 
+def test_perlins_noise_is_the_students_and_not_the_teachers(tiny):
+    smooth = student_shape.run(dataclasses.replace(TINY, student=("same",), inputs="perlin:2"))
+    np.testing.assert_array_equal(smooth.teacher_loss, tiny.teacher_loss.sel(student=["same"]))
+    assert (smooth.loss != tiny.loss.sel(student=["same"])).all()
+
+
 def test_transfer_is_measured_from_the_student_that_shares_nothing(tiny):
     assert (tiny.transfer.sel(shared="nothing") == 0).all()
     plotting.render(student_shape.plot(tiny))
@@ -115,6 +121,8 @@ def test_the_findings_are_those_of_the_numbers():
     [
         ({"widths": (16,)}, "widths must be two at least; got .*"),
         ({"widths": (16, 1)}, "widths must be at least 2; got .*"),
+        ({"inputs": "real"}, "inputs must be uniform or perlin:cells; got 'real'"),
+        ({"inputs": "perlin:x"}, "inputs must have an integer from 1 to 1000 in perlin:; got .*"),
         ({"channels": (0,)}, "channels must be at least 1; got .*"),
         ({"student": ("same", "same")}, "student must have one value at least, and none .*"),
         ({"student": ("taller",)}, "student must be one of same, .*; got 'taller'"),
