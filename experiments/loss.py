@@ -168,7 +168,7 @@ def plot(dataset: xr.Dataset) -> Figure:
         if follows(json.loads(dataset.attrs["config"])):
             at = [ways.index(way) for way in PUBLISHED]
             plotting.reported(left, at, list(PUBLISHED.values()), "published, 50,000 images")
-        left.tick_params(axis="x", labelrotation=40)
+        plotting.slanted(left, 40)
         left.set(ylim=(0, 1.05), title=plotting.caption(dataset))
         left.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
         few = [way for way in ways if ", T" not in way and not way.endswith(" drawn")]

@@ -317,7 +317,7 @@ def plot(dataset: xr.Dataset) -> Figure:
         else:
             plotting.legend_beside(left)
             left.set(xlabel="teacher's base" if along == "teacher" else along)
-        left.tick_params(axis="x", labelrotation=40)
+        plotting.slanted(left, 40)
         left.set(ylim=(0, 1.03), title=plotting.caption(dataset))
         for ax, variable in ((middle, "preference"), (right, "answered")):
             one = done[variable] if along == "student" else done[variable].isel(student=0)
