@@ -12,6 +12,7 @@ import argparse
 import ast
 import copy
 import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
@@ -90,6 +91,7 @@ def hang(parent: ast.AST, field: str, i: int | None, node: ast.AST) -> None:
         getattr(parent, field)[i] = node
 
 
+CACHE = str(Path(tempfile.gettempdir()) / "toymodels-mutants-cache")
 # Imported before the tests: puts the mutant's source under the module's name.
 RUN = """
 import importlib.util, sys
@@ -105,13 +107,15 @@ sys.exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *t
 
 
 def survives(module: str, source: str, tests: list[str], timeout: float) -> bool:
+    # What no mutant changes is compiled once for all of them.
+    cache = {"JAX_COMPILATION_CACHE_DIR": CACHE, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mutant.py"
         path.write_text(source)
         try:
             done = subprocess.run(
                 [sys.executable, "-c", RUN, module, str(path), *tests],
-                capture_output=True, timeout=timeout, check=False,
+                capture_output=True, timeout=timeout, check=False, env=os.environ | cache,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return False
