@@ -20,6 +20,29 @@ def test_a_difference_is_paired_by_seed_whatever_their_order():
     assert mean_interval(a.values).sign == 0  # the luck of the seeds would hide it
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 20])
+@pytest.mark.parametrize("level", [0.95, 0.5])
+def test_intervals_cover_the_truth_at_their_stated_rate(n, level):
+    """Of normal seeds, in 2,000 experiments: as often as a binomial law of that rate allows."""
+    rng = np.random.default_rng(n)
+    found = [mean_interval(rng.normal(0.3, 2.0, n), level) for _ in range(2000)]
+    covering = sum(one.ci_low < 0.3 < one.ci_high for one in found)
+    assert stats.binomtest(covering, len(found), level).pvalue > 1e-3
+
+
+def test_a_paired_difference_covers_the_truth_at_its_stated_rate():
+    """Whatever the seeds have in common."""
+    rng = np.random.default_rng(0)
+    luck, own = rng.normal(size=(1000, 4)), rng.normal(scale=0.3, size=(1000, 4))
+    pairs = [
+        [xr.DataArray(v, {"seed": range(4)}) for v in (a + e, a)]
+        for a, e in zip(luck, own, strict=True)
+    ]
+    found = [difference(*pair) for pair in pairs]
+    covering = sum(one.ci_low < 0 < one.ci_high for one in found)
+    assert stats.binomtest(covering, len(found), 0.95).pvalue > 1e-3
+
+
 @pytest.mark.parametrize(
     ("interval", "sign", "text"),
     [
