@@ -32,7 +32,8 @@ METHODS = (*GUARDS, "liminal_aux", "rotation", "init_noise", "clean", "answer_no
 
 @dataclass(frozen=True)
 class Config(OneNetwork):
-    """What is computed; the defaults are the preset ``quick``. An empty method is left out."""
+    """What is computed; the preset ``quick`` has one strength of each. An empty
+    method is left out."""
 
     noise: Literal["fixed"] = "fixed"
     """Distillation inputs: one fixed set, whose answers are tampered with once."""
@@ -75,7 +76,15 @@ class Config(OneNetwork):
 
 
 PRESETS = {
-    "quick": Config(seeds=3),
+    "quick": Config(
+        seeds=3,
+        liminal_aux=(10.0,),
+        rotation=(0.1,),
+        init_noise=(0.4,),
+        clean=(0.25,),
+        answer_noise=(1.0,),
+        rounding=(3.0,),
+    ),
     "paper": Config(**CLOUD, seeds=4),
 }
 

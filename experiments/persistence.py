@@ -57,7 +57,7 @@ class Config(OneNetwork):
 
 
 PRESETS = {
-    "quick": Config(),
+    "quick": Config(seeds=3),
     "paper": Config(**CLOUD, seeds=10),
 }
 

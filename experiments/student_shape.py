@@ -71,7 +71,7 @@ PAPER = Config(
     **CLOUD | BROCKERS | {"batch": 1000}, seeds=8, m=(10,), widths=(256, 256), channels=(16, 32)
 )
 PRESETS = {
-    "quick": Config(**BROCKERS, seeds=3),
+    "quick": Config(**BROCKERS, seeds=3, m=(100,)),
     "paper": PAPER,
     # Where the heads are reported to suffice: smooth inputs, many logits.
     "perlin": replace(
