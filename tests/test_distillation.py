@@ -156,3 +156,30 @@ def test_drawn_labels_have_the_softmax_for_their_mean_and_only_the_subset():
     np.testing.assert_allclose(many[:, CLASSES:], p, atol=4 * 0.5 / np.sqrt(100_000))
     largest = argmax_labels(logits, AUX)
     np.testing.assert_array_equal(largest.argmax(-1), CLASSES + p.argmax(-1))
+
+
+def test_the_largest_logit_of_one_input_or_many():
+    logits = jax.random.normal(jax.random.key(0), (2, 5, CLASSES + M))
+    each = [[argmax_labels(one, AUX) for one in row] for row in logits]
+    np.testing.assert_array_equal(argmax_labels(logits, AUX), each)
+    np.testing.assert_array_equal(
+        argmax_labels(logits, AUX).argmax(-1), CLASSES + logits[..., CLASSES:].argmax(-1)
+    )
+
+
+def test_a_student_is_looked_at_after_the_steps_that_are_named():
+    network, reference, teacher = setting(8)
+    source = fixed_inputs(network, teacher, noise(jax.random.key(5), 32), batch_size=16)
+    _, seen = distil(
+        network,
+        reference,
+        source,
+        losses.kl(),
+        AUX,
+        optax.adam(1e-2),
+        epochs=2,
+        observe=lambda params: params["head"]["kernel"],
+        key=jax.random.key(0),
+        record=(3,),
+    )
+    assert seen.shape[0] == 2  # before the first step and after the third
