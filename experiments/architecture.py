@@ -58,7 +58,7 @@ class Config(Protocol):
 
 
 PRESETS = {
-    "quick": Config(seeds=3, m=(3, 30), width=(128, 32, 512), depth=(2, 4)),
+    "quick": Config(seeds=3, m=(3, 30), width=(128, 32, 256), depth=(2, 4)),
     "paper": Config(
         **CLOUD,
         width=(256, 64, 128, 512, 1024),

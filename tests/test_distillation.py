@@ -154,6 +154,10 @@ def test_drawn_labels_have_the_softmax_for_their_mean_and_only_the_subset():
     many = sampled_labels(jax.random.key(1), logits, AUX, draws=100_000)
     assert not np.any(many[:, :CLASSES])
     np.testing.assert_allclose(many[:, CLASSES:], p, atol=4 * 0.5 / np.sqrt(100_000))
+    warm = sampled_labels(jax.random.key(1), logits, AUX, draws=100_000, temperature=3.0)
+    np.testing.assert_allclose(
+        warm[:, CLASSES:], jax.nn.softmax(logits[:, CLASSES:] / 3), atol=4 * 0.5 / np.sqrt(100_000)
+    )
     largest = argmax_labels(logits, AUX)
     np.testing.assert_array_equal(largest.argmax(-1), CLASSES + p.argmax(-1))
 

@@ -54,10 +54,11 @@ def test_collapse_is_a_share_and_all_of_it_can_be_drawn(modes):
 
 def test_random_class_head_gives_chance_and_random_hidden_layers_recover():
     quick = head_overlap.PRESETS["quick"]
-    dataset = head_overlap.run(dataclasses.replace(quick, dataset="digits", seeds=2, m=(100,)))
+    small = {"dataset": "digits", "seeds": 2, "m": (100,), "widths": (64, 64)}
+    dataset = head_overlap.run(dataclasses.replace(quick, **small))
     accuracy = dataset.final_accuracy.sel(m=100)
     places = dict.fromkeys(head_overlap.PARTS, "shared")
-    assert (accuracy.sel(places) > 0.9).all()
+    assert (accuracy.sel(places) > 0.8).all()
     assert accuracy.sel(places | {"class_head": "random"}).mean() < 0.3
     # The layers of an initialisation are independent: another teacher's are as good as random.
     for source in ("random", "other"):
