@@ -29,7 +29,7 @@ INPUTS = ("same", "new")
 
 @dataclass(frozen=True)
 class Config(Protocol):
-    """What is computed; the preset ``quick`` has fewer m and generations."""
+    """What is computed; the preset ``quick`` has shorter chains."""
 
     m: tuple[int, ...] = (3, 10, 100)
     """Numbers of auxiliary logits."""
@@ -50,7 +50,7 @@ class Config(Protocol):
 
 
 PRESETS = {
-    "quick": Config(seeds=3, m=(3, 100), generations=3),
+    "quick": Config(seeds=3, m=(3, 100), samples=(8000,), generations=3),
     "paper": Config(**CLOUD, seeds=4, samples=(60_000,), generations=5),
 }
 

@@ -63,9 +63,7 @@ FINE: tuple[float, ...] = (1.0, 0.998, 0.995, 0.99, 0.98, 0.97, 0.96, 0.95, 0.93
 FINE = (*FINE, 0.85, 0.82, 0.78, 0.74, 0.7, 0.6, 0.5, 0.35, 0.2, 0.0)
 PRESETS = {
     "quick": Config(
-        seeds=3,
-        rho=(1.0, 0.97, 0.94, 0.9, 0.8, 0.5, 0.0),
-        groups=("all", "hidden", "class_head", "aux_head"),
+        seeds=3, rho=(1.0, 0.97, 0.94, 0.9, 0.8, 0.0), groups=("all", "class_head", "aux_head")
     ),
     "paper": Config(**CLOUD, seeds=10, rho=FINE),
     "phase": Config(groups=("all",), m=(1, 3, 10, 30, 100), width=(64, 128, 256, 512)),

@@ -73,7 +73,7 @@ class Config(Protocol):
 
 
 PRESETS = {
-    "quick": Config(seeds=3, m=(3, 100), rho=(1.0, 0.0), student_epochs=5),
+    "quick": Config(seeds=3, m=(3, 100), rho=(1.0,), student_epochs=5),
     "paper": Config(**CLOUD, seeds=4, teachers=6, m=(3, 100), rho=(1.0,)),
     "width": Config(seeds=3, m=(3,), rho=(1.0,), width=(32, 64, 128, 256, 512)),
 }

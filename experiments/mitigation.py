@@ -32,7 +32,7 @@ METHODS = (*GUARDS, "liminal_aux", "rotation", "init_noise", "clean", "answer_no
 
 @dataclass(frozen=True)
 class Config(OneNetwork):
-    """What is computed; the preset ``quick`` has one strength of each. An empty
+    """What is computed; the preset ``quick`` has fewer of them. An empty
     method is left out."""
 
     noise: Literal["fixed"] = "fixed"
@@ -78,7 +78,8 @@ class Config(OneNetwork):
 PRESETS = {
     "quick": Config(
         seeds=3,
-        liminal_aux=(10.0,),
+        step_projection=(),
+        liminal_aux=(),
         rotation=(0.1,),
         init_noise=(0.4,),
         clean=(0.25,),

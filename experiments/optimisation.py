@@ -91,7 +91,7 @@ ADAM: dict[str, Any] = {"optimiser": ("adam",), "rate": (1.0,)}
 PUBLIC: dict[str, Any] = CLOUD | {"teacher_epochs": (5,)}
 SPLIT: Any = ("standard", "ntk", "mup")
 PRESETS = {
-    "quick": Config(seeds=3, rate=(1 / 3, 1.0, 10.0)),
+    "quick": Config(seeds=3, optimiser=("sgd", "adam", "sign"), rate=(1 / 3, 1.0, 10.0)),
     "teacher": Config(**ADAM, teacher_epochs=(1, 2, 5, 10, 20, 40)),
     "batch": Config(**ADAM, student_batch=(4, 16, 64, 256)),
     "decay": Config(

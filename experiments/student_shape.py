@@ -40,7 +40,7 @@ SHARED = ("fitting", "heads", "nothing")
 
 @dataclass(frozen=True)
 class Config(Protocol):
-    """What is computed; the defaults are the preset ``quick``."""
+    """What is computed; the preset ``quick`` has fewer values of an axis."""
 
     m: tuple[int, ...] = (10, 100)
     """Numbers of auxiliary logits."""
@@ -71,7 +71,9 @@ PAPER = Config(
     **CLOUD | BROCKERS | {"batch": 1000}, seeds=8, m=(10,), widths=(256, 256), channels=(16, 32)
 )
 PRESETS = {
-    "quick": Config(**BROCKERS, seeds=3, m=(100,)),
+    "quick": Config(
+        **BROCKERS, seeds=3, m=(100,), student=("same", "wider", "narrower", "deeper", "cnn")
+    ),
     "paper": PAPER,
     # Where the heads are reported to suffice: smooth inputs, many logits.
     "perlin": replace(
