@@ -511,3 +511,15 @@ def test_units_of_what_is_no_mlp(name):
     init = network.init(jax.random.key(0))
     with pytest.raises(UserError, match="units and their order need an MLP: hidden1 is no dense"):
         overlap.RELATIONS[name](network.init)(init, jax.random.key(1), 0.5)
+
+
+def test_scales_of_norms_are_spared_and_all_else_is_related():
+    def draw(key):
+        return {"kernel": jax.random.normal(key, (3, 2)), "norm": {"scale": jnp.ones(2)}}
+
+    rotate = overlap.rotation(draw)
+    init = draw(KEY)
+    plain, spared = (relation(init, KEY, 0.6) for relation in (rotate, overlap.but_scales(rotate)))
+    np.testing.assert_array_equal(spared["norm"]["scale"], 1.0)
+    np.testing.assert_array_equal(spared["kernel"], plain["kernel"])
+    assert (plain["kernel"] != init["kernel"]).all()
