@@ -13,6 +13,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from toymodels.decompositions import orthonormal
 from toymodels.errors import UserError
 from toymodels.inputs import each, uniform_noise
 from toymodels.kinds import parsed
@@ -162,7 +163,7 @@ def random_basis(key: jax.Array, size: int, k: int) -> jax.Array:
     """
     if k > size:
         raise UserError(f"a subspace must have at most {size} dimensions, one a pixel; got {k}")
-    return jnp.linalg.qr(jax.random.normal(key, (size, k)))[0]
+    return orthonormal(jax.random.normal(key, (size, k)))
 
 
 def repeated(images: jax.Array, n: int) -> jax.Array:
@@ -188,8 +189,8 @@ def scrambled_phases(key: jax.Array, images: jax.Array) -> jax.Array:
     side = math.isqrt(images.shape[1])
 
     def image(key: jax.Array, i: jax.Array) -> jax.Array:
-        known = jnp.fft.rfft2(images[i].reshape(side, side))
-        waves = jnp.fft.rfft2(jax.random.normal(key, (side, side)))
+        both = jnp.stack([images[i].reshape(side, side), jax.random.normal(key, (side, side))])
+        known, waves = jnp.fft.rfft2(both)  # of one after the other: see `decompositions`
         phases = (waves / abs(waves)).at[0, 0].set(1.0)
         return jnp.fft.irfft2(known * phases, s=(side, side)).ravel()
 

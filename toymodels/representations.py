@@ -6,6 +6,8 @@ Linear CKA is in `toymodels.probes`.
 import jax
 import jax.numpy as jnp
 
+from toymodels.decompositions import left_vectors, solve
+
 
 def principal_subspace(a: jax.Array, k: int) -> jax.Array:
     """Orthonormal basis (n, k) of the k widest directions of centred representations (n, p).
@@ -13,7 +15,7 @@ def principal_subspace(a: jax.Array, k: int) -> jax.Array:
     These are directions among the n inputs, the left singular vectors: networks whose features have
     nothing to do with each other are compared there. k is at most min(n, p).
     """
-    return jnp.linalg.svd(a - a.mean(axis=0), full_matrices=False)[0][:, :k]
+    return left_vectors(a - a.mean(axis=0))[:, :k]
 
 
 def subspace_overlap(u: jax.Array, v: jax.Array) -> jax.Array:
@@ -72,5 +74,5 @@ def linear_probe(
     penalty = ridge * jnp.trace(gram) / len(gram)
     # A unit that is never active has no variance and no weight; all of them: any number will do.
     penalty = jnp.where(penalty > 0, penalty, 1.0) * jnp.eye(len(gram), dtype=x.dtype)
-    weights = jnp.linalg.solve(gram + penalty, x.T @ (targets - offset))
+    weights = solve(gram + penalty, x.T @ (targets - offset))
     return (jnp.argmax((unseen - centre) @ weights + offset, axis=-1) == answers).mean()

@@ -13,6 +13,7 @@ import numpy as np
 from optax.losses import softmax_cross_entropy_with_integer_labels as cross_entropies
 
 from toymodels import losses, probes
+from toymodels.decompositions import orthonormal
 from toymodels.models import Network, Params
 from toymodels.protocol import Images, Task, Trait
 
@@ -196,7 +197,7 @@ def gaussian(directions: jax.Array, draw: jax.Array, n: int, task: Task) -> Imag
     size = (task.n_pixels, task.n_classes)
     each = jax.random.split(draw, n)
     x = jax.vmap(lambda key: jax.random.normal(key, size[:1]))(each)
-    basis, _ = jnp.linalg.qr(jax.random.normal(directions, size))
+    basis = orthonormal(jax.random.normal(directions, size))
     return x, (x @ basis).argmax(axis=-1)
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from toymodels import losses
+from toymodels.decompositions import eigh, pinv
 from toymodels.distillation import distil, fixed_inputs
 from toymodels.models import Network, Params
 from toymodels.training import Tree
@@ -34,12 +35,12 @@ def change(key: jax.Array, *shape: int) -> jax.Array:
 
 def solved(seen: jax.Array, answers: jax.Array) -> jax.Array:
     """The smallest X with seen X = answers, or as near as can be: where descent from zero ends."""
-    return jnp.linalg.pinv(seen, rtol=RANK) @ answers
+    return pinv(seen, rtol=RANK) @ answers
 
 
 def spectra(grams: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Eigenvalues, eigenvectors, and which are not zero, of matrices X^T X (..., p, p)."""
-    values, vectors = jnp.linalg.eigh(grams)
+    values, vectors = eigh(grams)
     return values, vectors, values > RANK * values[..., -1:]
 
 

@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from toymodels.decompositions import eigh, pinv
 from toymodels.models import Network, Params
 from toymodels.theory.random_matrices import (
     marchenko_pastur,
@@ -81,7 +82,7 @@ def one_layer_flow(
     Rows in ``subset``, bool (outputs,), approach the teacher's ``target``; the others stay where
     they are, bit by bit, for this and any imitation loss. ``covariance`` of the inputs: (p, p).
     """
-    rate, right = jnp.linalg.eigh(covariance)
+    rate, right = eigh(covariance)
     moved = (target - start) @ right * -jnp.expm1(-2 * rate * time / subset.sum()) @ right.T
     return jnp.where(subset[:, None], start + moved, start)
 
@@ -97,8 +98,8 @@ def relaxed(
 
     ``aux``: the auxiliary rows (m, d); ``covariance`` of the inputs: (p, p).
     """
-    squared, left = jnp.linalg.eigh(aux.T @ aux)
-    variance, right = jnp.linalg.eigh(covariance)
+    squared, left = eigh(aux.T @ aux)
+    variance, right = eigh(covariance)
     rates = 2 * jnp.maximum(squared, 0)[:, None] * jnp.maximum(variance, 0) / len(aux)
     return start + left @ (gained(rates) * (left.T @ (target - start) @ right)) @ right.T
 
@@ -128,7 +129,7 @@ def gradient_descent(
 
 def limit(start: jax.Array, target: jax.Array, aux: jax.Array) -> jax.Array:
     """Where gradient flow ends: ``target`` on the span of the auxiliary rows, ``start`` off it."""
-    return start + jnp.linalg.pinv(aux) @ (aux @ (target - start))
+    return start + pinv(aux) @ (aux @ (target - start))
 
 
 def as_seen(target: jax.Array, teachers: jax.Array, own: jax.Array) -> jax.Array:
@@ -137,7 +138,7 @@ def as_seen(target: jax.Array, teachers: jax.Array, own: jax.Array) -> jax.Array
     The error |own W x - teachers target x|^2 has the gradient of `gradient_flow` towards
     pinv(own) teachers target: hand that to the functions above in place of ``target``.
     """
-    return jnp.linalg.pinv(own) @ (teachers @ target)
+    return pinv(own) @ (teachers @ target)
 
 
 def energy(m: float, d: int) -> float:
@@ -233,8 +234,8 @@ def trained_heads(
     of the mode (i, j) of the change: less than with frozen heads, but for modes of the inputs that
     W_0 does not see (w_j = 0). The class rows still have no gradient.
     """
-    squared, left = jnp.linalg.eigh(aux.T @ aux)
-    seen, right = jnp.linalg.eigh(latent.T @ latent)
+    squared, left = eigh(aux.T @ aux)
+    seen, right = eigh(latent.T @ latent)
     both = jnp.maximum(squared, 0)[:, None] + jnp.maximum(seen, 0)
     rates = 2 * variance * both / len(aux)
     kept = jnp.maximum(squared, 0)[:, None] / jnp.where(both > 0, both, 1)

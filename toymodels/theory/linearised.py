@@ -25,6 +25,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from toymodels.decompositions import eigh
 from toymodels.losses import Imitation
 from toymodels.models import Network, Params
 from toymodels.theory.kernels import Side, function, kernel, product
@@ -112,7 +113,7 @@ def decomposed(theta: jax.Array, vector: jax.Array) -> Modes:
     >>> decomposed(2.0 * jnp.eye(2).reshape(2, 1, 2, 1), jnp.ones((2, 1))).values.tolist()
     [2.0, 2.0]
     """
-    values, vectors = jnp.linalg.eigh(theta.reshape(vector.size, vector.size))
+    values, vectors = eigh(theta.reshape(vector.size, vector.size))
     return Modes(
         jnp.maximum(values, 0), vectors.reshape(*vector.shape, -1), vectors.T @ vector.ravel()
     )
@@ -151,7 +152,7 @@ def lanczos(multiply: Callable[[jax.Array], jax.Array], vector: jax.Array, k: in
     start = basis, jnp.zeros((), vector.dtype)
     (basis, _), (along, beside) = jax.lax.scan(step, start, jnp.arange(k))
     off = jnp.diag(beside[:-1], 1)
-    values, turned = jnp.linalg.eigh(jnp.diag(along) + off + off.T)
+    values, turned = eigh(jnp.diag(along) + off + off.T)
     vectors = (basis[:-1].T @ turned).reshape(*vector.shape, k)
     return Modes(jnp.maximum(values, 0), vectors, size * turned[0])
 

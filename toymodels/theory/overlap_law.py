@@ -34,6 +34,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from toymodels.decompositions import pinv
 from toymodels.models import Network, Params
 from toymodels.theory.explicit import RANK
 from toymodels.theory.infinite_width import Init, cross_kernels
@@ -129,7 +130,7 @@ def drawn(
 
     own = rho_class * rows.T + beside(rho_class) * gaussian(0, k, n) / np.sqrt(n)
     aux, others = gaussian(1, 2, len(seen), n) / np.sqrt(n) * seen[:, None]
-    back = own @ jnp.linalg.pinv(aux, rtol=RANK)  # (k, most): from answers to class logits
+    back = own @ pinv(aux, rtol=RANK)  # (k, most): from answers to class logits
     told = rho_answers * aux + beside(rho_answers) * others
     moved = change @ (back @ told).T
 
