@@ -78,6 +78,7 @@ class Config(OneNetwork):
 PRESETS = {
     "quick": Config(
         seeds=3,
+        student_epochs=5,
         step_projection=(),
         liminal_aux=(),
         rotation=(0.1,),
