@@ -51,7 +51,8 @@ def listed() -> None:
     known = times()
     print("toymodels NAME [--preset quick|paper|...] [--help], or python -m experiments.NAME\n")
     for name in names():
-        each = [f"{preset} {duration(s)}" for preset, s in known.get(name, {}).items()]
+        fastest = sorted(known.get(name, {}).items(), key=lambda one: one[1])
+        each = [f"{preset} {duration(seconds)}" for preset, seconds in fastest]
         print(f"{name}\n    {summary(name)}")
         if each:
             print(f"    on 2 cores: {', '.join(each)}")
