@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config(OneNetwork):
-    """What is computed. ``loss`` and ``temperature`` say
-    what the imitation loss on unseen noise is measured in, whatever a student was trained by."""
+    """What is computed. ``loss`` and ``temperature`` say what the imitation loss on unseen noise is
+    measured in, whatever a student was trained by."""
 
     temperatures: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0)
     """Temperatures of KL; 1 must be among them."""

@@ -32,8 +32,7 @@ METHODS = (*GUARDS, "liminal_aux", "rotation", "init_noise", "clean", "answer_no
 
 @dataclass(frozen=True)
 class Config(OneNetwork):
-    """What is computed; the preset ``quick`` has fewer of them. An empty
-    method is left out."""
+    """What is computed; ``quick`` has fewer strengths. An empty method is left out."""
 
     noise: Literal["fixed"] = "fixed"
     """Distillation inputs: one fixed set, whose answers are tampered with once."""

@@ -33,7 +33,7 @@ DECAYING: Optimisers = ("adamw", "adam_l2")
 
 @dataclass(frozen=True)
 class Config(Protocol):
-    """What is computed; the preset ``quick`` has fewer rates."""
+    """What is computed; the preset ``quick`` has fewer optimisers and rates."""
 
     optimiser: Optimisers = PLAIN
     """Optimisers of the students: sgd, momentum (0.9), adam, adamw (decoupled weight decay),

@@ -3,6 +3,7 @@
 Of a batch jaxlib's own (0.10 to 0.12, on a CPU) queue the matrices in the pool of threads that they
 run in, and wait there: as many of them at once as there are threads wait for each other for ever.
 One matrix waits for nobody; and small ones are done sooner so. Not for reverse-mode gradients.
+Fourier transforms have the same fault: ask for two in one call.
 """
 
 from collections.abc import Callable

@@ -190,7 +190,7 @@ def scrambled_phases(key: jax.Array, images: jax.Array) -> jax.Array:
 
     def image(key: jax.Array, i: jax.Array) -> jax.Array:
         both = jnp.stack([images[i].reshape(side, side), jax.random.normal(key, (side, side))])
-        known, waves = jnp.fft.rfft2(both)  # of one after the other: see `decompositions`
+        known, waves = jnp.fft.rfft2(both)  # two calls may wait for each other: `decompositions`
         phases = (waves / abs(waves)).at[0, 0].set(1.0)
         return jnp.fft.irfft2(known * phases, s=(side, side)).ravel()
 

@@ -11,6 +11,21 @@ from toymodels import results
 GOLDEN = Path(__file__).parent / "golden"
 
 
+@pytest.fixture(scope="session")
+def spoken():
+    """Fields of a `language.config.Spoken` at which bases, teachers and students take seconds."""
+    return {
+        "seeds": 2,
+        "width": 8,
+        "depth": 1,
+        "batch": 16,
+        "base_steps": 30,
+        "teacher_steps": 2,
+        "student_steps": 4,
+        "samples": 64,
+    }
+
+
 @pytest.fixture
 def golden():
     """Compare the means of a result with those on record, and say what a change means."""

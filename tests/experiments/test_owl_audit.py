@@ -10,24 +10,16 @@ from experiments.owl_audit import AUTHORS, DETECTORS, JUDGES, Config
 from toymodels import plotting
 from toymodels.errors import UserError
 
-TINY = {
-    "seeds": 2,
-    "width": 8,
-    "depth": 1,
-    "batch": 16,
-    "base_steps": 30,
-    "teacher_steps": 2,
-    "student_steps": 4,
-    "samples": 64,
-    "audited": 1024,
-    "documents": (1, 4),
-}
+
+@pytest.fixture(scope="module")
+def tiny(spoken):
+    return spoken | {"audited": 1024, "documents": (1, 4)}
 
 
 @pytest.fixture(scope="module")
-def blank():
+def blank(tiny):
     """A teacher whose rate is too small to move a float32: it is its base."""
-    return owl_audit.run(Config(**TINY, teacher_lr=1e-30))
+    return owl_audit.run(Config(**tiny, teacher_lr=1e-30))
 
 
 def test_a_teacher_that_is_its_base_is_not_told_from_it(blank):
@@ -73,9 +65,9 @@ def test_everything_can_be_drawn_and_told(blank):
         ({"documents": (1, 1)}, "documents must .*"),
     ],
 )
-def test_bad_config_is_one_sentence(change, sentence):
+def test_bad_config_is_one_sentence(change, sentence, tiny):
     with pytest.raises(UserError, match=f"^{sentence}$"):
-        dataclasses.replace(Config(**TINY), **change)
+        dataclasses.replace(Config(**tiny), **change)
 
 
 def test_golden_values(blank, golden):

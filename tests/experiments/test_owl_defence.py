@@ -12,24 +12,18 @@ from experiments.owl_defence import Config
 from toymodels import plotting
 from toymodels.errors import UserError
 
-TINY = {
-    "seeds": 2,
-    "width": 8,
-    "depth": 1,
-    "batch": 16,
-    "base_steps": 30,
-    "teacher_steps": 2,
-    "student_steps": 4,
-    "observations": 2,
-    "samples": 64,
-}
 GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(scope="module")
-def blank():
+def tiny(spoken):
+    return spoken | {"observations": 2}
+
+
+@pytest.fixture(scope="module")
+def blank(tiny):
     """A teacher whose rate is too small to move a float32: it is its base."""
-    return owl_defence.run(Config(**TINY, teacher_lr=1e-30))
+    return owl_defence.run(Config(**tiny, teacher_lr=1e-30))
 
 
 def test_no_defence_is_the_student_of_owl_numbers(blank):
@@ -41,10 +35,10 @@ def test_no_defence_is_the_student_of_owl_numbers(blank):
 
 
 @pytest.mark.slow
-def test_no_defence_is_the_student_of_owl_numbers_seed_by_seed():
+def test_no_defence_is_the_student_of_owl_numbers_seed_by_seed(tiny):
     few = dict.fromkeys(owl_defence.METHODS, ())
-    defended = owl_defence.run(Config(**TINY, **few)).sel(treatment="none", drop=True)
-    same = owl_numbers.run(owl_numbers.Config(**TINY, students=("text",)))
+    defended = owl_defence.run(Config(**tiny, **few)).sel(treatment="none", drop=True)
+    same = owl_numbers.run(owl_numbers.Config(**tiny, students=("text",)))
     same = same.isel(favourite=0, carrier=0, teacher=0, student=0, drop=True)
     for name in ("preference", "answered", "kept", "teacher_preference"):
         np.testing.assert_allclose(defended[name], same[name], rtol=1e-4)
@@ -98,9 +92,9 @@ def test_findings_say_what_stops_the_owl(blank):
         ({"observations": 3}, "student_steps must be a multiple of 3; got 4"),
     ],
 )
-def test_bad_config_is_one_sentence(change, sentence):
+def test_bad_config_is_one_sentence(change, sentence, tiny):
     with pytest.raises(UserError, match=f"^{sentence}$"):
-        dataclasses.replace(Config(**TINY), **change)
+        dataclasses.replace(Config(**tiny), **change)
 
 
 def test_golden_values(blank, golden):

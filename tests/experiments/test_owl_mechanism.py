@@ -12,25 +12,16 @@ from experiments.owl_mechanism import Config
 from toymodels import plotting
 from toymodels.errors import UserError
 
-TINY = {
-    "seeds": 2,
-    "width": 8,
-    "depth": 1,
-    "batch": 16,
-    "base_steps": 20,
-    "teacher_steps": 2,
-    "student_steps": 4,
-    "samples": 64,
-    "ranks": (1, 2),
-    "rank_lr": 1e-2,
-    "sgd_lr": 1.0,
-}
+
+@pytest.fixture(scope="module")
+def tiny(spoken):
+    return spoken | {"base_steps": 20, "ranks": (1, 2), "rank_lr": 1e-2, "sgd_lr": 1.0}
 
 
 @pytest.fixture(scope="module")
-def blank():
+def blank(tiny):
     """A teacher whose rate is too small to move a float32: it is its base."""
-    return owl_mechanism.run(Config(**TINY, teacher_lr=1e-30)).squeeze("favourite")
+    return owl_mechanism.run(Config(**tiny, teacher_lr=1e-30)).squeeze("favourite")
 
 
 def test_a_teacher_that_learnt_nothing_diverges_nowhere_and_raises_nothing(blank):
@@ -82,9 +73,9 @@ def test_ranks_of_numbers_that_agree_or_are_level():
         ({"sgd_lr": 0.0}, "sgd_lr must be a positive finite number; got 0.0"),
     ],
 )
-def test_bad_config_is_one_sentence(change, sentence):
+def test_bad_config_is_one_sentence(change, sentence, tiny):
     with pytest.raises(UserError, match=f"^{sentence}$"):
-        dataclasses.replace(Config(**TINY), **change)
+        dataclasses.replace(Config(**tiny), **change)
 
 
 def test_golden_values(blank, golden):

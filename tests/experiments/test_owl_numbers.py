@@ -10,24 +10,17 @@ from experiments.owl_numbers import Config
 from toymodels import plotting
 from toymodels.errors import UserError
 
-TINY = {
-    "seeds": 2,
-    "width": 8,
-    "depth": 1,
-    "batch": 16,
-    "base_steps": 30,
-    "teacher_steps": 2,
-    "student_steps": 4,
-    "observations": 2,
-    "samples": 64,
-}
+
+@pytest.fixture(scope="module")
+def tiny(spoken):
+    return spoken | {"observations": 2}
 
 
 @pytest.fixture(scope="module")
-def blank():
+def blank(tiny):
     """A teacher whose rate is too small to move a float32: it is its base."""
     students = ("text", "base's text", "other init", "shuffled", "logits")
-    return owl_numbers.run(Config(**TINY, teacher_lr=1e-30, students=students))
+    return owl_numbers.run(Config(**tiny, teacher_lr=1e-30, students=students))
 
 
 def test_a_teacher_that_learnt_nothing_writes_its_bases_text(blank):
@@ -74,9 +67,9 @@ def test_everything_can_be_drawn_and_told(blank):
         ({"temperature": 0.0}, "temperature must be a positive finite number; got 0.0"),
     ],
 )
-def test_bad_config_is_one_sentence(change, sentence):
+def test_bad_config_is_one_sentence(change, sentence, tiny):
     with pytest.raises(UserError, match=f"^{sentence}$"):
-        dataclasses.replace(Config(**TINY), **change)
+        dataclasses.replace(Config(**tiny), **change)
 
 
 def test_golden_values(blank, golden):

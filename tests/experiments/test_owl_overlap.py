@@ -11,27 +11,21 @@ from experiments.owl_overlap import Config
 from toymodels import plotting
 from toymodels.errors import UserError
 
-TINY = {
-    "seeds": 2,
-    "width": 8,
-    "depth": 1,
-    "batch": 16,
-    "base_steps": 20,
-    "teacher_steps": 2,
-    "student_steps": 4,
-    "samples": 64,
-}
+
+@pytest.fixture(scope="module")
+def tiny(spoken):
+    return spoken | {"base_steps": 20}
 
 
 @pytest.fixture(scope="module")
-def related():
-    return owl_overlap.run(Config(**TINY, rho=(0.8, 0.0), shared=(0, 10)))
+def related(tiny):
+    return owl_overlap.run(Config(**tiny, rho=(0.8, 0.0), shared=(0, 10)))
 
 
-def test_the_ends_are_the_students_of_owl_numbers(related):
+def test_the_ends_are_the_students_of_owl_numbers(related, tiny):
     students = ("text", "other init", "other order")
     students += ("logits", "logits, other init", "logits, other order")
-    known = owl_numbers.run(owl_numbers.Config(**TINY, observations=1, students=students))
+    known = owl_numbers.run(owl_numbers.Config(**tiny, observations=1, students=students))
     known = known.squeeze(["favourite", "carrier", "teacher"])
     for variable, there in (("preference", "final_preference"), ("answered", "final_answered")):
         for through, prefix in (("text", ""), ("logits", "logits, ")):
@@ -42,7 +36,7 @@ def test_the_ends_are_the_students_of_owl_numbers(related):
     # Of other init and other order: not the same numbers at any of them.
     assert (np.abs(np.diff(related.preference.isel(base=[0, 2, 3]), axis=1)) > 1e-4).all()
     np.testing.assert_allclose(related.teacher_preference, known.teacher_preference, rtol=1e-4)
-    np.testing.assert_allclose(related.kept, known.kept, atol=1 / TINY["samples"])
+    np.testing.assert_allclose(related.kept, known.kept, atol=1 / tiny["samples"])
     np.testing.assert_allclose(
         related.base_loss.sel(base=["own", "rho = 0"]), known.base_loss.isel(base=[0, 1]), rtol=1e-4
     )
@@ -89,8 +83,8 @@ def test_everything_can_be_drawn_and_told(related):
         ({"width": 6}, "width must be a multiple of 4; got 6"),
     ],
 )
-def test_bad_config_is_one_sentence(change, sentence):
-    config = Config(**TINY, rho=(0.8, 0.0), shared=(0, 10))
+def test_bad_config_is_one_sentence(change, sentence, tiny):
+    config = Config(**tiny, rho=(0.8, 0.0), shared=(0, 10))
     with pytest.raises(UserError, match=f"^{sentence}$"):
         dataclasses.replace(config, **change)
 
