@@ -137,9 +137,26 @@ def test_seeds_side_by_side_as_on_an_accelerator_change_rounding_at_most(monkeyp
 def test_on_an_accelerator_few_points_leave_room_for_many_seeds():
     mesh = SimpleNamespace(devices=np.array([[SimpleNamespace(platform="gpu")]]))
     few, some, many = (Grid.of({"x": [0.0] * n}) for n in (4, 5, 100))
-    assert programs.widest(mesh, many, few, None) == (16, 4)
+    assert programs.widest(mesh, many, few, None) == (15, 4)  # 7 turns, all but even
     assert programs.widest(mesh, some, few, None) == (5, 4)
     assert programs.widest(mesh, some, many, None) == (1, 50)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tensorfloat32", "bfloat16"])
+def test_products_on_a_gpu_have_the_precision_that_was_asked_for(precision):
+    x = jnp.ones((3, 4, 4))
+    mesh = SimpleNamespace(devices=np.array([SimpleNamespace(platform="gpu")]))
+    with programs.products(precision, mesh):
+        gradient = jax.jit(jax.vmap(jax.grad(lambda x: jnp.tanh(x @ x).sum()))).trace(x)
+        text = gradient.lower(lowering_platforms=("cuda",)).as_text()
+    lines = [line for line in text.splitlines() if "dot_general" in line]
+    said = {
+        "float32": "precision = [HIGHEST, HIGHEST] :",
+        "tensorfloat32": "lhs_precision_type = tf32, rhs_precision_type = tf32",
+        "bfloat16": "lhs_precision_type = bf16, rhs_precision_type = bf16",
+    }
+    assert len(lines) == 3
+    assert all(said[precision] in line for line in lines)
 
 
 def test_each_shape_is_traced_once_whatever_the_number_of_points():

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -19,6 +20,11 @@ Record = Mapping[str, jax.Array]
 
 CPU_WIDTH, ACCELERATOR_WIDTH = 8, 64
 """Models side by side: on a CPU as many as its caches like, on an accelerator enough to fill it."""
+
+
+ON_GPU = {"tensorfloat32": "TF32_TF32_F32", "bfloat16": "BF16_BF16_F32"}
+"""Reduced precisions by the names of the algorithms: what JAX's own names ask for on a GPU is TF32
+in both cases."""
 
 
 class Program(NamedTuple):
@@ -91,7 +97,14 @@ def widest(mesh: Mesh, shared: Grid, points: Grid, asked: int | None) -> Width:
     )
     chunks = -(-each_points // most)
     width = asked or -(-each_points // chunks)  # as even as whole chunks can be
-    return Width(1 if cpu else max(1, min(most // width, each_shared)), width)
+    turns = 1 if cpu else -(-each_shared // max(1, most // width))
+    return Width(1 if cpu else -(-each_shared // turns), width)
+
+
+def products(precision: str, mesh: Mesh) -> AbstractContextManager[None]:
+    """A context in which float32 matrix products have a precision, on every kind of device."""
+    on_gpu = mesh.devices.flat[0].platform == "gpu"
+    return jax.default_matmul_precision(ON_GPU.get(precision, precision) if on_gpu else precision)
 
 
 def trace(

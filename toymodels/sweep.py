@@ -27,7 +27,7 @@ from toymodels import processes
 from toymodels.axes import Axis, Grid, Variables, joined, labelled
 from toymodels.chunks import Clock, Progress, compute, sheet
 from toymodels.errors import UserError
-from toymodels.programs import Program, device_mesh, salt
+from toymodels.programs import Program, device_mesh, products, salt
 from toymodels.store import Store
 
 __all__ = ["Execution", "How", "Program", "Progress", "along", "grid"]
@@ -138,7 +138,7 @@ def grid(
     ]
     start = time.perf_counter()
     sheets = []
-    with jax.default_matmul_precision(precision):
+    with products(precision, mesh):
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
         common = salt(mesh, precision, data)
         processes.same_everywhere(common)
