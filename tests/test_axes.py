@@ -85,7 +85,14 @@ def test_several_shape_axes_in_the_order_of_their_product():
     np.testing.assert_array_equal(whole.curve[:, :, 0, 0, 0, 0], [[0, 1], [2, 3], [4, 5]])
 
 
-def test_labels_keep_the_order_of_the_shape_that_has_most():
-    names = {2: ["hidden1", "head"], 3: ["hidden1", "hidden2", "head"]}
-    parts = [make(np.ones((2, 4, n)), coords={"step": names[n]}) for n in names]
-    assert joined(parts, {"depth": [1, 2]}).step.values.tolist() == names[3]
+@pytest.mark.parametrize("depths", [[1, 2], [2, 1], [1, 2, 3], [2, 3, 1]])
+def test_labels_keep_the_order_of_the_shape_that_has_most(depths):
+    def layers(depth):
+        return [*(f"hidden{i + 1}" for i in range(depth)), "head"]
+
+    parts = [make(np.ones((2, 4, d + 1)), coords={"step": layers(d)}) for d in depths]
+    whole = joined(parts, {"depth": depths})
+    assert whole.step.values.tolist() == layers(max(depths))
+    for depth in depths:
+        own = whole.curve.sel(depth=depth, step=layers(depth))
+        assert (own == 1).all()

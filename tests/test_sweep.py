@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import jax
@@ -125,6 +126,37 @@ def test_sweeps_along_an_axis_are_one_sweep():
     assert joined.rate.values.tolist() == [0.0, 0.3, 1.0]
     assert together.models == execution.models + 3  # the seeds, again
     assert together.run_s == sum(half.run_s for _, half in halves)
+    assert together.compile_s == sum(half.compile_s for _, half in halves)
+
+
+def test_of_several_sweeps_the_narrowest_width_is_told_and_all_that_was_found(tmp_path):
+    run(rates=(0.3, 1.0), width=4, store=Store(tmp_path))
+    parts = [
+        run(rates=rates, width=width, store=Store(tmp_path))
+        for rates, width in (((0.0,), 2), ((0.3, 1.0), 4))
+    ]
+    assert [how.width for _, how in parts] == [2, 4]
+    assert sweep.along("rate", parts[::-1])[1].width == 2
+    # Of the second its teachers and its students; of the first nothing: another width.
+    assert [how.from_store for _, how in parts] == [0, 3 * (1 + 4)]
+    assert sweep.along("rate", parts)[1].from_store == 3 * (1 + 4)
+    assert sweep.along("rate", parts[:1])[1] == parts[0][1]
+
+
+def test_what_is_recorded_has_the_coordinates_given_and_the_programs_own():
+    given, _ = run()
+    assert given.step.values.tolist() == list(range(20))
+
+    def make(width=8):
+        return build(width)._replace(coords={"step": range(0, 100, 5)})
+
+    assert run(make=make)[0].step.values.tolist() == list(range(0, 100, 5))
+
+
+def test_the_times_told_are_parts_of_the_time_it_took():
+    start = time.perf_counter()
+    _, how = run()
+    assert 0 < how.compile_s + how.run_s <= time.perf_counter() - start
 
 
 def test_seeds_side_by_side_as_on_an_accelerator_change_rounding_at_most(monkeypatch):

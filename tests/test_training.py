@@ -48,6 +48,13 @@ def test_every_row_comes_once_an_epoch():
     assert list(rows) != list(range(10))
 
 
+def test_an_epoch_of_the_first_rows_alone_is_as_long_and_sees_them_equally_often():
+    source = reshuffled(jnp.arange(12), 5, only=jnp.int32(4))
+    handles, short = source.epoch(jax.random.key(3))
+    rows = np.concatenate([source.batch(h) for h in [*handles, short]])
+    assert sorted(rows) == sorted([0, 1, 2, 3] * 3)
+
+
 def test_a_batch_that_divides_leaves_no_short_one_and_a_larger_one_is_the_whole_set():
     assert reshuffled(jnp.arange(8), 4).epoch(jax.random.key(0))[1] is None
     handles, short = reshuffled(jnp.arange(8), 100).epoch(jax.random.key(0))
