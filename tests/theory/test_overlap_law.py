@@ -5,12 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from toymodels.models import Network
 from toymodels.theory import linear_network
 from toymodels.theory.infinite_width import Init, cross_kernels
 from toymodels.theory.overlap_law import (
     amount,
     drawn,
     hidden_overlap,
+    lazy_student,
     leading_order,
     logit_overlap,
 )
@@ -70,6 +72,67 @@ def test_the_mean_share_is_the_formula_and_signal_over_noise_goes_by_m(
         assert expected == linear_network.energy(m, WIDTH)
 
 
+def test_of_a_class_row_that_is_no_ones_a_projection_arrives_as_noise(given):
+    """Rows drawn for themselves show m of n directions: m k / n^2 of the change, squared."""
+    _, change, rows, logits, root = given
+    args = change, rows, 0 * logits, root, seen(6), 0.0, 1.0, 1.0
+    keys = jax.random.split(jax.random.key(3), 2000)
+    noise = jax.jit(jax.vmap(lambda key: jnp.square(drawn(key, *args)[0]).sum()))(keys)
+    expected = 6 * K / WIDTH**2 * float(jnp.square(change).sum())
+    assert float(noise.mean()) == pytest.approx(expected, abs=4 * float(noise.std()) / 2000**0.5)
+    assert float(noise.std()) / 2000**0.5 < 0.05 * expected
+
+
+def test_beyond_as_many_rows_as_units_nothing_more_arrives():
+    assert amount(2 * WIDTH, WIDTH, 0.8, 0.5, 0.25) == pytest.approx(0.1)
+    assert amount(WIDTH // 2, WIDTH, 0.8, 0.5, 0.25) == pytest.approx(0.05)
+
+
+def affine(params, x):
+    return x @ params["w"] + params["b"]
+
+
+@pytest.mark.parametrize("subset", [[True, False, True], [True, True, True]])
+def test_a_lazy_student_moves_least_of_all_that_answer_as_they_are_told(subset):
+    """Beside numpy's minimum-norm solution; outputs that are not imitated do not move."""
+    draw = np.random.default_rng(0)
+    start = {"w": jnp.asarray(draw.normal(size=(6, 3))), "b": jnp.asarray(draw.normal(size=3))}
+    x, answers = (jnp.asarray(draw.normal(size=(4, k))) for k in (6, 3))
+    network = Network(lambda key: start, affine, affine)
+    got, left = lazy_student(network, start, x, answers, jnp.array(subset), steps=20)
+    jacobian = np.hstack([x, np.ones((4, 1))])
+    move = np.linalg.lstsq(jacobian, answers - affine(start, x), rcond=None)[0] * subset
+    np.testing.assert_allclose(got["w"] - start["w"], move[:-1], atol=1e-9)
+    np.testing.assert_allclose(got["b"] - start["b"], move[-1], atol=1e-9)
+    assert left < 1e-15
+
+
+def test_a_lazy_student_told_what_it_can_not_say_leaves_that_share():
+    """More inputs than parameters: the residual of least squares, as a share of what is missing."""
+    draw = np.random.default_rng(1)
+    start = {"w": jnp.zeros((2, 3)), "b": jnp.asarray(draw.normal(size=3))}
+    x, answers = (10 * jnp.asarray(draw.normal(size=(9, k))) for k in (2, 3))
+    network = Network(lambda key: start, affine, affine)
+    _, left = lazy_student(network, start, x, answers, jnp.ones(3, bool), steps=20)
+    missing = np.asarray(answers - affine(start, x))
+    residual = np.linalg.lstsq(np.hstack([x, np.ones((9, 1))]), missing, rcond=None)[1].sum()
+    assert float(left) == pytest.approx(residual / np.square(missing).sum(), rel=1e-9)
+
+
+def test_fewer_steps_of_a_lazy_student_are_an_earlier_stop():
+    """The first step of conjugate gradients goes down the gradient, as far as is best."""
+    draw = np.random.default_rng(2)
+    start = {"w": jnp.asarray(draw.normal(size=(6, 3))), "b": jnp.zeros(3)}
+    x, answers = (jnp.asarray(draw.normal(size=(4, k))) for k in (6, 3))
+    network = Network(lambda key: start, affine, affine)
+    got, _ = lazy_student(network, start, x, answers, jnp.ones(3, bool), steps=1)
+    missing = answers - affine(start, x)
+    step = {"w": x.T @ missing, "b": missing.sum(0)}
+    seen = affine(step, x)
+    far = (seen * missing).sum() / (seen * seen).sum()
+    np.testing.assert_allclose(got["w"], start["w"] + far * step["w"], rtol=1e-9)
+
+
 def test_hidden_overlap_is_one_zero_and_between(given):
     x = given[0]
     assert float(hidden_overlap(INIT, x, (1.0, 1.0))) == 1
@@ -84,6 +147,12 @@ def test_hidden_overlap_is_one_zero_and_between(given):
     first, second = (two.weights + two.biases)[:-1].mean(axis=(1, 2))
     expected = (0.6 * first + second) / cross_kernels(INIT, x, x).hidden.mean()
     assert float(hidden_overlap(INIT, x, (0.9, 0.6))) == pytest.approx(float(expected), rel=1e-12)
+    deep = Init((5, 40, 20, WIDTH))
+    three = cross_kernels(deep, x, x, (0.9, 0.6, 0.7, 1.0))
+    first, second, third = (three.weights + three.biases)[:-1].mean(axis=(1, 2))
+    expected = (0.6 * 0.7 * first + 0.7 * second + third) / cross_kernels(deep, x, x).hidden.mean()
+    got = float(hidden_overlap(deep, x, (0.9, 0.6, 0.7)))
+    assert got == pytest.approx(float(expected), rel=1e-12)
 
 
 def test_logit_overlap_is_the_correlation_of_outputs(given):

@@ -172,8 +172,12 @@ def lazy_student(
     missing = jnp.where(subset, answers - network.apply(start, x), 0.0)
     _, push = jax.linearize(lambda p: jnp.where(subset, network.apply(p, x), 0.0), start)
     back = jax.linear_transpose(push, start)
+    # Beyond rounding there is nothing left to solve: further steps would divide zero by zero.
     moved, _ = jax.scipy.sparse.linalg.cg(
-        lambda v: back(push(v))[0], back(missing)[0], tol=0.0, maxiter=steps
+        lambda v: back(push(v))[0],
+        back(missing)[0],
+        tol=float(jnp.finfo(missing.dtype).eps),
+        maxiter=steps,
     )
     left = jnp.square(missing - push(moved)).sum() / jnp.square(missing).sum()
     return jax.tree.map(jnp.add, start, moved), left

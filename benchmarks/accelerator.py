@@ -1,0 +1,85 @@
+"""What an accelerator does: the paper protocol at 100 seeds, by precision, and 10,000 overlaps.
+
+Each run is a process of its own with nothing stored, as a user starts it. Differences are of final
+test accuracy, seed by seed: from float32, and from a result of another device (``--beside``).
+Options that are not named here go to both experiments. See README.md here.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mnist_aux import BATCH, HERE, IMAGES, experiment, step_flops, tell
+
+from toymodels.statistics import mean_interval
+
+OVERLAPS = 21  # of the preset "paper"
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
+PEAK = "from mnist_aux import matmul_peak; print(matmul_peak({size}))"
+Summary = dict[str, Any]
+
+
+def timed(
+    name: str, teachers: int, students: int, *options: str
+) -> tuple[dict[str, float], Summary]:
+    """An experiment's seconds, and TFLOP/s of its trainings over the run without compilation."""
+    with tempfile.TemporaryDirectory() as out:
+        run, summary = experiment(name, Path(out), *options)
+    config = summary["config"]
+    rows = teachers * config["teacher_epochs"] * (config["train_images"] or IMAGES)
+    rows += teachers * students * config["student_epochs"] * config["noise_images"]
+    took = {"wall_s": run.wall_s, **summary["timing"]}
+    return took | {"tflops": rows * step_flops() / BATCH / took["run_s"] / 1e12}, summary
+
+
+def apart(one: Summary, other: Summary) -> dict[str, Any]:
+    """By model: mean difference of final accuracy over the seeds, its interval, the largest."""
+    told = {}
+    for model, metric in one["metrics"].items():
+        difference = np.subtract(metric["values"], other["metrics"][model]["values"])
+        mean, low, high, n = mean_interval(difference)
+        largest = float(np.abs(difference).max())
+        told[model] = {"mean": mean, "low": low, "high": high, "n": n, "largest": largest}
+    return told
+
+
+def main() -> None:
+    """Measure, print a table, and write everything as JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--seeds", type=int, default=100, help="of the protocol, four students each"
+    )
+    parser.add_argument("--overlaps", type=int, default=477 * OVERLAPS, help="points of the sweep")
+    parser.add_argument("--matmul", type=int, default=8192, help="size of the peak's matrices")
+    parser.add_argument("--beside", type=Path, help="summary.json of the protocol elsewhere")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    args, rest = parser.parse_known_args()
+    paper = ["--preset", "paper", *rest]
+
+    report: dict[str, Any] = {}
+    summaries: dict[str, Summary] = {}
+    for precision in PRECISIONS:
+        options = [*paper, "--seeds", str(args.seeds), "--precision", precision]
+        report[precision], summaries[precision] = timed("mnist_aux", args.seeds, 4, *options)
+        if precision != "float32":
+            report[f"{precision}_apart"] = apart(summaries[precision], summaries["float32"])
+    if args.beside:
+        report["beside"] = apart(summaries["float32"], json.loads(args.beside.read_text()))
+    seeds = -(-args.overlaps // OVERLAPS)
+    options = [*paper, "--groups", "all", "--seeds", str(seeds)]
+    report["overlaps"], _ = timed("init_overlap", seeds, OVERLAPS, *options)
+    peak = subprocess.check_output(
+        [sys.executable, "-c", PEAK.format(size=args.matmul)], cwd=HERE, text=True
+    )
+    report["matmul_peak_tflops"] = float(peak) / 1e12
+    report["fraction_of_peak"] = report["float32"]["tflops"] / report["matmul_peak_tflops"]
+    tell(report, args.json)
+
+
+if __name__ == "__main__":
+    main()
