@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt
 
 .PHONY: quick test test-slow lint types docs notebooks figures benchmark benchmark-overlap benchmark-kernels \
-  benchmark-transformer clean
+  benchmark-transformer benchmark-accelerator clean
 
 quick: $(VENV)/run  ## the main experiment, small, in under a minute
 	$(BIN)/python -m experiments.mnist_aux
@@ -43,6 +43,9 @@ benchmark-kernels: $(VENV)/run  ## the tangent kernel by layers against contract
 
 benchmark-transformer: $(VENV)/benchmark  ## tokens per second beside a PyTorch peer
 	$(BIN)/python benchmarks/transformer.py $(ARGS)
+
+benchmark-accelerator: $(VENV)/run  ## what one GPU or TPU does; needs one, and MNIST
+	$(BIN)/python benchmarks/accelerator.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

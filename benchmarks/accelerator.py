@@ -1,8 +1,8 @@
-"""What an accelerator does: the paper protocol at 100 seeds, by precision, and 10,000 overlaps.
+"""What an accelerator does: the paper protocol at 100 seeds by precision, 10,000 overlaps, the owl.
 
 Each run is a process of its own with nothing stored, as a user starts it. Differences are of final
 test accuracy, seed by seed: from float32, and from a result of another device (``--beside``).
-Options that are not named here go to both experiments. See README.md here.
+Options that are not named here go to the first two. See README.md here.
 """
 
 import argparse
@@ -55,6 +55,7 @@ def main() -> None:
         "--seeds", type=int, default=100, help="of the protocol, four students each"
     )
     parser.add_argument("--overlaps", type=int, default=477 * OVERLAPS, help="points of the sweep")
+    parser.add_argument("--owls", type=int, default=10, help="seeds of owl_numbers")
     parser.add_argument("--matmul", type=int, default=8192, help="size of the peak's matrices")
     parser.add_argument("--beside", type=Path, help="summary.json of the protocol elsewhere")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
@@ -73,6 +74,9 @@ def main() -> None:
     seeds = -(-args.overlaps // OVERLAPS)
     options = [*paper, "--groups", "all", "--seeds", str(seeds)]
     report["overlaps"], _ = timed("init_overlap", seeds, OVERLAPS, *options)
+    with tempfile.TemporaryDirectory() as out:
+        owl = ["--preset", "paper", "--seeds", str(args.owls)]
+        report["owl"] = experiment("owl_numbers", Path(out), *owl)[1]["timing"]
     peak = subprocess.check_output(
         [sys.executable, "-c", PEAK.format(size=args.matmul)], cwd=HERE, text=True
     )
