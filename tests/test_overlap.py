@@ -513,6 +513,13 @@ def test_units_of_what_is_no_mlp(name):
         overlap.RELATIONS[name](network.init)(init, jax.random.key(1), 0.5)
 
 
+@pytest.mark.parametrize("layer", [{"kernel": jnp.ones((3, 2))}, {"w": jnp.ones(3)}, jnp.ones(3)])
+def test_a_layer_without_a_kernel_and_a_bias_has_no_units(layer):
+    init = {"hidden1": layer, "head": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}
+    with pytest.raises(UserError, match="need an MLP: hidden1 is no dense layer"):
+        overlap.units(lambda key: init)(init, jax.random.key(1), jnp.float32(0.5))
+
+
 def test_scales_of_norms_are_spared_and_all_else_is_related():
     def draw(key):
         return {"kernel": jax.random.normal(key, (3, 2)), "norm": {"scale": jnp.ones(2)}}

@@ -221,6 +221,18 @@ def test_lanczos_stops_where_there_is_nothing_new():
     assert (np.array(filtered(0 * v)) == 0).all()
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_what_is_nothing_new_does_not_depend_on_the_kernels_scale(scale):
+    draw = np.random.default_rng(0)
+    low = draw.normal(size=(12, 2))
+    theta, v = low @ low.T, draw.normal(size=(12, 1))
+    one, scaled = (
+        jax.jit(lambda v, s=s: lanczos(lambda u: s * (theta @ u), v, 9).filtered(flow(0.3 / s)))(v)
+        for s in (1.0, scale)
+    )
+    np.testing.assert_allclose(scaled * scale, one, atol=1e-10)
+
+
 def test_error_of_few_lanczos_steps_falls_fast():
     draw = np.random.default_rng(0)
     wide = draw.normal(size=(60, 60)) * np.linspace(0, 1, 60) ** 2
