@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt
+CORE := axes decompositions distillation models results sweep training transformer
 
-.PHONY: quick test test-slow lint types docs notebooks figures benchmark benchmark-overlap benchmark-kernels \
+.PHONY: quick test test-core test-slow lint types docs notebooks figures benchmark benchmark-overlap benchmark-kernels \
   benchmark-transformer benchmark-accelerator clean
 
 quick: $(VENV)/run  ## the main experiment, small, in under a minute
@@ -12,6 +13,9 @@ quick: $(VENV)/run  ## the main experiment, small, in under a minute
 
 test: $(VENV)/dev  ## all tests but the slow ones
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+
+test-core: $(VENV)/dev  ## what all else stands on; for another Python: PYTHON=python3.12 VENV=.venv312
+	$(BIN)/python -m pytest -n auto --dist loadfile $(CORE:%=tests/test_%.py)
 
 test-slow: $(VENV)/dev  ## the scientific checks of minutes; they need MNIST
 	$(BIN)/python -m pytest -m slow
