@@ -11,7 +11,7 @@ from experiments import published
 HERE = Path(__file__).parent
 
 project = "toymodels"
-author = "The toymodels authors"
+author = copyright = "The toymodels authors"
 release = toymodels.__version__
 extensions = [
     "myst_nb",
@@ -23,8 +23,12 @@ extensions = [
 ]
 exclude_patterns = ["_build", "jupyter_execute", "notebooks/README.md"]
 html_theme = "alabaster"
-html_theme_options = {"description": "Subliminal learning in small networks", "page_width": "62em"}
-html_static_path: list[str] = []
+html_theme_options = {
+    "description": "Subliminal learning in small networks",
+    "page_width": "76em",
+    "sidebar_width": "17em",
+}
+html_static_path = ["_static"]
 
 # The reference is made from the docstrings of every module there is: none can be forgotten.
 apidoc_modules = [
@@ -58,6 +62,23 @@ def bars_are_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines:
             lines[i] = "".join(c if c.startswith("``") else c.replace("|", r"\|") for c in code)
 
 
+FIELDS: dict[str, list[str]] = {}
+
+
+def field_kept(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keep a field's sentence from napoleon, which takes what is before a colon for a type."""
+    if what == "attribute":
+        said = not "".join(lines[:1]).startswith("Alias for field number")  # namedtuple's words
+        FIELDS[name] = list(lines) if said else []
+
+
+def field_back(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Put a field's sentence back."""
+    lines[:] = FIELDS.pop(name, lines)
+
+
 def setup(app: Any) -> None:
     """Connect to Sphinx."""
-    app.connect("autodoc-process-docstring", bars_are_bars)
+    app.connect("autodoc-process-docstring", field_kept, priority=0)
+    app.connect("autodoc-process-docstring", field_back, priority=900)
+    app.connect("autodoc-process-docstring", bars_are_bars, priority=901)

@@ -59,7 +59,7 @@ def rows() -> Iterator[Row]:
         yield Row(REPLICA, what, mean, None, "optimisation", at)
     for epochs, mean in optimisation.PUBLISHED["teacher_epochs"].items():
         at = f"final_accuracy[teacher_epochs={epochs}, start=shared]"
-        yield Row(REPLICA, f"{epochs} teacher epochs", mean, None, "optimisation_teacher", at)
+        yield Row(REPLICA, f"teacher epochs: {epochs}", mean, None, "optimisation_teacher", at)
     levels = overlap_modes.AMOUNTS["relative_noise"]
     for amount, mean in overlap_modes.PUBLISHED.items():
         at = f"final_accuracy[relation=relative_noise, level={levels.index(amount)}]"

@@ -119,6 +119,15 @@ def test_a_lazy_student_told_what_it_can_not_say_leaves_that_share():
     assert float(left) == pytest.approx(residual / np.square(missing).sum(), rel=1e-9)
 
 
+def test_a_lazy_student_learns_what_barely_shows_in_its_gradient():
+    """The second input's gradient is 3e-6 times the first's; both are answered."""
+    start, x = {"w": jnp.zeros((2, 1))}, jnp.diag(jnp.array([1.0, 3e-6]))
+    network = Network(lambda key: start, *[lambda params, x: x @ params["w"]] * 2)
+    got, left = lazy_student(network, start, x, jnp.ones((2, 1)), jnp.ones(1, bool), steps=10)
+    np.testing.assert_allclose(got["w"].ravel(), [1, 1 / 3e-6], rtol=1e-6)
+    assert left < 1e-9
+
+
 def test_fewer_steps_of_a_lazy_student_are_an_earlier_stop():
     """The first step of conjugate gradients goes down the gradient, as far as is best."""
     draw = np.random.default_rng(2)
