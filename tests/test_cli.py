@@ -45,6 +45,15 @@ def test_help_explains_every_field_without_loading_jax():
     assert done.stdout.endswith("False False\n")
 
 
+def test_help_fits_the_terminal_and_breaks_no_line_where_its_source_does():
+    done = call("--help", env={**os.environ, "COLUMNS": "100"})
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    words = " ".join(done.stdout.replace("│", " ").split())
+    assert "47 classes; all 28x28), digits (8x8, embedded), or auto:" in words
+    lines = [line.strip("│ ") for line in done.stdout.splitlines()]
+    assert not any(line.startswith("28x28") for line in lines)  # a break of the source
+
+
 def test_output_into_a_pipe_that_closes_is_no_traceback():
     shell = f"'{sys.executable}' -m experiments.mnist_aux --help | true"
     done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, check=False)

@@ -12,12 +12,14 @@ import json
 import os
 import platform
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from toymodels.errors import UserError, at_least, positive
 
@@ -119,24 +121,35 @@ def parse(
     preset = found[0].preset
     default = presets[preset]
 
-    flat = tyro.conf.arg(name="")  # --seeds, not --config.seeds
     about = "Where the defaults of the other options come from."
     chosen_preset = Annotated[names, tyro.conf.arg(help=about)]
-    command = dataclasses.make_dataclass(
-        "Command",
-        [
-            ("config", Annotated[type(default), flat], default),
-            ("preset", chosen_preset, preset),
-            ("options", Annotated[Options, flat], Options()),
-        ],
+    fields = [("preset", chosen_preset, preset), *explained(default), *explained(Options())]
+    chosen = arguments(dataclasses.make_dataclass("Command", fields), description)
+    config, options = (
+        type(one)(**{field.name: getattr(chosen, field.name) for field in dataclasses.fields(one)})
+        for one in (default, Options())
     )
-    chosen: Any = tyro.cli(
-        command,
-        prog=program(),
-        description=description,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
-    return chosen.config, chosen.options
+    return config, options
+
+
+def explained(defaults: Any) -> list[tuple[str, Any, Any]]:
+    """The fields of a dataclass as options, each with its docstring as one paragraph.
+
+    tyro reads docstrings itself, but keeps the line breaks of the source in them.
+    """
+    import docstring_parser
+    import tyro
+
+    said: dict[str, str] = {}
+    for kind in reversed(type(defaults).__mro__):
+        if dataclasses.is_dataclass(kind):
+            for told in docstring_parser.parse_from_object(kind).params:
+                said[told.arg_name] = " ".join((told.description or "").split())
+    kinds = get_type_hints(type(defaults), include_extras=True)
+    return [
+        (name, Annotated[kinds[name], tyro.conf.arg(help=said.get(name))], getattr(defaults, name))
+        for name in (field.name for field in dataclasses.fields(defaults))
+    ]
 
 
 def program() -> str:
@@ -147,14 +160,26 @@ def program() -> str:
 
 
 def arguments(kind: type[Any], description: str | None) -> Any:
-    """What the command line of a tool says, as the dataclass that declares its options."""
+    """What the command line says, as the dataclass that declares its options."""
     import tyro
 
-    return tyro.cli(
-        kind,
-        prog=program(),
-        description=description,
-        config=(tyro.conf.FlagCreatePairsOff,),
+    if {"-h", "--help"} & set(sys.argv[1:]):  # tyro would print each paragraph as one long line
+        print(wrapped(description or ""), end="\n\n")
+    return tyro.cli(kind, prog=program(), description="", config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def wrapped(text: str) -> str:
+    r"""Paragraphs as wide as the terminal; lines that are set off stay as they are.
+
+    >>> print(wrapped("One\n two.\n\n    x = 1\n"))
+    One two.
+    <BLANKLINE>
+        x = 1
+    """
+    width = shutil.get_terminal_size().columns
+    paragraphs = re.split(r"\n\s*\n", text.rstrip())
+    return "\n\n".join(
+        p if p.startswith(" ") else textwrap.fill(" ".join(p.split()), width) for p in paragraphs
     )
 
 
