@@ -144,8 +144,7 @@ def test_of_several_sweeps_the_narrowest_width_is_told_and_all_that_was_found(tm
 
 
 def test_what_is_recorded_has_the_coordinates_given_and_the_programs_own():
-    given, _ = run()
-    assert given.step.values.tolist() == list(range(20))
+    assert run()[0].coords["step"].values.tolist() == list(range(20))
 
     def make(width=8):
         return build(width)._replace(coords={"step": range(0, 100, 5)})
@@ -172,6 +171,43 @@ def test_on_an_accelerator_few_points_leave_room_for_many_seeds():
     assert programs.widest(mesh, many, few, None) == (15, 4)  # 7 turns, all but even
     assert programs.widest(mesh, some, few, None) == (5, 4)
     assert programs.widest(mesh, some, many, None) == (1, 50)
+
+
+def test_on_a_cpu_points_run_side_by_side_and_seeds_in_turn():
+    mesh = SimpleNamespace(devices=np.array([[SimpleNamespace(platform="cpu")]]))
+    few, many = (Grid.of({"x": [0.0] * n}) for n in (2, 100))
+    assert programs.widest(mesh, many, few, None) == (1, 2)
+    assert programs.widest(mesh, many, many, None) == (1, 8)
+
+
+def test_a_point_of_a_wider_shape_costs_more_and_as_much_in_any_company():
+    """The estimate of the time to come weighs shapes by it."""
+    mesh = programs.device_mesh(None, 1, 1)
+    grids = Grid.of({"seed": [0]}), Grid.of({"rate": [0.1, 0.2, 0.3], "sign": {"up": {"by": 1.0}}})
+
+    def cost(shape, points):
+        width = programs.Width(1, points)
+        return programs.cost(programs.trace(build(shape), DATA, *grids, mesh, width, "salt"))
+
+    assert 1.5 < cost(8, 1) / cost(4, 1) < 2.5
+    assert cost(8, 3) == pytest.approx(cost(8, 1), rel=0.05)
+
+
+def test_a_name_tells_arrays_of_the_same_bytes_apart():
+    arrays = [np.zeros(4, np.float32), np.zeros((2, 2), np.float32), np.zeros(4, np.int32)]
+    assert len({programs.digest("x", array) for array in arrays}) == 3
+    assert programs.digest("x", b"ab") != programs.digest("x", b"ac")
+
+
+def test_reduced_precision_changes_nothing_on_a_cpu():
+    """Names of GPU algorithms, some of which a CPU refuses, are for GPUs alone."""
+    mesh = programs.device_mesh(None, 1, 1)
+    x = jnp.linspace(0, 1, 48).reshape(3, 4, 4)
+    with programs.products("float32", mesh):
+        expected = jax.jit(lambda x: x @ x)(x)
+    for precision in ("tensorfloat32", "bfloat16"):
+        with programs.products(precision, mesh):
+            np.testing.assert_array_equal(jax.jit(lambda x: x @ x)(x), expected)
 
 
 @pytest.mark.parametrize("precision", ["float32", "tensorfloat32", "bfloat16"])
