@@ -52,10 +52,11 @@ def test_collapse_is_a_share_and_all_of_it_can_be_drawn(modes):
     plotting.render(overlap_modes.plot(modes))
 
 
-def test_random_class_head_gives_chance_and_random_hidden_layers_recover():
+def test_random_class_head_gives_chance_and_random_hidden_layers_recover(golden):
     quick = head_overlap.PRESETS["quick"]
     small = {"dataset": "digits", "seeds": 2, "m": (100,), "widths": (64, 64)}
-    dataset = head_overlap.run(dataclasses.replace(quick, **small))
+    dataset = head_overlap.run(dataclasses.replace(quick, student_epochs=10, **small))
+    golden(dataset)
     accuracy = dataset.final_accuracy.sel(m=100)
     places = dict.fromkeys(head_overlap.PARTS, "shared")
     assert (accuracy.sel(places) > 0.8).all()

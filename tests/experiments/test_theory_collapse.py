@@ -118,3 +118,7 @@ def test_powers_and_growth_are_found_and_told(power, word):
 def test_bad_config_is_one_sentence(change, sentence):
     with pytest.raises(UserError, match=f"^{sentence}$"):
         TINY.at(**change)
+
+
+def test_golden_values(tiny, golden):
+    golden(tiny)

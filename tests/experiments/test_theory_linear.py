@@ -80,3 +80,7 @@ def test_every_law_has_its_name_and_its_shape():
 def test_bad_config_is_one_sentence(change, sentence):
     with pytest.raises(UserError, match=f"^{sentence}$"):
         TINY.at(**change)
+
+
+def test_golden_values(tiny, golden):
+    golden(tiny)
