@@ -269,7 +269,13 @@ def test_devices_share_the_work_and_change_rounding_at_most(tmp_path):
 
 @pytest.mark.parametrize(
     ("n_shared", "n_points", "devices", "shape"),
-    [(5, 84, 8, (1, 8)), (16, 4, 8, (8, 1)), (4, 2, 8, (4, 2)), (3, 1, 1, (1, 1))],
+    [
+        (5, 84, 8, (1, 8)),
+        (16, 4, 8, (8, 1)),
+        (4, 2, 8, (4, 2)),
+        (5, 5, 2, (2, 1)),
+        (3, 1, 1, (1, 1)),
+    ],
 )
 def test_the_mesh_leaves_few_devices_idle(n_shared, n_points, devices, shape):
     assert programs.mesh_shape(devices, n_shared, n_points) == shape
@@ -280,7 +286,7 @@ def test_the_mesh_leaves_few_devices_idle(n_shared, n_points, devices, shape):
     [
         ({"width": 0}, "chunk must be at least 1; got 0"),
         ({"devices": 99}, "devices must be at least 1 and at most .*; got 99"),
-        ({"memory": 100}, "memory: one model needs .* GB, of 0.00 GB allowed"),
+        ({"memory": 100}, "memory: one model needs 0.00 GB, of 0.00 GB allowed"),
     ],
 )
 def test_what_can_not_be_is_said(how, words):
@@ -312,6 +318,24 @@ def test_short_memory_halves_the_width_and_a_resumed_run_keeps_it(tmp_path, monk
     assert (how.width, how.from_store) == (3, how.models)
     xr.testing.assert_identical(again, narrow)
     assert run(store=store, memory=10**12)[1].width == 5  # a budget that is asked for counts
+
+
+@pytest.mark.parametrize(("fits", "tried"), [((4, 5), 1), ((1, 5), 3), ((1, 2), 5)])
+def test_seeds_side_by_side_are_given_up_before_points(fits, tried, monkeypatch):
+    """Widths are halved, rounded up, until the program fits; here it needs a byte a model."""
+    widths = []
+
+    def compiled(width):
+        widths.append(tuple(width))
+        return (width,)
+
+    monkeypatch.setattr(programs, "compiled_now", compiled)
+    monkeypatch.setattr(programs.memory, "needed", lambda width: width[0] * width[1])
+    found, _ = programs.compile_within(fits[0] * fits[1], programs.Width(4, 5), lambda width: width)
+    assert found == fits
+    assert widths == [(4, 5), (2, 5), (1, 5), (1, 3), (1, 2)][:tried]
+    with pytest.raises(UserError, match="needs 0.00 GB, of 0.00 GB"):
+        programs.compile_within(0, programs.Width(1, 1), lambda width: width)
 
 
 def test_a_finished_sweep_is_loaded_to_the_bit_and_nothing_runs(tmp_path):
