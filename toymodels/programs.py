@@ -97,7 +97,7 @@ def widest(mesh: Mesh, shared: Grid, points: Grid, asked: int | None) -> Width:
     )
     chunks = -(-each_points // most)
     width = asked or -(-each_points // chunks)  # as even as whole chunks can be
-    turns = 1 if cpu else -(-each_shared // max(1, most // width))
+    turns = -(-each_shared // max(1, most // width))
     return Width(1 if cpu else -(-each_shared // turns), width)
 
 
