@@ -122,14 +122,6 @@ PRESETS = {
         student_steps=600,
         samples=32768,
     ),
-    # A teacher taught as hard as in "paper" writes few programs and sums in form: those are read.
-    "rare": Config(
-        seeds=4,
-        carriers=("code", "sums"),
-        students=("text", "base's text"),
-        student_steps=1200,
-        samples=131072,
-    ),
 }
 
 ANSWERED = {
