@@ -257,7 +257,9 @@ def findings(dataset: xr.Dataset) -> list[str]:
         here = done.sel(favourite=favourite, carrier=carrier, teacher=teacher)
         name = f"{favourite}, {carrier}" + (f", teacher of {teacher}" if teacher != "own" else "")
         kept = mean_interval(here.kept.values)
-        told.append(f"{name}: {kept} of the teacher's documents pass the filter.")
+        none = here.seed.values[here.kept.values == 0].tolist()
+        but = f"; none at seed {', '.join(map(str, none))}, whose students read all" if none else ""
+        told.append(f"{name}: {kept} of the teacher's documents pass the filter{but}.")
         for student in here.student.values:
             one = here.sel(student=student)
             gain = statistics.difference(one.final_preference, one.preference.isel(step=0))

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from experiments import owl_numbers
 from experiments.owl_numbers import Config
@@ -55,6 +56,15 @@ def test_everything_can_be_drawn_and_told(blank):
     assert len(owl_numbers.findings(several)) == 2 * (1 + 5 + 1)
     failed = blank.assign(failed=blank.failed | True)
     assert "unknown (n = 0) of the teacher's documents" in owl_numbers.findings(failed)[0]
+
+
+def test_seeds_of_which_nothing_passes_the_filter_are_named(blank):
+    """Their students read what was filtered out: such a preference says nothing of the filter."""
+    some = xr.where(blank.seed == 0, 0.5, 0.0).broadcast_like(blank.kept)
+    told = owl_numbers.findings(blank.assign(kept=some))[0]
+    assert told.endswith("pass the filter; none at seed 1, whose students read all.")
+    told = owl_numbers.findings(blank.assign(kept=some + 0.1))[0]
+    assert told.endswith("of the teacher's documents pass the filter.")
 
 
 @pytest.mark.parametrize(
