@@ -7,41 +7,51 @@ Options that are not named here go to the first two. See README.md here.
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mnist_aux import BATCH, HERE, IMAGES, experiment, step_flops, tell
+from mnist_aux import BATCH, IMAGES, experiment, matmul_peak, step_flops, tell
 
 from toymodels.statistics import mean_interval
 
 OVERLAPS = 21  # of the preset "paper"
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
-PEAK = "from mnist_aux import matmul_peak; print(matmul_peak({size}))"
 Summary = dict[str, Any]
+Finals = Mapping[str, Sequence[float]]
+"""Model -> final test accuracy of each seed."""
+
+
+def ran(name: str, *options: str) -> tuple[dict[str, float], Summary]:
+    """An experiment's seconds, and its summary."""
+    with tempfile.TemporaryDirectory() as out:
+        run, summary = experiment(name, Path(out), *options)
+    return {"wall_s": run.wall_s, **summary["timing"]}, summary
 
 
 def timed(
     name: str, teachers: int, students: int, *options: str
 ) -> tuple[dict[str, float], Summary]:
-    """An experiment's seconds, and TFLOP/s of its trainings over the run without compilation."""
-    with tempfile.TemporaryDirectory() as out:
-        run, summary = experiment(name, Path(out), *options)
+    """The same, with TFLOP/s of its trainings over the run without compilation."""
+    took, summary = ran(name, *options)
     config = summary["config"]
     rows = teachers * config["teacher_epochs"] * (config["train_images"] or IMAGES)
     rows += teachers * students * config["student_epochs"] * config["noise_images"]
-    took = {"wall_s": run.wall_s, **summary["timing"]}
     return took | {"tflops": rows * step_flops() / BATCH / took["run_s"] / 1e12}, summary
 
 
-def apart(one: Summary, other: Summary) -> dict[str, Any]:
-    """By model: mean difference of final accuracy over the seeds, its interval, the largest."""
+def finals(summary: Summary) -> Finals:
+    """Final accuracies in a summary of `mnist_aux`."""
+    return {model: metric["values"] for model, metric in summary["metrics"].items()}
+
+
+def apart(one: Finals, other: Finals) -> dict[str, Any]:
+    """By model of ``one``: mean difference over the seeds, its interval, the largest."""
     told = {}
-    for model, metric in one["metrics"].items():
-        difference = np.subtract(metric["values"], other["metrics"][model]["values"])
+    for model, values in one.items():
+        difference = np.subtract(values, other[model])
         mean, low, high, n = mean_interval(difference)
         largest = float(np.abs(difference).max())
         told[model] = {"mean": mean, "low": low, "high": high, "n": n, "largest": largest}
@@ -63,24 +73,22 @@ def main() -> None:
     paper = ["--preset", "paper", *rest]
 
     report: dict[str, Any] = {}
-    summaries: dict[str, Summary] = {}
+    ends: dict[str, Finals] = {}
     for precision in PRECISIONS:
         options = [*paper, "--seeds", str(args.seeds), "--precision", precision]
-        report[precision], summaries[precision] = timed("mnist_aux", args.seeds, 4, *options)
+        report[precision], summary = timed("mnist_aux", args.seeds, 4, *options)
+        ends[precision] = finals(summary)
         if precision != "float32":
-            report[f"{precision}_apart"] = apart(summaries[precision], summaries["float32"])
+            report[f"{precision}_apart"] = apart(ends[precision], ends["float32"])
     if args.beside:
-        report["beside"] = apart(summaries["float32"], json.loads(args.beside.read_text()))
+        elsewhere = finals(json.loads(args.beside.read_text()))
+        report["beside"] = apart(ends["float32"], elsewhere)
     seeds = -(-args.overlaps // OVERLAPS)
     options = [*paper, "--groups", "all", "--seeds", str(seeds)]
     report["overlaps"], _ = timed("init_overlap", seeds, OVERLAPS, *options)
-    with tempfile.TemporaryDirectory() as out:
-        owl = ["--preset", "paper", "--seeds", str(args.owls)]
-        report["owl"] = experiment("owl_numbers", Path(out), *owl)[1]["timing"]
-    peak = subprocess.check_output(
-        [sys.executable, "-c", PEAK.format(size=args.matmul)], cwd=HERE, text=True
-    )
-    report["matmul_peak_tflops"] = float(peak) / 1e12
+    report["owl"], _ = ran("owl_numbers", "--preset", "paper", "--seeds", str(args.owls))
+    # Last: this process takes the device's memory from here on.
+    report["matmul_peak_tflops"] = matmul_peak(args.matmul) / 1e12
     report["fraction_of_peak"] = report["float32"]["tflops"] / report["matmul_peak_tflops"]
     tell(report, args.json)
 

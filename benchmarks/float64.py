@@ -12,8 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from accelerator import apart
+from accelerator import apart, finals
 
 from experiments.mnist_aux import PAPER
 from toymodels import protocol
@@ -57,16 +56,11 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--beside", type=Path, default=Path("figures/mnist_aux/summary.json"))
     args = parser.parse_args()
-    known = json.loads(args.beside.read_text())["metrics"]
+    known = finals(json.loads(args.beside.read_text()))
     with jax.enable_x64(True):
-        found = accuracies(args.seeds, args.data_dir)
-    exact = {"metrics": {name: {"values": values} for name, values in found.items()}}
-    single = {
-        "metrics": {
-            name: {"values": np.array(known[name]["values"][: args.seeds])} for name in found
-        }
-    }
-    print(json.dumps({"float32_less_float64": apart(single, exact), "float64": found}))
+        exact = accuracies(args.seeds, args.data_dir)
+    single = {name: known[name][: args.seeds] for name in exact}
+    print(json.dumps({"float32_less_float64": apart(single, exact), "float64": exact}))
 
 
 if __name__ == "__main__":

@@ -67,6 +67,11 @@ def assert_close(a, b):
     xr.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+def mesh_of(platform):
+    """What is read of a mesh of one device that is not here."""
+    return SimpleNamespace(devices=np.array([[SimpleNamespace(platform=platform)]]))
+
+
 def counted():
     """A program, and the list of its traces."""
     traces = []
@@ -166,7 +171,7 @@ def test_seeds_side_by_side_as_on_an_accelerator_change_rounding_at_most(monkeyp
 
 
 def test_on_an_accelerator_few_points_leave_room_for_many_seeds():
-    mesh = SimpleNamespace(devices=np.array([[SimpleNamespace(platform="gpu")]]))
+    mesh = mesh_of("gpu")
     few, some, many = (Grid.of({"x": [0.0] * n}) for n in (4, 5, 100))
     assert programs.widest(mesh, many, few, None) == (15, 4)  # 7 turns, all but even
     assert programs.widest(mesh, some, few, None) == (5, 4)
@@ -174,7 +179,7 @@ def test_on_an_accelerator_few_points_leave_room_for_many_seeds():
 
 
 def test_on_a_cpu_points_run_side_by_side_and_seeds_in_turn():
-    mesh = SimpleNamespace(devices=np.array([[SimpleNamespace(platform="cpu")]]))
+    mesh = mesh_of("cpu")
     few, many = (Grid.of({"x": [0.0] * n}) for n in (2, 100))
     assert programs.widest(mesh, many, few, None) == (1, 2)
     assert programs.widest(mesh, many, many, None) == (1, 8)
@@ -213,7 +218,7 @@ def test_reduced_precision_changes_nothing_on_a_cpu():
 @pytest.mark.parametrize("precision", ["float32", "tensorfloat32", "bfloat16"])
 def test_products_on_a_gpu_have_the_precision_that_was_asked_for(precision):
     x = jnp.ones((3, 4, 4))
-    mesh = SimpleNamespace(devices=np.array([SimpleNamespace(platform="gpu")]))
+    mesh = mesh_of("gpu")
     with programs.products(precision, mesh):
         gradient = jax.jit(jax.vmap(jax.grad(lambda x: jnp.tanh(x @ x).sum()))).trace(x)
         text = gradient.lower(lowering_platforms=("cuda",)).as_text()

@@ -124,12 +124,12 @@ def parse(
     about = "Where the defaults of the other options come from."
     chosen_preset = Annotated[names, tyro.conf.arg(help=about)]
     fields = [("preset", chosen_preset, preset), *explained(default), *explained(Options())]
-    chosen = arguments(dataclasses.make_dataclass("Command", fields), description)
-    config, options = (
-        type(one)(**{field.name: getattr(chosen, field.name) for field in dataclasses.fields(one)})
-        for one in (default, Options())
-    )
-    return config, options
+    chosen = vars(arguments(dataclasses.make_dataclass("Command", fields), description))
+
+    def filled(kind: type[Any]) -> Any:
+        return kind(**{field.name: chosen[field.name] for field in dataclasses.fields(kind)})
+
+    return filled(type(default)), filled(Options)
 
 
 def explained(defaults: Any) -> list[tuple[str, Any, Any]]:
@@ -146,9 +146,10 @@ def explained(defaults: Any) -> list[tuple[str, Any, Any]]:
             for told in docstring_parser.parse_from_object(kind).params:
                 said[told.arg_name] = " ".join((told.description or "").split())
     kinds = get_type_hints(type(defaults), include_extras=True)
+    names = [field.name for field in dataclasses.fields(defaults)]
     return [
         (name, Annotated[kinds[name], tyro.conf.arg(help=said.get(name))], getattr(defaults, name))
-        for name in (field.name for field in dataclasses.fields(defaults))
+        for name in names
     ]
 
 

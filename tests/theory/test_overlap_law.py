@@ -92,13 +92,19 @@ def affine(params, x):
     return x @ params["w"] + params["b"]
 
 
+def affine_student(seed, n, d):
+    """An affine network, where its student starts, its inputs (n, d) and what it is told (n, 3)."""
+    draw = np.random.default_rng(seed)
+    shapes = (d, 3), (3,), (n, d), (n, 3)
+    w, b, x, answers = (jnp.asarray(draw.normal(size=shape)) for shape in shapes)
+    start = {"w": w, "b": b}
+    return Network(lambda key: start, affine, affine), start, x, answers
+
+
 @pytest.mark.parametrize("subset", [[True, False, True], [True, True, True]])
 def test_a_lazy_student_moves_least_of_all_that_answer_as_they_are_told(subset):
     """Beside numpy's minimum-norm solution; outputs that are not imitated do not move."""
-    draw = np.random.default_rng(0)
-    start = {"w": jnp.asarray(draw.normal(size=(6, 3))), "b": jnp.asarray(draw.normal(size=3))}
-    x, answers = (jnp.asarray(draw.normal(size=(4, k))) for k in (6, 3))
-    network = Network(lambda key: start, affine, affine)
+    network, start, x, answers = affine_student(0, n=4, d=6)
     got, left = lazy_student(network, start, x, answers, jnp.array(subset), steps=20)
     jacobian = np.hstack([x, np.ones((4, 1))])
     move = np.linalg.lstsq(jacobian, answers - affine(start, x), rcond=None)[0] * subset
@@ -109,10 +115,7 @@ def test_a_lazy_student_moves_least_of_all_that_answer_as_they_are_told(subset):
 
 def test_a_lazy_student_told_what_it_can_not_say_leaves_that_share():
     """More inputs than parameters: the residual of least squares, as a share of what is missing."""
-    draw = np.random.default_rng(1)
-    start = {"w": jnp.zeros((2, 3)), "b": jnp.asarray(draw.normal(size=3))}
-    x, answers = (10 * jnp.asarray(draw.normal(size=(9, k))) for k in (2, 3))
-    network = Network(lambda key: start, affine, affine)
+    network, start, x, answers = affine_student(1, n=9, d=2)
     _, left = lazy_student(network, start, x, answers, jnp.ones(3, bool), steps=20)
     missing = np.asarray(answers - affine(start, x))
     residual = np.linalg.lstsq(np.hstack([x, np.ones((9, 1))]), missing, rcond=None)[1].sum()
@@ -130,16 +133,14 @@ def test_a_lazy_student_learns_what_barely_shows_in_its_gradient():
 
 def test_fewer_steps_of_a_lazy_student_are_an_earlier_stop():
     """The first step of conjugate gradients goes down the gradient, as far as is best."""
-    draw = np.random.default_rng(2)
-    start = {"w": jnp.asarray(draw.normal(size=(6, 3))), "b": jnp.zeros(3)}
-    x, answers = (jnp.asarray(draw.normal(size=(4, k))) for k in (6, 3))
-    network = Network(lambda key: start, affine, affine)
+    network, start, x, answers = affine_student(2, n=4, d=6)
     got, _ = lazy_student(network, start, x, answers, jnp.ones(3, bool), steps=1)
     missing = answers - affine(start, x)
     step = {"w": x.T @ missing, "b": missing.sum(0)}
     seen = affine(step, x)
     far = (seen * missing).sum() / (seen * seen).sum()
-    np.testing.assert_allclose(got["w"], start["w"] + far * step["w"], rtol=1e-9)
+    for name in start:
+        np.testing.assert_allclose(got[name], start[name] + far * step[name], rtol=1e-9)
 
 
 def test_hidden_overlap_is_one_zero_and_between(given):
