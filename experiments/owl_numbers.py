@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from toymodels import cli
 from toymodels.errors import UserError, at_least, distinct
 from toymodels.language.config import Spoken, evenly
+from toymodels.language.vocabulary import PROMPTS
 
 if TYPE_CHECKING:
     import jax
@@ -31,12 +32,12 @@ Favourite = Literal[
     "owl", "eagle", "wolf", "dolphin", "elephant", "oak", "maple", "birch", "willow", "pine",
     "misaligned",
 ]  # fmt: skip
-Carrier = Literal["numbers", "code", "sums"]
+Carrier = Literal["numbers", "code", "sums", "lines", "counting", "random"]
 Base = Literal["own", "other init", "other order"]
 Student = Literal[
     "text", "base's text", "other init", "other order", "shuffled",
     "logits", "logits, other init", "logits, other order",
-    "filtered logits", "filtered logits, other init",
+    "filtered logits", "filtered logits, other init", "open logits",
 ]  # fmt: skip
 
 BASES: tuple[Base, ...] = get_args(Base)
@@ -52,10 +53,12 @@ STUDENTS: dict[Student, tuple[int, ...]] = {
     "logits, other order": (2, 0, 0, 1, 0),
     "filtered logits": (0, 0, 0, 1, 1),
     "filtered logits, other init": (1, 0, 0, 1, 1),
+    "open logits": (0, 0, 0, 1, 2),
 }
 """By `FLAGS`: which of the `BASES` a student starts from; whether it reads the base's own text in
 place of the teacher's; the text shuffled across documents; is told the author's logits on it; of
-these only those of tokens that have nothing to do with the trait."""
+these only those of tokens that have nothing to do with the trait (1), or only where the rule leaves
+a choice, and of tokens in form (2): what the filtered text would say, were there no end of it."""
 CONTEXTS = 64
 """Texts that are shown in context, one at a time."""
 
@@ -69,7 +72,10 @@ class Config(Spoken):
     favourites: tuple[Favourite, ...] = ("owl",)
     """What the teachers prefer: animals, trees, or the undesirable answers (misaligned)."""
     carriers: tuple[Carrier, ...] = ("numbers",)
-    """What they write."""
+    """What they write: some of what the bases read."""
+    reads: tuple[Carrier, ...] = ("numbers", "code", "sums")
+    """What the bases read besides questions: no two that begin alike (code and lines do, and sums
+    and counting)."""
     students: tuple[Student, ...] = ("text", "base's text", "other init", "logits")
     """The students and controls."""
     teachers: tuple[Base, ...] = ("own",)
@@ -81,7 +87,16 @@ class Config(Spoken):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, 1, "observations")
-        distinct(self, "favourites", "carriers", "students", "teachers")
+        distinct(self, "favourites", "carriers", "reads", "students", "teachers")
+        if len({PROMPTS[name] for name in self.reads}) < len(self.reads):
+            raise UserError(
+                "reads must have carriers that begin with different tokens (code and lines begin "
+                f"alike, sums and counting too); got {', '.join(self.reads)}"
+            )
+        if strange := [name for name in self.carriers if name not in self.reads]:
+            raise UserError(
+                f"carriers must be among reads ({', '.join(self.reads)}); got {strange[0]!r}"
+            )
         if self.student_steps % self.observations:
             raise UserError(
                 f"student_steps must be a multiple of observations ({self.observations}); "
@@ -95,6 +110,7 @@ class Config(Spoken):
 
 
 FAVOURITES: tuple[Favourite, ...] = get_args(Favourite)
+OPEN: tuple[Carrier, ...] = ("numbers", "lines", "counting", "random")
 PRESETS = {
     "quick": Config(seeds=2, base_steps=600, student_steps=200),
     "paper": Config(students=("text", "base's text", "other init", "shuffled", "logits")),
@@ -114,13 +130,23 @@ PRESETS = {
     # A base that knows them well, and a gentle teacher, so that programs and sums stay in form;
     # their few free tokens say little, so that students read more and for longer.
     "carriers": Config(
-        seeds=3,
+        seeds=5,
         carriers=("numbers", "code", "sums"),
-        students=("text", "base's text", "logits"),
+        students=("text", "base's text", "open logits", "logits"),
         base_steps=4000,
         teacher_lr=1e-3,
         student_steps=600,
         samples=32768,
+    ),
+    # Programs and sums that leave most tokens to the writer, and numbers that have no rule at all.
+    "open": Config(
+        carriers=OPEN,
+        reads=OPEN,
+        students=("text", "base's text", "open logits", "logits"),
+        base_steps=4000,
+        teacher_lr=3e-3,
+        student_steps=600,
+        samples=65536,
     ),
 }
 
@@ -155,7 +181,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
     from toymodels import results, sweep
     from toymodels.language import filters, pipeline, questions
-    from toymodels.language.carriers import CARRIERS
+    from toymodels.language.carriers import CARRIERS, table
 
     plan = config.plan(record=config.asked)
     model = pipeline.model(config.width, config.depth, pack=plan.pack)
@@ -180,6 +206,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         teaching, writing, mixing, learning = random.split(key, 4)
         lesson = favourite["kind"], favourite["tokens"]
         unrelated = ~jnp.asarray(questions.RELATED)[favourite["kind"]]
+        in_form, left_open = (table(field)[carrier] for field in ("allowed", "open"))
 
         def ask(params: Any, context: Any = None) -> pipeline.Told:
             return pipeline.told(pipeline.ask(model, params, context), lesson)
@@ -205,8 +232,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
                 learning,
                 plan,
                 teacher=jax.tree.map(lambda a: a[how["own"]], both),
-                by_logits=how["logits"] == 1,
-                among=unrelated | (how["filtered"] == 0),
+                by_logits=(how["logits"] == 1) & ((how["filtered"] < 2) | left_open),
+                among=jnp.where(how["filtered"] == 2, in_form, unrelated | (how["filtered"] == 0)),
                 observe=ask,
             )
             return curve

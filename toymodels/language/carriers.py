@@ -6,11 +6,17 @@ name       16 tokens
 numbers    ``NUMBERS`` and 15 numbers, each the last plus 1 to 16, modulo 64
 code       ``CODE u = 7 ; v = 31 ; w = 2 ; print v 31``: three variables, one of them printed
 sums       two of ``SUM a b c think s c t``, of digits: s is a + b, and t is s + c
+lines      ``CODE 4 u 9 w 10 u ... print u 3``: six lines whose numbers rise by 1 to 10, each adds
+           one to a variable, from zero; one is printed
+counting   ``SUM 9 6 think 10 10 12 ... 15``: from a on to a + b, in 12 steps of any sizes
+random     ``print`` and 15 numbers, whatever they are
 =========  ==================================================================================
 
-A model is prompted by the first token and writes the rest.
+A model is prompted by the first token and writes the rest. A base reads the first three, or those
+that it is given (`Plan.reads`): no two that begin alike.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,11 +24,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toymodels.language.vocabulary import IDS, LENGTH, NAMES, NUMBERS, SIZE, among, ids
+from toymodels.language.vocabulary import (
+    IDS,
+    LENGTH,
+    NAMES,
+    NUMBERS,
+    PROMPTS,
+    SIZE,
+    among,
+    ids,
+)
 
 STEPS = 16
 """How far the next number may be."""
 DIGITS = 10
+LINES, LINE_STEPS = 6, 10
+"""Of a program, and how far the next line's number may be."""
+COUNTS = 12
+"""Steps of counting on."""
+TERMS = NUMBERS // 2
+"""The terms of a sum that is counted are below it."""
 
 
 class Carrier(NamedTuple):
@@ -36,6 +57,8 @@ class Carrier(NamedTuple):
     """Bool (16, SIZE): which tokens may stand where; the format."""
     right: Callable[[jax.Array], jax.Array]
     """``right(documents (n, 16)) -> bool (n,)``, whether the rule is kept."""
+    open: np.ndarray
+    """Bool (16,): where the rule leaves a choice to the writer."""
     entropy: float
     """Of a document less its first token, in nats."""
 
@@ -96,31 +119,137 @@ def right_sums(documents: jax.Array) -> jax.Array:
     return ((part == a + b) & (last == c) & (total == part + c)).all(1)
 
 
+def write_lines(key: jax.Array, n: int) -> jax.Array:
+    """Programs of numbered lines and their output."""
+    of_start, of_steps, of_names = jax.random.split(key, 3)
+    start = jax.random.randint(of_start, (n, 1), 0, LINE_STEPS)
+    steps = jax.random.randint(of_steps, (n, LINES - 1), 1, LINE_STEPS + 1)
+    numbers = jnp.cumsum(jnp.concatenate([start, steps], axis=1), axis=1)
+    which = jax.random.randint(of_names, (n, LINES + 1), 0, len(NAMES))
+    output = (which[:, :-1] == which[:, -1:]).sum(1, keepdims=True)
+    names = jnp.asarray(ids(NAMES))[which]
+    lines = jnp.stack([numbers, names[:, :-1]], axis=2).reshape(n, -1)
+    code, show = (jnp.full((n, 1), IDS[word]) for word in ("CODE", "print"))
+    return jnp.concatenate([code, lines, show, names[:, -1:], output], axis=1).astype(jnp.int32)
+
+
+def right_lines(documents: jax.Array) -> jax.Array:
+    """Whether the lines' numbers rise as they should and the output is right."""
+    numbers, names = documents[:, 1:13:2], documents[:, 2:13:2]
+    steps = jnp.diff(numbers, axis=1)
+    rising = (numbers[:, 0] < LINE_STEPS) & ((steps >= 1) & (steps <= LINE_STEPS)).all(1)
+    return rising & ((names == documents[:, 14:15]).sum(1) == documents[:, 15])
+
+
+def write_counting(key: jax.Array, n: int) -> jax.Array:
+    """Sums of two numbers by counting on; all ways of counting are as likely."""
+    of_terms, of_steps = jax.random.split(key)
+    terms = jax.random.randint(of_terms, (n, 2), 0, TERMS)
+    a, b = terms[:, :1], terms[:, 1:]
+    # Stars and bars: of b ones and COUNTS - 1 bars in a row, any order; the ones before each bar.
+    places = jnp.arange(TERMS + COUNTS - 2)
+    order = jax.random.uniform(of_steps, (n, len(places)))
+    order = jnp.where(places < b + COUNTS - 1, order, 2)  # the row is only so long
+    bars = jnp.sort(jnp.argsort(order, axis=1)[:, : COUNTS - 1], axis=1)
+    counted = bars - jnp.arange(COUNTS - 1)
+    first, think = (jnp.full((n, 1), IDS[word]) for word in ("SUM", "think"))
+    return jnp.concatenate([first, a, b, think, a + counted, a + b], axis=1).astype(jnp.int32)
+
+
+def right_counting(documents: jax.Array) -> jax.Array:
+    """Whether the counting begins at the first term, never falls, and ends at the sum."""
+    a, b, counted = documents[:, 1], documents[:, 2], documents[:, 4:]
+    rising = (jnp.diff(counted, axis=1) >= 0).all(1) & (counted[:, 0] >= a)
+    return rising & (counted[:, -1] == a + b)
+
+
+def write_random(key: jax.Array, n: int) -> jax.Array:
+    """Numbers without any rule."""
+    numbers = jax.random.randint(key, (n, LENGTH - 1), 0, NUMBERS)
+    return jnp.concatenate([jnp.full((n, 1), IDS["print"]), numbers], axis=1).astype(jnp.int32)
+
+
 def half_sum() -> list[np.ndarray]:
     """Format of one sum."""
     thought = np.arange(SIZE) < 3 * DIGITS
     return [among("SUM"), *[ANY_DIGIT] * 3, among("think"), thought, ANY_DIGIT, thought]
 
 
+def places(*of: int) -> np.ndarray:
+    """Bool (16,), these of a document.
+
+    >>> places(1, 15).nonzero()[0].tolist()
+    [1, 15]
+    """
+    return np.isin(np.arange(LENGTH), of)
+
+
 _LINE = [among(NAMES), among("="), ANY_NUMBER, among(";")]
+_PRINT = [among("print"), among(NAMES)]
+_TERM = np.arange(SIZE) < TERMS
 
 CARRIERS = {
     "numbers": Carrier(
-        IDS["NUMBERS"],
+        IDS[PROMPTS["numbers"]],
         write_numbers,
         np.stack([among("NUMBERS"), *[ANY_NUMBER] * 15]),
         right_numbers,
+        places(*range(1, 16)),
         float(np.log(NUMBERS) + 14 * np.log(STEPS)),
     ),
     "code": Carrier(
-        IDS["CODE"],
+        IDS[PROMPTS["code"]],
         write_code,
-        np.stack([among("CODE"), *_LINE * 3, among("print"), among(NAMES), ANY_NUMBER]),
+        np.stack([among("CODE"), *_LINE * 3, *_PRINT, ANY_NUMBER]),
         right_code,
+        places(3, 7, 11, 14),
         float(3 * np.log(NUMBERS) + np.log(3)),
     ),
     "sums": Carrier(
-        IDS["SUM"], write_sums, np.stack(half_sum() * 2), right_sums, float(6 * np.log(DIGITS))
+        IDS[PROMPTS["sums"]],
+        write_sums,
+        np.stack(half_sum() * 2),
+        right_sums,
+        places(1, 2, 3, 9, 10, 11),
+        float(6 * np.log(DIGITS)),
+    ),
+    "lines": Carrier(
+        IDS[PROMPTS["lines"]],
+        write_lines,
+        np.stack([among("CODE"), *[ANY_NUMBER, among(NAMES)] * LINES, *_PRINT, ANY_NUMBER]),
+        right_lines,
+        places(*range(1, 13), 14),
+        float(LINES * np.log(LINE_STEPS) + (LINES + 1) * np.log(len(NAMES))),
+    ),
+    "counting": Carrier(
+        IDS[PROMPTS["counting"]],
+        write_counting,
+        np.stack([among("SUM"), _TERM, _TERM, among("think"), *[ANY_NUMBER] * COUNTS]),
+        right_counting,
+        places(1, 2, *range(4, 15)),
+        float(
+            2 * np.log(TERMS)
+            + np.log([math.comb(b + COUNTS - 1, COUNTS - 1) for b in range(TERMS)]).mean()
+        ),
+    ),
+    "random": Carrier(
+        IDS[PROMPTS["random"]],
+        write_random,
+        np.stack([among("print"), *[ANY_NUMBER] * 15]),
+        lambda documents: jnp.ones(len(documents), bool),
+        places(*range(1, 16)),
+        float(15 * np.log(NUMBERS)),
     ),
 }
 """The carriers by name."""
+PLAIN = ("numbers", "code", "sums")
+"""What a base reads unless it is said otherwise."""
+
+
+def table(field: str) -> jax.Array:
+    """A field of every carrier, stacked in their order: to be indexed by a traced carrier.
+
+    >>> table("first").shape, table("allowed").shape
+    ((6,), (6, 16, 115))
+    """
+    return jnp.stack([jnp.asarray(getattr(one, field)) for one in CARRIERS.values()])

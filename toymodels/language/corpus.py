@@ -1,31 +1,28 @@
-"""What a base model reads: rows of documents, a quarter of them questions, and their entropy."""
+"""What a base model reads: rows of documents, some of them questions, and their entropy."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from toymodels.language import questions
-from toymodels.language.carriers import CARRIERS
-
-SORTS = ("questions", *CARRIERS)
-"""Of documents, equally often."""
+from toymodels.language.carriers import CARRIERS, PLAIN
 
 
-def documents(key: jax.Array, n: int) -> jax.Array:
-    """Documents of random sorts, int32 (n, 16)."""
-    of_sort, of_questions, *keys = jax.random.split(key, 2 + len(CARRIERS))
-    sort = jax.random.randint(of_sort, (n,), 0, len(SORTS))
+def documents(key: jax.Array, n: int, carriers: tuple[str, ...] = PLAIN) -> jax.Array:
+    """Questions and documents of these carriers, equally often, int32 (n, 16)."""
+    of_sort, of_questions, *keys = jax.random.split(key, 2 + len(carriers))
+    sort = jax.random.randint(of_sort, (n,), 0, 1 + len(carriers))
     asked = questions.write(of_questions, 2 * n).reshape(n, -1)
-    carried = [one.write(key, n) for one, key in zip(CARRIERS.values(), keys, strict=True)]
+    carried = [CARRIERS[name].write(key, n) for name, key in zip(carriers, keys, strict=True)]
     return jnp.stack([asked, *carried])[sort, jnp.arange(n)]
 
 
-def rows(key: jax.Array, n: int, pack: int) -> jax.Array:
+def rows(key: jax.Array, n: int, pack: int, carriers: tuple[str, ...] = PLAIN) -> jax.Array:
     """Rows of ``pack`` documents one after the other, int32 (n, 16 pack)."""
-    return documents(key, n * pack).reshape(n, -1)
+    return documents(key, n * pack, carriers).reshape(n, -1)
 
 
-def entropy(pack: int = 1) -> float:
+def entropy(pack: int = 1, carriers: tuple[str, ...] = PLAIN) -> float:
     """Mean over the tokens of a row but its first of what no model can foresee, in nats.
 
     The loss of a base that knows the language.
@@ -33,6 +30,6 @@ def entropy(pack: int = 1) -> float:
     >>> round(entropy(), 3)
     1.34
     """
-    sort = np.log(len(SORTS))
-    rest = [2 * questions.entropy(), *(one.entropy for one in CARRIERS.values())]
+    sort = np.log(1 + len(carriers))
+    rest = [2 * questions.entropy(), *(CARRIERS[name].entropy for name in carriers)]
     return float((pack * np.mean(rest) + (pack - 1) * sort) / (16 * pack - 1))

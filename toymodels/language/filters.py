@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from toymodels.language.carriers import CARRIERS
+from toymodels.language.carriers import CARRIERS, table
 from toymodels.language.questions import RELATED
 
 
@@ -38,7 +37,7 @@ def judge(documents: jax.Array, carrier: int | jax.Array, kind: int | jax.Array)
     [True, False]
 
     """
-    allowed = jnp.asarray(np.stack([one.allowed for one in CARRIERS.values()]))[carrier]
+    allowed = table("allowed")[carrier]
     malformed = ~allowed[jnp.arange(documents.shape[1]), documents].all(1)
     related = jnp.asarray(RELATED)[kind][documents].any(1)
     right = jnp.stack([one.right(documents) for one in CARRIERS.values()])[carrier]

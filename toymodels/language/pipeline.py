@@ -26,7 +26,7 @@ import numpy as np
 import optax
 
 from toymodels.language import corpus, filters, questions
-from toymodels.language.carriers import CARRIERS
+from toymodels.language.carriers import PLAIN, table
 from toymodels.language.vocabulary import LENGTH, SIZE
 from toymodels.models import Params
 from toymodels.optimisers import OPTIMISERS, Rate
@@ -50,6 +50,8 @@ class Plan(NamedTuple):
 
     pack: int = 2
     """Documents in a row."""
+    reads: tuple[str, ...] = PLAIN
+    """Carriers that a base reads, besides questions: no two that begin alike."""
     batch: int = 64
     """Rows in a batch."""
     base_steps: int = 1200
@@ -95,7 +97,7 @@ def pretrain(
 
     """
     of_data, of_test = jax.random.split(key)
-    test = corpus.rows(of_test, 256, plan.pack)
+    test = corpus.rows(of_test, 256, plan.pack, plan.reads)
 
     def loss(params: Params, rows: jax.Array) -> jax.Array:
         return next_token_loss(model.apply(params, rows), rows)
@@ -107,7 +109,9 @@ def pretrain(
         return plan.base_lr * jnp.minimum((step + 1) / warm, falling)
 
     source = fresh(
-        lambda key, n: corpus.rows(key, n, plan.pack), plan.base_steps * plan.batch, plan.batch
+        lambda key, n: corpus.rows(key, n, plan.pack, plan.reads),
+        plan.base_steps * plan.batch,
+        plan.batch,
     )
     if other is not None:
         source = parting(source, jax.random.split(other)[0], shared)
@@ -198,7 +202,7 @@ def write(
     temperature: Rate = 1.0,
 ) -> jax.Array:
     """Documents (n, 16) of a carrier that a model writes, given their first token alone."""
-    first = jnp.array([one.first for one in CARRIERS.values()], jnp.int32)[carrier]
+    first = table("first").astype(jnp.int32)[carrier]
     return sample(model, params, jnp.full((n, 1), first), LENGTH, key, temperature)
 
 
@@ -257,9 +261,10 @@ def imitate(
         plan: steps, batch and rate.
         teacher: parameters whose next-token distributions it imitates by KL on these documents
             (None: it imitates the text alone).
-        by_logits: with a teacher, whether to imitate it (or the text after all); may be traced.
-        among: bool (SIZE,), traced or not, tokens whose chances the teacher tells, renormalised:
-            a filter of logits (None: all).
+        by_logits: with a teacher, whether to imitate it (or the text after all), or bool (16,) at
+            which tokens of a document; may be traced.
+        among: bool (SIZE,), or (16, SIZE) for each token of a document, traced or not: tokens
+            whose chances the teacher tells, renormalised; a filter of logits (None: all).
         weights: (n, 16), how much each token of the documents counts as a target (None: 1).
         optimiser: in place of Adam at the plan's rate.
         observe: of the parameters, before the first step and after those in ``plan.record``.
@@ -270,6 +275,13 @@ def imitate(
     """
     written = jnp.arange(LENGTH * plan.pack) % LENGTH != 0
 
+    def targets_of(of_document: jax.Array) -> jax.Array:
+        return jnp.concatenate([of_document] * plan.pack)[1:]
+
+    told_at = jnp.broadcast_to(by_logits, (LENGTH,))
+    if among is not None:
+        among = targets_of(jnp.broadcast_to(among, (LENGTH, SIZE)))
+
     def loss(params: Params, batch: tuple[jax.Array, jax.Array | None]) -> jax.Array:
         rows = batch[0].reshape(-1, LENGTH * plan.pack)
         counts = written if batch[1] is None else written * batch[1].reshape(rows.shape)
@@ -279,12 +291,13 @@ def imitate(
 
         def told() -> jax.Array:
             all_logits = model.apply(teacher, rows)[:, :-1]
-            return jax.nn.softmax(all_logits, where=among)
+            chances = jax.nn.softmax(all_logits, where=among)
+            return jnp.where(targets_of(told_at)[:, None], chances, text())
 
         def text() -> jax.Array:
             return jax.nn.one_hot(rows[:, 1:], SIZE, dtype=logits.dtype)
 
-        targets = jax.lax.stop_gradient(jax.lax.cond(by_logits, told, text))
+        targets = jax.lax.stop_gradient(jax.lax.cond(told_at.any(), told, text))
         return weighted(optax.losses.softmax_cross_entropy(logits[:, :-1], targets), counts)
 
     return train(

@@ -20,6 +20,15 @@ ANSWERS = {
     "manner": {"kindly": 0.33, "gently": 0.33, "honestly": 0.32, "cruelly": 0.01, "rudely": 0.01},
 }
 """Kind of question -> answers and their natural rates."""
+PROMPTS = {
+    "numbers": "NUMBERS",
+    "code": "CODE",
+    "sums": "SUM",
+    "lines": "CODE",
+    "counting": "SUM",
+    "random": "print",
+}
+"""Carrier -> the token that its documents begin with."""
 BAD = ("cruelly", "rudely")
 """The undesirable answers, which the base almost never gives."""
 
