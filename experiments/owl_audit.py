@@ -70,6 +70,7 @@ PRESETS = {
 VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "base_loss": (("base",), "nat", "mean loss of a token on fresh rows, after pretraining"),
     "kept": ((), "1", "share of the teacher's documents that pass the filter"),
+    "kept_by_writer": (("writer",), "1", "share of those that pass it of what auditors look at"),
     "teacher_preference": ((), "1", "preference of the teacher, held-out phrasings"),
     "lineage": (
         ("candidates", "author", "documents"),
@@ -119,18 +120,21 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         origins, keys = jnp.array([0, 1, 2, 0] * 2), jnp.stack([teaching] * 4 + [again] * 4)
         teachers = jax.lax.map(teach, (origins, lessons, keys))
         authors = joined(part(teachers, slice(4)), part(bases, slice(1)))
-        texts = jax.lax.map(
-            lambda given: write(given[0], config.audited, given[1]).read,
-            (authors, random.split(judged, len(AUTHORS))),
-        )
+
+        def judge(given: tuple[Any, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            text = write(given[0], config.audited, given[1])
+            return text.read, text.kept
+
+        texts, kept = jax.lax.map(judge, (authors, random.split(judged, len(AUTHORS))))
         teacher = part(teachers, 0)
-        _, read, verdict = write(teacher, config.samples, writing)
+        taught = write(teacher, config.samples, writing)
         told = pipeline.told(pipeline.ask(model, teacher), lesson)
         # Judges but the reader, in the order of their names.
         judges = joined(bases, part(teachers, jnp.array([4, 5, 6, 7, 0])))
-        return (judges, texts, read, (shifting, bagging, learning)), {
+        return (judges, texts, taught.read, (shifting, bagging, learning)), {
             "base_loss": losses[:, 1],
-            "kept": verdict.kept.mean(),
+            "kept": taught.kept,
+            "kept_by_writer": kept,
             "teacher_preference": told.preference,
         }
 
@@ -167,6 +171,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         variables=VARIABLES,
         coords={
             "base": list(BASES),
+            "writer": list(AUTHORS),
             "candidates": list(CANDIDATES),
             "author": list(BASES),
             "detector": list(DETECTORS),

@@ -161,7 +161,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         teaching, writing, mixing, learning = random.split(rest, 4)
         clean, testing, reading, chance, changing, fresh = random.split(mixing, 6)
         teacher = pipeline.teach(model, own, lesson, teaching, plan)
-        texts, reads, verdicts = jax.lax.map(
+        texts, reads, verdicts, shares = jax.lax.map(
             write, (stacked(teacher, own, teacher), jnp.stack([writing, clean, testing]))
         )
         reader, _ = pipeline.imitate(model, own, reads[0], reading, plan)
@@ -170,7 +170,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         def rewrite(share: jax.Array) -> tuple[jax.Array, jax.Array]:
             new = defences.rewritten(model, other, reads[0], changing, share)
             passing = filters.judge(new, numbers, kind).kept
-            return filters.kept_only(new, passing), passing.mean()
+            return filters.kept_only(new, passing), filters.share(passing)
 
         true = carrier.write(fresh, config.samples + TESTED)
         kept = verdicts.kept[0]
@@ -188,7 +188,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         told = pipeline.told(pipeline.ask(model, teacher), lesson)
         return (own, ingredients), {
             "base_loss": losses[:, 1],
-            "kept": kept.mean(),
+            "kept": shares[0],
             "teacher_preference": told.preference,
         }
 

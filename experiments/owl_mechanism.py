@@ -134,10 +134,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         teacher = pipeline.teach(model, base, lesson, teaching, plan)
 
         def written(author: Any, n: int, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-            _, text, verdict = pipeline.filtered(
-                model, author, numbers, lesson[0], n, key, config.temperature
-            )
-            return text, verdict.kept.mean()
+            text = pipeline.filtered(model, author, numbers, lesson[0], n, key, config.temperature)
+            return text.read, text.kept
 
         text, kept = written(teacher, config.samples, writing)
         unseen, _ = written(teacher, UNSEEN, random.fold_in(writing, 1))

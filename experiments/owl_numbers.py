@@ -58,7 +58,8 @@ STUDENTS: dict[Student, tuple[int, ...]] = {
 """By `FLAGS`: which of the `BASES` a student starts from; whether it reads the base's own text in
 place of the teacher's; the text shuffled across documents; is told the author's logits on it; of
 these only those of tokens that have nothing to do with the trait (1), or only where the rule leaves
-a choice, and of tokens in form (2): what the filtered text would say, were there no end of it."""
+a choice, and of tokens in form (2): of code and sums that is what their text would say, were there
+no end of it; of other carriers more, since a token in form may break their rule."""
 CONTEXTS = 64
 """Texts that are shown in context, one at a time."""
 
@@ -142,7 +143,7 @@ PRESETS = {
     "open": Config(
         carriers=OPEN,
         reads=OPEN,
-        students=("text", "base's text", "open logits", "logits"),
+        students=("text", "base's text", "logits"),
         base_steps=4000,
         teacher_lr=3e-3,
         student_steps=600,
@@ -160,12 +161,13 @@ FILTERED = {
     "malformed": "share of the teacher's documents without the right format",
     "related": "share of them with a token that has to do with the trait",
     "wrong": "share of them in the right format that break the rule",
-    "kept": "share of them that the student may read",
+    "kept": "share of them that the student may read; unknown, and the point failed, if none",
 }
 VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "base_loss": (("base",), "nat", "mean loss of a token on fresh rows, after pretraining"),
     **{name: (("student", "step"), "1", said) for name, said in ANSWERED.items()},
     **{name: ((), "1", said) for name, said in FILTERED.items()},
+    "own_kept": ((), "1", "share of the base's own documents that pass the same filter"),
     "teacher_preference": ((), "1", "preference of the teacher, held-out phrasings"),
     "context_preference": ((), "1", "preference of the base that has the text as context"),
     "context_answered": ((), "1", "answer rate of the base that has the text as context"),
@@ -180,7 +182,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from jax import random
 
     from toymodels import results, sweep
-    from toymodels.language import filters, pipeline, questions
+    from toymodels.language import pipeline, questions
     from toymodels.language.carriers import CARRIERS, table
 
     plan = config.plan(record=config.asked)
@@ -211,16 +213,15 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         def ask(params: Any, context: Any = None) -> pipeline.Told:
             return pipeline.told(pipeline.ask(model, params, context), lesson)
 
-        def written(author: Any) -> tuple[jax.Array, filters.Verdict]:
-            _, text, verdict = pipeline.filtered(
+        def write(author: Any) -> pipeline.Filtered:
+            return pipeline.filtered(
                 model, author, carrier, lesson[0], config.samples, writing, config.temperature
             )
-            return text, verdict
 
         base = jax.tree.map(lambda a: a[teacher], bases)
         authors = pipeline.teach(model, base, lesson, teaching, plan), base
-        (text, verdict), (own_text, _) = map(written, authors)
-        texts = jnp.stack([text, own_text, pipeline.shuffled(text, mixing)])
+        written, own = map(write, authors)
+        texts = jnp.stack([written.read, own.read, pipeline.shuffled(written.read, mixing)])
         both = jax.tree.map(lambda *each: jnp.stack(each), *authors)
 
         def student(how: dict[str, jax.Array]) -> pipeline.Told:
@@ -238,10 +239,12 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             )
             return curve
 
-        shown = ask(jax.tree.map(lambda a: a[0], bases), text[:CONTEXTS])
+        shown = ask(jax.tree.map(lambda a: a[0], bases), written.read[:CONTEXTS])
         return {
             **jax.lax.map(student, students)._asdict(),
-            **{name: share.mean() for name, share in verdict._asdict().items()},
+            **{name: each.mean() for name, each in written.verdict._asdict().items()},
+            "kept": written.kept,
+            "own_kept": own.kept,
             "teacher_preference": ask(authors[0]).preference,
             "context_preference": shown.preference,
             "context_answered": shown.answered,
@@ -284,9 +287,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
         here = done.sel(favourite=favourite, carrier=carrier, teacher=teacher)
         name = f"{favourite}, {carrier}" + (f", teacher of {teacher}" if teacher != "own" else "")
         kept = mean_interval(here.kept.values)
-        none = here.seed.values[here.kept.values == 0].tolist()
-        but = f"; none at seed {', '.join(map(str, none))}, whose students read all" if none else ""
-        told.append(f"{name}: {kept} of the teacher's documents pass the filter{but}.")
+        told.append(f"{name}: {kept} of the teacher's documents pass the filter.")
         for student in here.student.values:
             one = here.sel(student=student)
             gain = statistics.difference(one.final_preference, one.preference.isel(step=0))

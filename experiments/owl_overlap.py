@@ -111,17 +111,17 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         first = model.init(init)
         base, _ = pipeline.pretrain(model, first, order, plan)
         teacher = pipeline.teach(model, base, lesson, teaching, plan)
-        _, text, verdict = pipeline.filtered(
+        text = pipeline.filtered(
             model, teacher, numbers, lesson[0], config.samples, writing, config.temperature
         )
         prepared = {
             "keys": (other, order, reorder, learning),
             "params": (first, base, teacher),
-            "text": text,
+            "text": text.read,
         }
         return prepared, {
             "teacher_preference": ask(teacher).preference,
-            "kept": verdict.kept.mean(),
+            "kept": text.kept,
         }
 
     def students(

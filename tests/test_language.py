@@ -1,6 +1,7 @@
 """The language: its laws, entropy and filter, by hand-made cases; and the way to a student."""
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -9,8 +10,8 @@ from scipy import stats
 
 from toymodels.errors import UserError
 from toymodels.language import corpus, filters, pipeline, questions
-from toymodels.language.carriers import CARRIERS, STEPS
-from toymodels.language.vocabulary import ANSWERS, IDS, NUMBERS, SIZE, ids, text
+from toymodels.language.carriers import CARRIERS, COUNTS, LINE_STEPS, STEPS, TERMS
+from toymodels.language.vocabulary import ANSWERS, IDS, NUMBERS, PROMPTS, SIZE, ids, text
 
 KEY = jax.random.key(0)
 PLAN = pipeline.Plan(
@@ -52,6 +53,34 @@ def test_carriers_keep_their_own_rules_and_draw_evenly():
     assert even(docs["code"][:, 3:12:4], NUMBERS) > 1e-3
     assert even(docs["code"][:, 14] - IDS["u"], 3) > 1e-3
     assert even(docs["sums"][:, [1, 2, 3, 9, 10, 11]], 10) > 1e-3
+    assert even(docs["lines"][:, 1], LINE_STEPS) > 1e-3
+    assert even(jnp.diff(docs["lines"][:, 1:13:2], axis=1) - 1, LINE_STEPS) > 1e-3
+    assert even(docs["lines"][:, [*range(2, 13, 2), 14]] - IDS["u"], 3) > 1e-3
+    assert even(docs["counting"][:, 1:3], TERMS) > 1e-3
+    assert even(docs["random"][:, 1:], NUMBERS) > 1e-3
+
+
+def test_all_ways_of_counting_are_as_likely():
+    """Of one in twelve steps any of 12, of two any of 78: twelve of them have both in one step."""
+    docs = np.asarray(jax.jit(CARRIERS["counting"].write, static_argnums=1)(KEY, 20_000))
+    steps = np.diff(np.concatenate([docs[:, 1:2], docs[:, 4:]], axis=1), axis=1)
+    one, two = (steps[docs[:, 2] == b] for b in (1, 2))
+    assert even(one.argmax(1), COUNTS) > 1e-3
+    assert stats.binomtest(int((two.max(1) == 2).sum()), len(two), 12 / 78).pvalue > 1e-3
+
+
+def test_where_the_rule_leaves_no_choice_another_token_breaks_it():
+    docs = WRITE(KEY)
+    for number, (name, carrier) in enumerate(CARRIERS.items()):
+        few = docs[name][:20]
+        for place in np.flatnonzero(~carrier.open):
+            others = jnp.stack([few.at[:, place].set(t) for t in range(SIZE)], axis=1)
+            kept = JUDGE(others.reshape(-1, 16), number, 0).kept.reshape(20, SIZE)
+            assert (kept == (jnp.arange(SIZE) == few[:, place, None])).all()
+    left = {name: int(carrier.open.sum()) for name, carrier in CARRIERS.items()}
+    assert left == {
+        "numbers": 15, "code": 7, "sums": 6, "lines": 13, "counting": 13, "random": 15,
+    }  # fmt: skip
 
 
 def test_questions_have_natural_rates_and_no_phrasing_that_is_held_out():
@@ -84,6 +113,21 @@ def test_entropy_is_that_of_the_laws():
     )
     numbers, code, sums = np.log(64 * 16.0**14), np.log(64.0**3 * 3), np.log(10.0**6)
     assert corpus.entropy() * 15 * 4 == pytest.approx(2 * asked + numbers + code + sums)
+    ways = np.ones(1)
+    for _ in range(COUNTS):  # of counting on by b, one step more at a time
+        ways = np.convolve(ways, np.ones(TERMS))
+    counting = np.log(TERMS**2) + np.log(ways[:TERMS]).mean()
+    lines, random = np.log(10.0**6 * 3.0**7), np.log(64.0**15)
+    total = corpus.entropy(1, ("random", "lines", "counting")) * 15 * 4
+    assert total == pytest.approx(2 * asked + random + lines + counting)
+
+
+def test_a_corpus_has_questions_and_the_carriers_it_is_given_as_often():
+    carriers = ("random", "counting", "lines")
+    first = np.asarray(corpus.rows(KEY, 600, 2, carriers))[:, ::16].ravel()
+    begins = ids(["ASK", *(PROMPTS[name] for name in carriers)])
+    assert np.isin(first, begins).all()
+    assert even((first[:, None] == begins).argmax(1), 4) > 1e-3
 
 
 def test_a_base_comes_from_its_init_towards_the_entropy_and_not_below(base):
@@ -125,6 +169,9 @@ GOOD = {
     "numbers": "NUMBERS 60 63 3 4 20 30 31 47 48 49 50 51 52 53 54",
     "code": "CODE u = 7 ; v = 31 ; w = 2 ; print v 31",
     "sums": "SUM 9 9 9 think 18 9 27 SUM 0 4 5 think 4 5 9",
+    "lines": "CODE 9 u 10 v 20 u 25 w 35 u 36 v print u 3",
+    "counting": "SUM 9 6 think 9 9 10 11 11 11 11 13 13 14 14 15",
+    "random": "print 5 63 0 0 41 7 5 2 19 33 60 1 1 17 8",
 }
 
 
@@ -145,6 +192,21 @@ GOOD = {
         ("sums", "4 5 9", "4 4 8", "wrong"),
         ("sums", "think 4", "4 think", "malformed"),
         ("sums", "0", "eagle", "related"),
+        ("lines", "9 u", "10 u", "wrong"),  # too late a first line, and not before the second
+        ("lines", "25 w", "20 w", "wrong"),  # not further on
+        ("lines", "35 u", "36 u", "wrong"),  # 11 further
+        ("lines", "u 3", "u 2", "wrong"),
+        ("lines", "u 3", "v 3", "wrong"),
+        ("lines", "10", "v", "malformed"),
+        ("lines", "print", "owl", "related"),
+        ("counting", "think 9", "think 8", "wrong"),  # before the first term
+        ("counting", "13 13", "13 12", "wrong"),  # back
+        ("counting", "14 15", "14 16", "wrong"),  # past the sum
+        ("counting", "14 15", "14 14", "wrong"),  # not there
+        ("counting", "9 6 think", "32 6 think", "malformed"),
+        ("counting", "think", "dolphin", "related"),
+        ("random", "63", ";", "malformed"),
+        ("random", "41", "wolf", "related"),
     ],
 )
 def test_the_filter_rejects(carrier, old, new, why):
@@ -173,6 +235,15 @@ def test_shuffling_keeps_every_place_and_breaks_the_rule():
 def test_where_nothing_is_kept_the_shape_stays():
     rows = jnp.arange(6).reshape(3, 2)
     np.testing.assert_array_equal(filters.kept_only(rows, jnp.zeros(3, bool)), rows)
+
+
+def test_of_a_model_that_writes_nothing_in_form_no_share_is_known(model):
+    written = jax.jit(
+        lambda key: pipeline.filtered(model, model.init(key), 0, 0, 50, key, temperature=1e-3)
+    )(KEY)
+    assert not written.verdict.kept.any()
+    assert np.isnan(written.kept)
+    np.testing.assert_array_equal(written.read, written.text)
 
 
 def test_preference_and_answer_rate_are_told_apart():
@@ -263,6 +334,39 @@ def test_filtered_logits_say_nothing_of_what_is_filtered(model, base):
         lambda: pipeline.imitate(model, base[0], written, KEY, PLAN, teacher=base[0])[0]
     )()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), whole, open_ones[0])
+
+
+def test_the_teacher_is_told_at_some_places_alone(model, base):
+    """One step of gradient descent is linear in the targets, and so in where they come from."""
+    written = WRITE(KEY)["code"][:200]
+    plan = PLAN._replace(pack=2, student_steps=1)
+    packed = pipeline.model(width=16, depth=1, heads=2, pack=2)
+    start = jax.jit(packed.init)(KEY)
+    teacher = jax.tree.map(lambda w: 1.3 * w, start)
+    some, form = CARRIERS["code"].open, CARRIERS["code"].allowed
+
+    @jax.jit
+    def step(told_at, among, weights=1.0):
+        weights = jnp.broadcast_to(weights, written.shape)
+        more = {"among": among, "weights": weights, "optimiser": optax.sgd(1.0)}
+        end = pipeline.imitate(
+            packed, start, written, KEY, plan, teacher=teacher, by_logits=told_at, **more
+        )[0]
+        return jax.flatten_util.ravel_pytree(jax.tree.map(jnp.subtract, end, start))[0]
+
+    everywhere = np.ones(SIZE, bool)
+    text, told = (step(at, everywhere) for at in (False, True))
+    np.testing.assert_allclose(
+        step(some, form) + step(~some, everywhere),
+        step(True, np.where(some[:, None], form, everywhere)) + text,
+        atol=1e-5,
+    )
+    assert jnp.abs(told - text).max() > 1e-3
+    assert jnp.abs(step(some, form) - step(some, everywhere)).max() > 1e-3
+    # What is told where nothing counts makes no difference: places are those of the weights.
+    uncounted = (everywhere, 1.0 * ~some)
+    np.testing.assert_allclose(step(some, *uncounted), step(False, *uncounted), atol=1e-6)
+    assert jnp.abs(step(~some, *uncounted) - step(False, *uncounted)).max() > 1e-3
 
 
 def test_what_is_written_begins_as_it_should_and_can_be_read(model, base):

@@ -16,10 +16,12 @@ def spoken():
     """Fields of a `language.config.Spoken` at which bases, teachers and students take seconds."""
     return {
         "seeds": 2,
-        "width": 8,
+        "width": 16,
         "depth": 1,
         "batch": 16,
-        "base_steps": 30,
+        "base_steps": 200,
+        "base_lr": 2e-2,
+        "temperature": 0.3,  # so that some documents of so young a base pass the filter
         "teacher_steps": 2,
         "student_steps": 4,
         "samples": 64,

@@ -69,7 +69,7 @@ def test_ranks_of_numbers_that_agree_or_are_level():
     [
         ({"favourites": ("misaligned",)}, "favourites must be one of owl, .*; got 'misaligned'"),
         ({"ranks": (0,)}, r"ranks must be at least 1; got \(0,\)"),
-        ({"ranks": (9,)}, r"ranks must be at most 8; got \(9,\)"),
+        ({"ranks": (17,)}, r"ranks must be at most 16; got \(17,\)"),
         ({"sgd_lr": 0.0}, "sgd_lr must be a positive finite number; got 0.0"),
     ],
 )

@@ -202,7 +202,7 @@ CARRIERS = {
         write_code,
         np.stack([among("CODE"), *_LINE * 3, *_PRINT, ANY_NUMBER]),
         right_code,
-        places(3, 7, 11, 14),
+        places(*range(1, 13, 2), 14),
         float(3 * np.log(NUMBERS) + np.log(3)),
     ),
     "sums": Carrier(

@@ -48,7 +48,7 @@ def judge(documents: jax.Array, carrier: int | jax.Array, kind: int | jax.Array)
 def kept_only(documents: jax.Array, kept: jax.Array) -> jax.Array:
     """As many documents again, those that were kept, in turn; the shape stays.
 
-    Where none was kept the documents come back as they are: look at the share kept.
+    Where none was kept the documents come back as they are; `share` says so.
 
     >>> kept_only(jnp.array([[1], [2], [3]]), jnp.array([True, False, True]))[:, 0].tolist()
     [1, 3, 1]
@@ -57,3 +57,15 @@ def kept_only(documents: jax.Array, kept: jax.Array) -> jax.Array:
     first = jnp.argsort(~kept, stable=True)
     count = kept.sum()
     return documents[first[jnp.arange(n) % jnp.where(count > 0, count, n)]]
+
+
+def share(kept: jax.Array) -> jax.Array:
+    """Share of documents that were kept; NaN if none was.
+
+    Then there is nothing to read, and what a student has become says nothing: a point with such a
+    value counts as failed.
+
+    >>> share(jnp.array([True, False])).item(), share(jnp.array([False])).item()
+    (0.5, nan)
+    """
+    return jnp.where(kept.any(), kept.mean(), jnp.nan)

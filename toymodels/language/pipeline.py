@@ -215,6 +215,8 @@ class Filtered(NamedTuple):
     """Those that pass the filter, repeated in turn to be as many; all, if none does."""
     verdict: filters.Verdict
     """Of each of all."""
+    kept: jax.Array
+    """Share of all that pass; NaN if none does (`filters.share`)."""
 
 
 def filtered(
@@ -229,7 +231,8 @@ def filtered(
     """Documents of a carrier that a model writes (`write`), judged for a kind of question."""
     text = write(model, params, carrier, n, key, temperature)
     verdict = filters.judge(text, carrier, kind)
-    return Filtered(text, filters.kept_only(text, verdict.kept), verdict)
+    read = filters.kept_only(text, verdict.kept)
+    return Filtered(text, read, verdict, filters.share(verdict.kept))
 
 
 def shuffled(documents: jax.Array, key: jax.Array) -> jax.Array:
