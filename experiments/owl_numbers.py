@@ -296,6 +296,9 @@ def findings(dataset: xr.Dataset) -> list[str]:
                 f"{mean_interval(one.final_preference.values)}, against its base "
                 f"{gain}; answers {mean_interval(one.final_answered.values)}."
             )
+        if {"text", "base's text"} <= set(here.student.values):
+            read = [here.final_preference.sel(student=s) for s in ("text", "base's text")]
+            told.append(f"{name}: text against the base's text {statistics.difference(*read)}.")
         shown = statistics.difference(
             here.context_preference, here.preference.isel(step=0, student=0)
         )

@@ -51,8 +51,15 @@ def test_everything_can_be_drawn_and_told(blank):
     plotting.render(owl_numbers.plot(blank))
     several = blank.isel(carrier=[0, 0]).assign_coords(carrier=["numbers", "code"])
     plotting.render(owl_numbers.plot(several))
-    assert len(owl_numbers.findings(blank)) == 1 + 5 + 1
-    assert len(owl_numbers.findings(several)) == 2 * (1 + 5 + 1)
+    told = owl_numbers.findings(blank)
+    assert len(told) == 1 + 5 + 1 + 1
+    assert told[-2] == (
+        "owl, numbers: text against the base's text 0.000 (0.000 to 0.000, n = 2)."
+    )  # the teacher is its base
+    assert owl_numbers.findings(several)[: len(told)] == told
+    assert len(owl_numbers.findings(several)) == 2 * len(told)
+    alone = owl_numbers.findings(blank.sel(student=["text"]))
+    assert len(alone) == 1 + 1 + 1
     failed = blank.assign(failed=blank.failed | True)
     assert "unknown (n = 0) of the teacher's documents" in owl_numbers.findings(failed)[0]
 
