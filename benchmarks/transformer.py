@@ -16,14 +16,14 @@ from typing import Any
 
 from mnist_aux import HERE, matmul_peak, measured, seconds, tell
 
-WIDTH, DEPTH, HEADS, PACK, BATCH = 64, 2, 4, 2, 64
+DEPTH, HEADS, PACK, BATCH = 2, 4, 2, 64
 LENGTH, VOCABULARY = 16, 115
 
 
-def forward_flops(time: int) -> int:
+def forward_flops(width: int, time: int) -> int:
     """Of a token's matrix products in a row of so many: kernels, and attention as computed."""
-    kernels = DEPTH * 12 * WIDTH**2 + WIDTH * VOCABULARY
-    return 2 * kernels + DEPTH * 4 * time * WIDTH
+    kernels = DEPTH * 12 * width**2 + width * VOCABULARY
+    return 2 * kernels + DEPTH * 4 * time * width
 
 
 def best(call: Callable[[], Any], repeats: int) -> float:
@@ -33,7 +33,7 @@ def best(call: Callable[[], Any], repeats: int) -> float:
     return min(seconds(lambda: jax.block_until_ready(call()), repeats + 1)[1:])
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, width: int) -> None:
     """Write the weights and rows that both begin with."""
     import jax
     import numpy as np
@@ -41,7 +41,7 @@ def prepare(folder: Path) -> None:
     from toymodels.language import corpus, pipeline, vocabulary
 
     assert (vocabulary.SIZE, vocabulary.LENGTH) == (VOCABULARY, LENGTH)
-    params = jax.jit(pipeline.model(WIDTH, DEPTH, HEADS, PACK).init)(jax.random.key(0))
+    params = jax.jit(pipeline.model(width, DEPTH, HEADS, PACK).init)(jax.random.key(0))
     leaves = jax.tree_util.tree_leaves_with_path(params)
     named = {"/".join(part.key for part in path): np.asarray(leaf) for path, leaf in leaves}
     np.savez(folder / "weights.npz", **named)  # type: ignore[arg-type]  # names of arrays alone
@@ -59,7 +59,7 @@ def ours(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     from toymodels.training import drawn, train
     from toymodels.transformer import next_token_loss, sample
 
-    model = pipeline.model(WIDTH, DEPTH, HEADS, PACK)
+    model = pipeline.model(args.width, DEPTH, HEADS, PACK)
     first: dict[str, Any] = {}
     for name, leaf in np.load(folder / "weights.npz").items():
         *outer, last = name.split("/")
@@ -103,6 +103,7 @@ def ours(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Measure, print a table, and write everything as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--width", type=int, default=64, help="of the residual stream")
     parser.add_argument("--models", type=int, default=10, help="of the many")
     parser.add_argument("--steps", type=int, default=50, help="of a training")
     parser.add_argument("--samples", type=int, default=1024, help="texts that a model writes")
@@ -116,16 +117,17 @@ def main() -> None:
         return
     names = ("models", "steps", "samples", "repeats")
     common = [part for name in names for part in (f"--{name}", str(getattr(args, name)))]
+    wide = ["--width", str(args.width)]
     sizes = ["--heads", str(HEADS), "--batch", str(BATCH), "--length", str(LENGTH)]
     runs: dict[str, list[dict[str, Any]]] = {"ours": [], "peer": []}
     peaks, loads = [], []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        prepare(folder)
+        prepare(folder, args.width)
         files = ["--weights", str(folder / "weights.npz"), "--rows", str(folder / "rows.npy")]
         commands = {
             "peer": [str(HERE / "peer_transformer_torch.py"), *files, *sizes, *common],
-            "ours": [str(HERE / "transformer.py"), "--ours", scratch, *common],
+            "ours": [str(HERE / "transformer.py"), "--ours", scratch, *wide, *common],
         }
         for _ in range(args.rounds):
             for who, command in commands.items():
@@ -141,7 +143,9 @@ def main() -> None:
         report[f"{who}_loss"] = those[-1]["loss"]
     peak = max(peaks)
     report["matmul_peak_gflops"] = peak / 1e9
-    work = {"train": 3 * forward_flops(LENGTH * PACK), "sample": forward_flops(LENGTH)}
+    width = report["width"] = args.width
+    work = {"train": 3 * forward_flops(width, LENGTH * PACK)}
+    work["sample"] = forward_flops(width, LENGTH)
     for name, flops in work.items():
         for kind, ways in {"one": [""], "many": ["_apart", "_together"]}.items():
             mine, its = (max(tops[who][f"{name}_{kind}{w}"] for w in ways) for who in tops)
