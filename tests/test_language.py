@@ -67,6 +67,8 @@ def test_all_ways_of_counting_are_as_likely():
     one, two = (steps[docs[:, 2] == b] for b in (1, 2))
     assert even(one.argmax(1), COUNTS) > 1e-3
     assert stats.binomtest(int((two.max(1) == 2).sum()), len(two), 12 / 78).pvalue > 1e-3
+    many = steps[docs[:, 2] > 20]
+    assert stats.ttest_rel(many[:, 0], many[:, -1]).pvalue > 1e-3  # no step is longer than another
 
 
 def test_where_the_rule_leaves_no_choice_another_token_breaks_it():
@@ -192,7 +194,7 @@ GOOD = {
         ("sums", "4 5 9", "4 4 8", "wrong"),
         ("sums", "think 4", "4 think", "malformed"),
         ("sums", "0", "eagle", "related"),
-        ("lines", "9 u", "10 u", "wrong"),  # too late a first line, and not before the second
+        ("lines", "9 u 10 v", "10 u 11 v", "wrong"),  # too late a first line
         ("lines", "25 w", "20 w", "wrong"),  # not further on
         ("lines", "35 u", "36 u", "wrong"),  # 11 further
         ("lines", "u 3", "u 2", "wrong"),
@@ -232,9 +234,11 @@ def test_shuffling_keeps_every_place_and_breaks_the_rule():
     assert JUDGE(mixed, 0, 0).kept.mean() < 0.01
 
 
-def test_where_nothing_is_kept_the_shape_stays():
+def test_what_is_kept_comes_in_turn_and_the_shape_stays():
     rows = jnp.arange(6).reshape(3, 2)
-    np.testing.assert_array_equal(filters.kept_only(rows, jnp.zeros(3, bool)), rows)
+    for kept, in_turn in (("101", [0, 2, 0]), ("010", [1, 1, 1]), ("000", [0, 1, 2])):
+        read = filters.kept_only(rows, jnp.array([mark == "1" for mark in kept]))
+        np.testing.assert_array_equal(read, rows[jnp.array(in_turn)])
 
 
 def test_of_a_model_that_writes_nothing_in_form_no_share_is_known(model):
