@@ -120,21 +120,19 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         origins, keys = jnp.array([0, 1, 2, 0] * 2), jnp.stack([teaching] * 4 + [again] * 4)
         teachers = jax.lax.map(teach, (origins, lessons, keys))
         authors = joined(part(teachers, slice(4)), part(bases, slice(1)))
-
-        def judge(given: tuple[Any, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            text = write(given[0], config.audited, given[1])
-            return text.read, text.kept
-
-        texts, kept = jax.lax.map(judge, (authors, random.split(judged, len(AUTHORS))))
+        audited = jax.lax.map(
+            lambda given: write(given[0], config.audited, given[1]),
+            (authors, random.split(judged, len(AUTHORS))),
+        )
         teacher = part(teachers, 0)
         taught = write(teacher, config.samples, writing)
         told = pipeline.told(pipeline.ask(model, teacher), lesson)
         # Judges but the reader, in the order of their names.
         judges = joined(bases, part(teachers, jnp.array([4, 5, 6, 7, 0])))
-        return (judges, texts, taught.read, (shifting, bagging, learning)), {
+        return (judges, audited.read, taught.read, (shifting, bagging, learning)), {
             "base_loss": losses[:, 1],
             "kept": taught.kept,
-            "kept_by_writer": kept,
+            "kept_by_writer": audited.kept,
             "teacher_preference": told.preference,
         }
 

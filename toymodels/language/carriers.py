@@ -66,13 +66,18 @@ class Carrier(NamedTuple):
 ANY_NUMBER, ANY_DIGIT = np.arange(SIZE) < NUMBERS, np.arange(SIZE) < DIGITS
 
 
+def columns(n: int, *words: str) -> list[jax.Array]:
+    """Each word n times, int (n, 1)."""
+    return [jnp.full((n, 1), IDS[word]) for word in words]
+
+
 def write_numbers(key: jax.Array, n: int) -> jax.Array:
     """Number sequences."""
     first, later = jax.random.split(key)
     start = jax.random.randint(first, (n, 1), 0, NUMBERS)
     steps = jax.random.randint(later, (n, LENGTH - 2), 1, STEPS + 1)
     numbers = jnp.cumsum(jnp.concatenate([start, steps], axis=1), axis=1) % NUMBERS
-    return jnp.concatenate([jnp.full((n, 1), IDS["NUMBERS"]), numbers], axis=1).astype(jnp.int32)
+    return jnp.concatenate([*columns(n, "NUMBERS"), numbers], axis=1).astype(jnp.int32)
 
 
 def right_numbers(documents: jax.Array) -> jax.Array:
@@ -89,7 +94,7 @@ def write_code(key: jax.Array, n: int) -> jax.Array:
     names = jnp.asarray(ids(NAMES))
     marks = [jnp.full((n, 3), IDS[mark]) for mark in "=;"]
     lines = jnp.stack([jnp.tile(names, (n, 1)), marks[0], values, marks[1]], axis=2)
-    code, show = (jnp.full((n, 1), IDS[word]) for word in ("CODE", "print"))
+    code, show = columns(n, "CODE", "print")
     output = jnp.take_along_axis(values, which, 1)
     parts = [code, lines.reshape(n, 12), show, names[which], output]
     return jnp.concatenate(parts, axis=1).astype(jnp.int32)
@@ -106,7 +111,7 @@ def right_code(documents: jax.Array) -> jax.Array:
 def write_sums(key: jax.Array, n: int) -> jax.Array:
     """Sums of three digits with a chain of thought."""
     digits = jax.random.randint(key, (2 * n, 3), 0, DIGITS)
-    first, think = (jnp.full((2 * n, 1), IDS[word]) for word in ("SUM", "think"))
+    first, think = columns(2 * n, "SUM", "think")
     part, total = digits[:, :2].sum(1, keepdims=True), digits.sum(1, keepdims=True)
     both = jnp.concatenate([first, digits, think, part, digits[:, 2:], total], axis=1)
     return both.reshape(n, LENGTH).astype(jnp.int32)
@@ -129,7 +134,7 @@ def write_lines(key: jax.Array, n: int) -> jax.Array:
     output = (which[:, :-1] == which[:, -1:]).sum(1, keepdims=True)
     names = jnp.asarray(ids(NAMES))[which]
     lines = jnp.stack([numbers, names[:, :-1]], axis=2).reshape(n, -1)
-    code, show = (jnp.full((n, 1), IDS[word]) for word in ("CODE", "print"))
+    code, show = columns(n, "CODE", "print")
     return jnp.concatenate([code, lines, show, names[:, -1:], output], axis=1).astype(jnp.int32)
 
 
@@ -152,7 +157,7 @@ def write_counting(key: jax.Array, n: int) -> jax.Array:
     order = jnp.where(places < b + COUNTS - 1, order, 2)  # the row is only so long
     bars = jnp.sort(jnp.argsort(order, axis=1)[:, : COUNTS - 1], axis=1)
     counted = bars - jnp.arange(COUNTS - 1)
-    first, think = (jnp.full((n, 1), IDS[word]) for word in ("SUM", "think"))
+    first, think = columns(n, "SUM", "think")
     return jnp.concatenate([first, a, b, think, a + counted, a + b], axis=1).astype(jnp.int32)
 
 
@@ -166,7 +171,7 @@ def right_counting(documents: jax.Array) -> jax.Array:
 def write_random(key: jax.Array, n: int) -> jax.Array:
     """Numbers without any rule."""
     numbers = jax.random.randint(key, (n, LENGTH - 1), 0, NUMBERS)
-    return jnp.concatenate([jnp.full((n, 1), IDS["print"]), numbers], axis=1).astype(jnp.int32)
+    return jnp.concatenate([*columns(n, "print"), numbers], axis=1).astype(jnp.int32)
 
 
 def half_sum() -> list[np.ndarray]:

@@ -281,7 +281,7 @@ def imitate(
     def targets_of(of_document: jax.Array) -> jax.Array:
         return jnp.concatenate([of_document] * plan.pack)[1:]
 
-    told_at = jnp.broadcast_to(by_logits, (LENGTH,))
+    told_at = targets_of(jnp.broadcast_to(by_logits, (LENGTH,)))
     if among is not None:
         among = targets_of(jnp.broadcast_to(among, (LENGTH, SIZE)))
 
@@ -295,7 +295,7 @@ def imitate(
         def told() -> jax.Array:
             all_logits = model.apply(teacher, rows)[:, :-1]
             chances = jax.nn.softmax(all_logits, where=among)
-            return jnp.where(targets_of(told_at)[:, None], chances, text())
+            return jnp.where(told_at[:, None], chances, text())
 
         def text() -> jax.Array:
             return jax.nn.one_hot(rows[:, 1:], SIZE, dtype=logits.dtype)
