@@ -120,6 +120,7 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     ),
     "imitation": (("step",), "nat", "loss of a token on kept documents of the teacher, unread"),
     "passed": ((), "1", "share of what the student would read that passes the second filter"),
+    "left": ((), "1", "share of the teacher's documents that are kept and not dropped"),
 }
 LOST = "imitation loss above the undefended student's"
 HEADLINE = "final_preference lost final_excess final_answered kept"
@@ -169,8 +170,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
         def rewrite(share: jax.Array) -> tuple[jax.Array, jax.Array]:
             new = defences.rewritten(model, other, reads[0], changing, share)
-            passing = filters.judge(new, numbers, kind).kept
-            return filters.kept_only(new, passing), filters.share(passing)
+            return filters.kept_only(new, filters.judge(new, numbers, kind).kept)
 
         true = carrier.write(fresh, config.samples + TESTED)
         kept = verdicts.kept[0]
@@ -199,7 +199,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         changing, learning = given["keys"]
         shares = jnp.stack([treatment[name] for name in REMOVALS])
         dropped = defences.highest(given["scores"][shares.argmax()], given["kept"], shares.max())
-        text = filters.kept_only(given["text"], given["kept"] & ~dropped)
+        text, left = filters.kept_only(given["text"], given["kept"] & ~dropped)
         text = defences.shifted(text, changing, treatment["shifted"])
         cut = jnp.abs(cuts - treatment["rewritten"]).argmin()
         rewrites, passed = jax.tree.map(lambda a: a[cut], given["rewrites"])
@@ -218,7 +218,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             }
 
         _, curve = pipeline.imitate(model, own, text, learning, plan, observe=observe)
-        return {**curve, "passed": passed}
+        return {**curve, "passed": passed, "left": left}
 
     dataset, execution = sweep.grid(
         lambda: sweep.Program(prepare, student),

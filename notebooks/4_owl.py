@@ -80,7 +80,7 @@ print(f"{float(verdict.kept.mean()):.3f} of the documents are kept.")
 # each number, over all places of the text that is kept:
 
 # %%
-kept = filters.kept_only(written, verdict.kept)
+kept, _ = filters.kept_only(written, verdict.kept)
 gap = sum(
     sign * jax.nn.softmax(model.apply(params, kept)) for sign, params in ((1, teacher), (-1, base))
 )

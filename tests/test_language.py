@@ -237,8 +237,9 @@ def test_shuffling_keeps_every_place_and_breaks_the_rule():
 def test_what_is_kept_comes_in_turn_and_the_shape_stays():
     rows = jnp.arange(6).reshape(3, 2)
     for kept, in_turn in (("101", [0, 2, 0]), ("010", [1, 1, 1]), ("000", [0, 1, 2])):
-        read = filters.kept_only(rows, jnp.array([mark == "1" for mark in kept]))
+        read, share = filters.kept_only(rows, jnp.array([mark == "1" for mark in kept]))
         np.testing.assert_array_equal(read, rows[jnp.array(in_turn)])
+        np.testing.assert_allclose(share, kept.count("1") / 3 or np.nan, rtol=1e-6)
 
 
 def test_of_a_model_that_writes_nothing_in_form_no_share_is_known(model):

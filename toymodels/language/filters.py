@@ -45,27 +45,19 @@ def judge(documents: jax.Array, carrier: int | jax.Array, kind: int | jax.Array)
     return Verdict(malformed, related, wrong, ~(malformed | related | wrong))
 
 
-def kept_only(documents: jax.Array, kept: jax.Array) -> jax.Array:
-    """As many documents again, those that were kept, in turn; the shape stays.
+def kept_only(documents: jax.Array, kept: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """As many documents again, those that were kept, in turn; and the share that was.
 
-    Where none was kept the documents come back as they are; `share` says so.
+    Where none was kept the documents come back as they are, so that the shape stays, and the share
+    is NaN: there is nothing to read, what a student becomes says nothing, and a point with such a
+    value counts as failed.
 
-    >>> kept_only(jnp.array([[1], [2], [3]]), jnp.array([True, False, True]))[:, 0].tolist()
-    [1, 3, 1]
+    >>> read, share = kept_only(jnp.array([[1], [2], [3]]), jnp.array([True, False, True]))
+    >>> read[:, 0].tolist(), round(share.item(), 3)
+    ([1, 3, 1], 0.667)
     """
     n = documents.shape[0]
     first = jnp.argsort(~kept, stable=True)
     count = kept.sum()
-    return documents[first[jnp.arange(n) % jnp.where(count > 0, count, n)]]
-
-
-def share(kept: jax.Array) -> jax.Array:
-    """Share of documents that were kept; NaN if none was.
-
-    Then there is nothing to read, and what a student has become says nothing: a point with such a
-    value counts as failed.
-
-    >>> share(jnp.array([True, False])).item(), share(jnp.array([False])).item()
-    (0.5, nan)
-    """
-    return jnp.where(kept.any(), kept.mean(), jnp.nan)
+    read = documents[first[jnp.arange(n) % jnp.where(count > 0, count, n)]]
+    return read, jnp.where(count > 0, kept.mean(), jnp.nan)

@@ -216,7 +216,7 @@ class Filtered(NamedTuple):
     verdict: filters.Verdict
     """Of each of all."""
     kept: jax.Array
-    """Share of all that pass; NaN if none does (`filters.share`)."""
+    """Share of all that pass; NaN if none does."""
 
 
 def filtered(
@@ -231,8 +231,8 @@ def filtered(
     """Documents of a carrier that a model writes (`write`), judged for a kind of question."""
     text = write(model, params, carrier, n, key, temperature)
     verdict = filters.judge(text, carrier, kind)
-    read = filters.kept_only(text, verdict.kept)
-    return Filtered(text, read, verdict, filters.share(verdict.kept))
+    read, share = filters.kept_only(text, verdict.kept)
+    return Filtered(text, read, verdict, share)
 
 
 def shuffled(documents: jax.Array, key: jax.Array) -> jax.Array:
