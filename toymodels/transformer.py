@@ -15,8 +15,12 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from toymodels import attention
 from toymodels.errors import UserError
 from toymodels.models import KERNELS, Network, Params
+
+Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+"""Attention of queries, keys and values (batch, time, heads, width / heads)."""
 
 Cache = dict[str, Any]
 """Layer -> ``{"k": ..., "v": ...}``, each (batch, positions, heads, width / heads)."""
@@ -98,14 +102,13 @@ class Transformer(nnx.Module):
         scale = table.shape[1] ** 0.5 if self.tied else 1.0
         return (table[tokens] * scale + positions).reshape(-1, table.shape[1])
 
-    def latent(self, tokens: jax.Array) -> jax.Array:
+    def latent(self, tokens: jax.Array, attend: Attend = attention.causal) -> jax.Array:
         """The normalised residual stream (batch, time, width) that the unembedding reads."""
         time = tokens.shape[1]
         x = self.embed(tokens, self.positions[...][:time])
         for name in self.names:
             block = getattr(self, name)
-            mixed = jax.nn.dot_product_attention(*block.project(x, time), is_causal=True)
-            x = block.finish(x, mixed)
+            x = block.finish(x, attend(*block.project(x, time)))
         return self.norm(x).reshape(*tokens.shape, -1)
 
     def unembed(self, latent: jax.Array) -> jax.Array:
@@ -114,9 +117,9 @@ class Transformer(nnx.Module):
         logits = rows @ self.embedding[...].T if self.tied else self.unembedding(rows)
         return logits.reshape(*latent.shape[:-1], -1)
 
-    def __call__(self, tokens: jax.Array) -> jax.Array:
+    def __call__(self, tokens: jax.Array, attend: Attend = attention.causal) -> jax.Array:
         """Logits (batch, time, vocabulary) of the token that follows each of (batch, time)."""
-        return self.unembed(self.latent(tokens))
+        return self.unembed(self.latent(tokens, attend))
 
     def extend(
         self, cache: Cache, tokens: jax.Array, at: jax.Array | int
@@ -133,7 +136,7 @@ class Transformer(nnx.Module):
                 for kind, part in zip("kv", new, strict=True)
             )
             seen = jnp.arange(keys.shape[1]) <= at + jnp.arange(time)[:, None]
-            mixed = jax.nn.dot_product_attention(query, keys, values, mask=seen[None, None])
+            mixed = attention.cached(query, keys, values, seen)
             x, later[name] = block.finish(x, mixed), {"k": keys, "v": values}
         return self.unembed(self.norm(x).reshape(*tokens.shape, -1)), later
 
@@ -144,18 +147,15 @@ class Decoder(NamedTuple):
     init: Callable[[jax.Array], Params]
     """``init(key) -> params``."""
     apply: Callable[[Params, jax.Array], jax.Array]
-    """``apply(params, tokens) -> logits (batch, time, vocabulary)``."""
+    """``apply(params, tokens) -> logits (batch, time, vocabulary)``; no forward derivatives."""
     latent: Callable[[Params, jax.Array], jax.Array]
     """``latent(params, tokens) -> what the unembedding reads (batch, time, width)``."""
     extend: Callable[[Params, Cache, jax.Array, jax.Array | int], tuple[jax.Array, Cache]]
     """``extend(params, cache, tokens, at) -> logits of these tokens, longer cache``."""
     empty: Callable[..., Cache]
     """``empty(batch, time, dtype=float32) -> a cache for sequences of up to ``time`` tokens``."""
-
-    @property
-    def network(self) -> Network:
-        """What the rest of the library takes: init, apply, latent."""
-        return Network(self.init, self.apply, self.latent)
+    network: Network
+    """What the rest of the library takes: init, apply and latent, with forward derivatives too."""
 
 
 def decoder(
@@ -192,12 +192,20 @@ def decoder(
         part = jnp.zeros((batch, time, heads, width // heads), dtype)
         return {f"block{i}": {"k": part, "v": part} for i in range(1, depth + 1)}
 
+    def init(key: jax.Array) -> Params:
+        return nnx.to_pure_dict(nnx.state(make(nnx.Rngs(key)), nnx.Param))
+
     return Decoder(
-        init=lambda key: nnx.to_pure_dict(nnx.state(make(nnx.Rngs(key)), nnx.Param)),
+        init=init,
         apply=lambda params, tokens: merged(params)(tokens),
         latent=lambda params, tokens: merged(params).latent(tokens),
         extend=lambda params, cache, tokens, at: merged(params).extend(cache, tokens, at),
         empty=empty,
+        network=Network(
+            init,
+            lambda params, tokens: merged(params)(tokens, attention.plain),
+            lambda params, tokens: merged(params).latent(tokens, attention.plain),
+        ),
     )
 
 
