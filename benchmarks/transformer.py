@@ -1,7 +1,8 @@
 """Tokens per second of the small transformer, trained and sampled from, beside a PyTorch peer.
 
 Both begin with the same weights and read the same rows; ours and the peer run in turn, each in a
-process of its own, and the best of all rounds counts. Compilation is not counted. See README.md.
+process of its own, and the best of all rounds counts. Many models are trained one after the other,
+side by side, and both with a process on every core. Compilation is not counted. See README.md.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,21 @@ def ours(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     return {"rates": rates, "loss": losses}
 
 
+def on_every_core(command: list[str], models: int) -> dict[str, float]:
+    """Tokens per second of many models in all, a process with its share on every core at once."""
+    cores = sorted(os.sched_getaffinity(0))
+    command = [sys.executable, *command, "--models", str(models // len(cores))]
+
+    def pinned(core: int) -> dict[str, float]:
+        run = measured(["taskset", "-c", str(core), *command], OMP_NUM_THREADS="1")
+        return json.loads(run.stdout)["rates"]
+
+    with ThreadPoolExecutor() as pool:
+        each = list(pool.map(pinned, cores))
+    ways = [way for way in each[0] if "many" in way]
+    return {f"{way}_on_every_core": sum(rates[way] for rates in each) for way in ways}
+
+
 def main() -> None:
     """Measure, print a table, and write everything as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -132,6 +149,7 @@ def main() -> None:
         for _ in range(args.rounds):
             for who, command in commands.items():
                 runs[who].append(json.loads(measured([sys.executable, *command]).stdout))
+                runs[who][-1]["rates"] |= on_every_core(command, args.models)
             peaks.append(matmul_peak(1024))
             loads.append(os.getloadavg()[0])
     report: dict[str, Any] = {"load": loads, "cores": len(os.sched_getaffinity(0))}
@@ -147,8 +165,9 @@ def main() -> None:
     work = {"train": 3 * forward_flops(width, LENGTH * PACK)}
     work["sample"] = forward_flops(width, LENGTH)
     for name, flops in work.items():
-        for kind, ways in {"one": [""], "many": ["_apart", "_together"]}.items():
-            mine, its = (max(tops[who][f"{name}_{kind}{w}"] for w in ways) for who in tops)
+        for kind in ("one", "many"):
+            begins = f"{name}_{kind}"
+            mine, its = (max(r for w, r in tops[who].items() if w.startswith(begins)) for who in tops)
             report[f"{name}_{kind}_ratio"] = mine / its
             report[f"{name}_{kind}_fraction_of_peak"] = mine * flops / peak
     report["torch"] = runs["peer"][-1]["torch"]

@@ -29,6 +29,17 @@ KINDS = ("embedding", "positions", "attention", "mlp", "unembedding")
 """Groups of parameters, see `group`."""
 
 
+class Norm(nnx.RMSNorm):
+    """RMSNorm of rows (n, width), by one product of their sizes (n, 1) and the scale (1, width).
+
+    The gradients of both are then products too: on a CPU half of the time of sums.
+    """
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        size = jax.lax.rsqrt((x * x).mean(1, keepdims=True) + self.epsilon)
+        return x * (size @ self.scale[...][None])
+
+
 class Block(nnx.Module):
     """Attention, then an MLP of ``4 width`` units, each on the normalised residual stream.
 
@@ -39,10 +50,10 @@ class Block(nnx.Module):
     def __init__(self, width: int, heads: int, depth: int, rngs: nnx.Rngs):
         writes = jax.nn.initializers.variance_scaling(1 / (2 * depth), "fan_in", "normal")
         self.heads = heads
-        self.norm1 = nnx.RMSNorm(width, rngs=rngs)
+        self.norm1 = Norm(width, rngs=rngs)
         self.qkv = nnx.Linear(width, 3 * width, use_bias=False, kernel_init=KERNELS, rngs=rngs)
         self.out = nnx.Linear(width, width, use_bias=False, kernel_init=writes, rngs=rngs)
-        self.norm2 = nnx.RMSNorm(width, rngs=rngs)
+        self.norm2 = Norm(width, rngs=rngs)
         self.up = nnx.Linear(width, 4 * width, use_bias=False, kernel_init=KERNELS, rngs=rngs)
         self.down = nnx.Linear(4 * width, width, use_bias=False, kernel_init=writes, rngs=rngs)
 
@@ -90,7 +101,7 @@ class Transformer(nnx.Module):
         self.names = tuple(f"block{i}" for i in range(1, depth + 1))
         for name in self.names:
             setattr(self, name, Block(width, heads, depth, rngs))
-        self.norm = nnx.RMSNorm(width, rngs=rngs)
+        self.norm = Norm(width, rngs=rngs)
         if not tied:
             self.unembedding = nnx.Linear(
                 width, vocabulary, use_bias=False, kernel_init=KERNELS, rngs=rngs
