@@ -58,8 +58,9 @@ def ours(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     import optax
 
     from toymodels.language import pipeline
+    from toymodels.sampling import sample
     from toymodels.training import drawn, train
-    from toymodels.transformer import next_token_loss, sample
+    from toymodels.transformer import next_token_loss
 
     model = pipeline.model(args.width, DEPTH, HEADS, PACK)
     first: dict[str, Any] = {}
@@ -167,7 +168,9 @@ def main() -> None:
     for name, flops in work.items():
         for kind in ("one", "many"):
             begins = f"{name}_{kind}"
-            mine, its = (max(r for w, r in tops[who].items() if w.startswith(begins)) for who in tops)
+            mine, its = (
+                max(r for w, r in tops[who].items() if w.startswith(begins)) for who in tops
+            )
             report[f"{name}_{kind}_ratio"] = mine / its
             report[f"{name}_{kind}_fraction_of_peak"] = mine * flops / peak
     report["torch"] = runs["peer"][-1]["torch"]

@@ -7,13 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 from jax.test_util import check_grads
 from scipy import stats
 
 from toymodels import transformer
 from toymodels.errors import UserError
+from toymodels.sampling import sample
 from toymodels.training import reshuffled, train
-from toymodels.transformer import decoder, next_token_loss, sample
+from toymodels.transformer import Norm, decoder, next_token_loss
 
 V, T = 7, 6
 
@@ -154,3 +156,29 @@ def test_every_parameter_is_in_a_group_and_widths_are_checked(model, params):
     assert kinds <= set(transformer.KINDS)
     with pytest.raises(UserError, match=r"^width must be a multiple of heads \(3\); got 8$"):
         decoder(V, width=8, heads=3)
+
+
+def test_the_network_of_theory_is_the_model_and_has_forward_derivatives(model, params, tokens, x64):
+    wide = jax.tree.map(lambda w: w.astype(jnp.float64), params)
+    moved = jax.tree.map(jnp.ones_like, wide)
+    weights = jax.random.normal(jax.random.key(4), (5, T, V))
+    for ours, theirs in ((model.apply, model.network.apply), (model.latent, model.network.latent)):
+        np.testing.assert_allclose(ours(wide, tokens), theirs(wide, tokens), rtol=1e-9, atol=1e-11)
+    _, change = jax.jvp(lambda p: model.network.apply(p, tokens), (wide,), (moved,))
+    slope = jax.grad(lambda p: (weights * model.apply(p, tokens)).sum())(wide)
+    along = sum(leaf.sum() for leaf in jax.tree.leaves(slope))
+    np.testing.assert_allclose((weights * change).sum(), along, rtol=1e-8)
+
+
+def test_the_norm_is_that_of_flax(x64):
+    x = 3 * jax.random.normal(jax.random.key(0), (7, 5))
+    g = jax.random.normal(jax.random.key(1), (7, 5))
+
+    def both(kind):
+        graph, state = nnx.split(kind(5, rngs=nnx.Rngs(0)))
+        state["scale"].set_value(jnp.arange(1.0, 6))
+        value, pull = jax.vjp(lambda x, s: nnx.merge(graph, s)(x), x, state)
+        return jax.tree.leaves((value, pull(g)))
+
+    for ours, theirs in zip(both(Norm), both(nnx.RMSNorm), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)

@@ -1,28 +1,31 @@
-"""Attention over short rows, fast on a CPU: sums written out, and a derivative that never transposes.
+"""Attention over short rows, fast on a CPU: sums that are written out, and a gradient of its own.
 
-At this library's sizes attention is a tenth of a transformer's arithmetic and was half of its time:
-XLA's CPU backend starts hundreds of small products one by one, and takes three times as long where
-the first of the two must be transposed, as a derived gradient does. Here every product is one
-loop or a product in place. Weights are (batch, heads, keys, queries): sums over keys vectorise.
+At this library's sizes attention is a tenth of a transformer's arithmetic and took half of its
+time: XLA's CPU backend starts hundreds of small products one by one, and is three times as slow
+where the first factor must be transposed, as in a derived gradient. Weights are (batch, heads,
+keys, queries), so that sums over keys run along vectors.
 """
 
 import re
-from functools import partial
+from collections.abc import Callable
+from functools import partial, reduce
+from operator import add
 
 import jax
 import jax.numpy as jnp
 
-LONGEST = 64
-"""An axis that is longer is not written out: the program would grow with it."""
+Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+"""Attention of queries, keys and values (batch, time, heads, width)."""
 
-plain = partial(jax.nn.dot_product_attention, is_causal=True)
-"""`causal` as JAX has it, which has forward derivatives too."""
+LONGEST = 64
+"""A sum of more terms is not written out: the program would grow with it."""
+
+Saved = tuple[jax.Array, ...]
+"""What the gradient needs: query, key, value, weights and result."""
 
 
 def summed(spec: str, a: jax.Array, b: jax.Array) -> jax.Array:
-    """``jnp.einsum(spec, a, b)`` over one common axis; on a CPU a sum of that many outer products.
-
-    Without carried sums or calls it is one loop, which XLA fuses with what is around it.
+    """``jnp.einsum(spec, a, b)`` over one axis; on a CPU as many terms, which XLA makes one loop.
 
     >>> a, b = jnp.ones((2, 3)), jnp.ones((3, 5))
     >>> bool((summed("ij,jk->ik", a, b) == a @ b).all())
@@ -41,7 +44,7 @@ def summed(spec: str, a: jax.Array, b: jax.Array) -> jax.Array:
         return jnp.expand_dims(x, [i for i, c in enumerate(out) if c not in letters])
 
     def written_out(a: jax.Array, b: jax.Array) -> jax.Array:
-        return sum(laid(a, left, i) * laid(b, right, i) for i in range(n))
+        return reduce(add, (laid(a, left, i) * laid(b, right, i) for i in range(n)))
 
     product = partial(jnp.einsum, spec)
     if n > LONGEST:
@@ -49,12 +52,25 @@ def summed(spec: str, a: jax.Array, b: jax.Array) -> jax.Array:
     return jax.lax.platform_dependent(a, b, cpu=written_out, default=product)
 
 
+def weights(query: jax.Array, key: jax.Array) -> jax.Array:
+    """How much a query takes of each token, 0 of a later one: (batch, heads, keys, queries)."""
+    time, width = query.shape[1], query.shape[3]
+    later = jnp.where(jnp.tri(time, k=-1, dtype=bool), -jnp.inf, 0)
+    scores = jnp.einsum("bjhd,bihd->bhji", key, query / width**0.5)
+    return jax.nn.softmax(scores + later, axis=2)
+
+
+def plain(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+    """`causal` with JAX's own derivatives: forward ones (``jax.jvp``) too."""
+    return jnp.einsum("bhji,bjhd->bihd", weights(query, key), value)
+
+
 @jax.custom_vjp
 def causal(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
     """What each token reads of itself and those before it: softmax(q k / sqrt(width)) v.
 
-    Vaswani et al. 2017, section 3.2.1. Its gradient is written below, so that it has no forward
-    derivative (``jax.jvp``): `plain` has.
+    Vaswani et al. 2017, section 3.2.1. Its gradient is written below, and forward derivatives it
+    has none.
 
     Args:
         query: (batch, time, heads, width).
@@ -72,27 +88,22 @@ def causal(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
     return _forward(query, key, value)[0]
 
 
-def _across(left: jax.Array, right: jax.Array) -> jax.Array:
-    """Products of all tokens of one with all of the other: (batch, heads, left's, right's)."""
-    return left.transpose(0, 2, 1, 3) @ right.transpose(0, 2, 3, 1)
+def _forward(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[jax.Array, Saved]:
+    each = weights(query, key)
+    mixed = summed("bhji,bjhd->bihd", each, value)
+    return mixed, (query, key, value, each, mixed)
 
 
-def _forward(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[jax.Array, tuple]:
-    time, width = query.shape[1], query.shape[3]
-    query = query / width**0.5
-    unseen = jnp.where(jnp.tri(time, k=-1, dtype=bool), -jnp.inf, 0)
-    weights = jax.nn.softmax(_across(key, query) + unseen, axis=2)
-    return summed("bhji,bjhd->bihd", weights, value), (query, key, value, weights)
-
-
-def _backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    query, key, value, weights = saved
-    slopes = _across(value, gradient)
-    slopes = weights * (slopes - (weights * slopes).sum(2, keepdims=True))
+def _backward(saved: Saved, gradient: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    query, key, value, each, mixed = saved
+    slopes = jnp.einsum("bjhd,bihd->bhji", value, gradient)
+    # What a query's slopes are on average, by its weights: Dao et al. 2022, appendix B.2.
+    average = (gradient * mixed).sum(3).transpose(0, 2, 1)
+    slopes = each * (slopes - average[:, :, None]) / query.shape[3] ** 0.5
     return (
-        summed("bhji,bjhd->bihd", slopes, key) / query.shape[3] ** 0.5,
+        summed("bhji,bjhd->bihd", slopes, key),
         summed("bhji,bihd->bjhd", slopes, query),
-        summed("bhji,bihd->bjhd", weights, gradient),
+        summed("bhji,bihd->bjhd", each, gradient),
     )
 
 

@@ -1,4 +1,4 @@
-"""A small decoder transformer, as pure functions: training, a cache, sampling in one program.
+"""A small decoder transformer, as pure functions: its loss, and a cache to write with.
 
 Pre-norm (RMSNorm), learned positions, GELU, no biases, and an unembedding of its own or the
 embedding's. Token and position vectors are N(0, 1), every kernel N(0, 1 / fan_in), those that write
@@ -16,11 +16,9 @@ import optax
 from flax import nnx
 
 from toymodels import attention
+from toymodels.attention import Attend
 from toymodels.errors import UserError
 from toymodels.models import KERNELS, Network, Params
-
-Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-"""Attention of queries, keys and values (batch, time, heads, width / heads)."""
 
 Cache = dict[str, Any]
 """Layer -> ``{"k": ..., "v": ...}``, each (batch, positions, heads, width / heads)."""
@@ -36,6 +34,7 @@ class Norm(nnx.RMSNorm):
     """
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Rows of mean square 1, times the scale."""
         size = jax.lax.rsqrt((x * x).mean(1, keepdims=True) + self.epsilon)
         return x * (size @ self.scale[...][None])
 
@@ -251,7 +250,8 @@ def next_token_loss(
     True
 
     """
-    each = optax.losses.softmax_cross_entropy_with_integer_labels(logits[:, :-1], tokens[:, 1:])
+    following = jnp.roll(tokens, -1, axis=1)  # the last logits have none: they are dropped below
+    each = optax.losses.softmax_cross_entropy_with_integer_labels(logits, following)[:, :-1]
     return each.mean() if weights is None else weighted(each, weights)
 
 
@@ -263,64 +263,3 @@ def weighted(each: jax.Array, weights: jax.Array) -> jax.Array:
     weights = jnp.broadcast_to(weights[..., 1:], each.shape)
     total = weights.sum()
     return (weights * each).sum() / jnp.where(total > 0, total, 1)
-
-
-def token_at(level: jax.Array, logits: jax.Array) -> jax.Array:
-    """A token drawn from the softmax of logits (batch, vocabulary), by levels drawn from U(0, 1).
-
-    One uniform a token, found in the chances' sum: Gumbels would be as many as the vocabulary.
-
-    >>> token_at(jnp.array([0.2, 0.8]), jnp.zeros((2, 4))).tolist()
-    [0, 3]
-    """
-    total = jnp.cumsum(jax.nn.softmax(logits), axis=1)
-    return (total <= level[:, None] * total[:, -1:]).sum(1)
-
-
-def sample(
-    model: Decoder,
-    params: Params,
-    prompts: jax.Array,
-    length: int,
-    key: jax.Array,
-    temperature: jax.Array | float = 1.0,
-) -> jax.Array:
-    """Continue prompts, one token at a time, with a cache: a single scan.
-
-    Args:
-        model: the decoder.
-        params: its parameters.
-        prompts: int32 (batch, time), at least one token each.
-        length: of the whole, prompt included; at most the model's positions.
-        key: of all draws.
-        temperature: of the softmax that is drawn from; traced or not, above 0.
-
-    Returns:
-        int32 (batch, length), the prompts and what follows them.
-
-    >>> model = decoder(vocabulary=11, width=8, heads=2, positions=6)
-    >>> params = jax.jit(model.init)(jax.random.key(0))
-    >>> sample(model, params, jnp.zeros((3, 2), int), 6, jax.random.key(1)).shape
-    (3, 6)
-
-    """
-    batch, begun = prompts.shape
-    dtype = jax.tree.leaves(params)[0].dtype
-
-    def draw(level: jax.Array, logits: jax.Array) -> jax.Array:
-        return token_at(level, logits[:, -1] / temperature).astype(prompts.dtype)
-
-    def step(carry: Any, now: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
-        token, cache = carry
-        at, level = now
-        logits, cache = model.extend(params, cache, token[:, None], at)
-        token = draw(level, logits)
-        return (token, cache), token
-
-    if length == begun:
-        return prompts
-    levels = jax.random.uniform(key, (length - begun, batch))
-    logits, cache = model.extend(params, model.empty(batch, length, dtype), prompts, 0)
-    first = draw(levels[0], logits)
-    _, later = jax.lax.scan(step, (first, cache), (jnp.arange(begun, length - 1), levels[1:]))
-    return jnp.concatenate([prompts, first[:, None], later.T], axis=1)

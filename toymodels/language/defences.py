@@ -12,7 +12,8 @@ import jax.numpy as jnp
 
 from toymodels.language.vocabulary import NUMBERS
 from toymodels.models import Params
-from toymodels.transformer import Decoder, token_at
+from toymodels.sampling import token_at
+from toymodels.transformer import Decoder
 
 Share = float | jax.Array
 
@@ -54,7 +55,7 @@ def rewritten(
     """The last share of every document's tokens, its first not counted, written by a model.
 
     It reads what it leaves, and continues it. With a share of 1 it writes all but the first token,
-    as `transformer.sample` does with the same key.
+    as `sampling.sample` does with the same key.
     """
     n, length = documents.shape
     left = length - jnp.round(share * (length - 1))
