@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt
-CORE := axes decompositions distillation models results sweep training transformer
+CORE := attention axes decompositions distillation models results sweep training transformer
 
 .PHONY: quick test test-core test-slow lint types docs notebooks figures benchmark benchmark-overlap benchmark-kernels \
   benchmark-transformer benchmark-accelerator clean
