@@ -124,5 +124,5 @@ def cached(query: jax.Array, keys: jax.Array, values: jax.Array, seen: jax.Array
 
     """
     scores = summed("bihd,bjhd->bijh", query, keys) / query.shape[3] ** 0.5
-    weights = jax.nn.softmax(jnp.where(seen[None, :, :, None], scores, -jnp.inf), axis=2)
-    return summed("bijh,bjhd->bihd", weights, values)
+    each = jax.nn.softmax(jnp.where(seen[None, :, :, None], scores, -jnp.inf), axis=2)
+    return summed("bijh,bjhd->bihd", each, values)
