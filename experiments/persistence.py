@@ -173,8 +173,11 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "tuning": {name: TUNINGS.index(name) for name in config.tuning},
         },
         variables=protocol.TEACHER | VARIABLES,
-        coords=protocol.epochs(config)
-        | {"step": steps, "direct_step": range(config.direct_steps + 1)},
+        coords={
+            "teacher_epoch": range(config.teacher_epochs + 1),
+            "step": steps,
+            "direct_step": range(config.direct_steps + 1),
+        },
         data=data,
         precision=config.precision,
         how=how,

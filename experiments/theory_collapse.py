@@ -138,7 +138,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "amount": ((), "1", "student's change of class logits along the teacher's, over it"),
             "cosine": ((), "1", "cosine of student's and teacher's change of class logits"),
         },
-        coords=protocol.epochs(config),
+        coords={"teacher_epoch": range(config.teacher_epochs + 1)},
         data=data,
         precision=config.precision,
         how=how,

@@ -198,7 +198,6 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "eps": list(config.eps),
             "teacher_step": taught,
             "student_step": learnt,
-            "imitation": list(config.loss),
             "case": list(counterexamples.CASES),
             "when": ["noise", "searched"],
         },

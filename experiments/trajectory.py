@@ -134,7 +134,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         shared={"seed": config.seed_list},
         points={"start": numbered(protocol.STARTS)},
         variables=protocol.TEACHER | VARIABLES,
-        coords=protocol.epochs(config) | {"step": [0, *steps]},
+        coords={"teacher_epoch": range(config.teacher_epochs + 1), "step": [0, *steps]},
         data=data,
         precision=config.precision,
         how=how,

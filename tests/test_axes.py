@@ -23,16 +23,45 @@ def test_numbers_are_as_wide_as_jax_has_them():
         assert Grid.of({"rho": [0.5]}).columns["rho"].dtype == np.float64
 
 
-@pytest.mark.parametrize("axes", [{}, {"a": [1.0], "b": []}])
-def test_axes_without_values_are_refused(axes):
-    with pytest.raises(UserError, match="axes must be one at least, each with a value; got"):
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [
+        ({}, "axes must be one at least; got none"),
+        ({"a": [1.0], "b": []}, "axis b must have one value at least; got none"),
+        ({"a": ["x", "y"]}, "axis a must hold numbers, or be a mapping from labels to arrays"),
+        ({"a": "xy"}, "axis a must be a sequence of numbers or strings; got 'xy'"),
+        ({"a": 3}, "axis a must be a sequence of numbers or strings; got 3"),
+        ({"a": [None]}, "axis a must hold numbers or strings; got None"),
+        ({"a": [0.5, float("nan")]}, "axis a must hold finite numbers; got nan"),
+        ({"a": [1, 2, 1]}, "axis a must hold no value twice; got 1 again"),
+        ({"a": [1, 1.0]}, "axis a must hold no value twice; got 1 again"),
+        ({"a": [1, 2**32 + 1]}, "axis a must hold numbers that int32 can hold; got 4294967297"),
+        ({"a": [0, 2**70]}, "axis a must hold numbers of at most 64 bits; got"),
+        ({"a": [0.0, 1e300]}, "axis a must hold numbers that float32 can hold; got 1e\\+300"),
+        ({"a": [1.0, 1e-50]}, "axis a must hold numbers that float32 can hold; got 1e-50"),
+        ({"a": [0.5, 16777217]}, "axis a must hold numbers that float32 can hold; got 16777217"),
+        ({"a": [0.1, 0.1 + 1e-12]}, "axis a must hold numbers that float32 tells apart; got"),
+        (
+            {"a": {"x": np.ones(2), "y": np.ones(3)}},
+            "axis a must map every label to arrays of the same shapes",
+        ),
+        ({"a": {"x": {"b": 1}, "y": 1}}, "axis a must map every label to arrays of the same"),
+    ],
+)
+def test_axes_that_would_stand_for_other_numbers_are_refused(axes, words):
+    with pytest.raises(UserError, match=words):
         Grid.of(axes)
 
 
-def test_a_block_behind_the_end_repeats_the_last_point():
+def test_numbers_that_need_64_bits_are_allowed_where_jax_has_them():
+    with jax.enable_x64(True):
+        assert Grid.of({"seed": [1, 2**32 + 1]}).columns["seed"].tolist() == [1, 2**32 + 1]
+
+
+def test_rows_beyond_the_end_repeat_the_last_point():
     grid = Grid.of({"x": [1.0, 2.0, 3.0]})
-    assert grid.block(0, 2)["x"].tolist() == [1, 2]
-    assert grid.block(2, 3)["x"].tolist() == [3, 3, 3]
+    assert grid.rows([2, 0])["x"].tolist() == [3, 1]
+    assert grid.rows(range(2, 5))["x"].tolist() == [3, 3, 3]
 
 
 def make(curve, start=(0.0, 1.0), coords=None):

@@ -1,5 +1,9 @@
 """The sweep engine: nothing but the grid decides its values, and nothing is computed twice."""
 
+import ast
+import functools
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -72,6 +76,11 @@ def mesh_of(platform):
     return SimpleNamespace(devices=np.array([[SimpleNamespace(platform=platform)]]))
 
 
+def chunk_files(folder):
+    """The chunks of a store, without what it remembers of widths."""
+    return {path for path in folder.glob("*/*.chunk") if "width" not in path.name}
+
+
 def counted():
     """A program, and the list of its traces."""
     traces = []
@@ -142,9 +151,9 @@ def test_of_several_sweeps_the_narrowest_width_is_told_and_all_that_was_found(tm
     ]
     assert [how.width for _, how in parts] == [2, 4]
     assert sweep.along("rate", parts[::-1])[1].width == 2
-    # Of the second its teachers and its students; of the first nothing: another width.
-    assert [how.from_store for _, how in parts] == [0, 3 * (1 + 4)]
-    assert sweep.along("rate", parts)[1].from_store == 3 * (1 + 4)
+    # Of the second its teachers and its students; of the first the teachers: another width.
+    assert [how.from_store for _, how in parts] == [3, 3 * (1 + 4)]
+    assert sweep.along("rate", parts)[1].from_store == 3 + 3 * (1 + 4)
     assert sweep.along("rate", parts[:1])[1] == parts[0][1]
 
 
@@ -172,17 +181,16 @@ def test_seeds_side_by_side_as_on_an_accelerator_change_rounding_at_most(monkeyp
 
 def test_on_an_accelerator_few_points_leave_room_for_many_seeds():
     mesh = mesh_of("gpu")
-    few, some, many = (Grid.of({"x": [0.0] * n}) for n in (4, 5, 100))
-    assert programs.widest(mesh, many, few, None) == (15, 4)  # 7 turns, all but even
-    assert programs.widest(mesh, some, few, None) == (5, 4)
-    assert programs.widest(mesh, some, many, None) == (1, 50)
+    for n, expected in ((1, (64, 1)), (4, (16, 4)), (5, (8, 8)), (64, (1, 64)), (100, (1, 64))):
+        assert programs.widest(mesh, Grid.of({"x": range(n)}), None) == expected
+    assert programs.widest(mesh, Grid.of({"x": range(100)}), 10) == (6, 10)
 
 
 def test_on_a_cpu_points_run_side_by_side_and_seeds_in_turn():
     mesh = mesh_of("cpu")
-    few, many = (Grid.of({"x": [0.0] * n}) for n in (2, 100))
-    assert programs.widest(mesh, many, few, None) == (1, 2)
-    assert programs.widest(mesh, many, many, None) == (1, 8)
+    for n, width in ((1, 1), (2, 2), (3, 4), (4, 4), (5, 4), (100, 4)):
+        assert programs.widest(mesh, Grid.of({"x": range(n)}), None) == (1, width)
+    assert programs.widest(mesh, Grid.of({"x": range(2)}), 7) == (1, 7)
 
 
 def test_a_point_of_a_wider_shape_costs_more_and_as_much_in_any_company():
@@ -208,10 +216,10 @@ def test_reduced_precision_changes_nothing_on_a_cpu():
     """Names of GPU algorithms, some of which a CPU refuses, are for GPUs alone."""
     mesh = programs.device_mesh(None, 1, 1)
     x = jnp.linspace(0, 1, 48).reshape(3, 4, 4)
-    with programs.products("float32", mesh):
+    with programs.arithmetic("float32", mesh):
         expected = jax.jit(lambda x: x @ x)(x)
     for precision in ("tensorfloat32", "bfloat16"):
-        with programs.products(precision, mesh):
+        with programs.arithmetic(precision, mesh):
             np.testing.assert_array_equal(jax.jit(lambda x: x @ x)(x), expected)
 
 
@@ -219,7 +227,7 @@ def test_reduced_precision_changes_nothing_on_a_cpu():
 def test_products_on_a_gpu_have_the_precision_that_was_asked_for(precision):
     x = jnp.ones((3, 4, 4))
     mesh = mesh_of("gpu")
-    with programs.products(precision, mesh):
+    with programs.arithmetic(precision, mesh):
         gradient = jax.jit(jax.vmap(jax.grad(lambda x: jnp.tanh(x @ x).sum()))).trace(x)
         text = gradient.lower(lowering_platforms=("cuda",)).as_text()
     lines = [line for line in text.splitlines() if "dot_general" in line]
@@ -289,7 +297,10 @@ def test_the_mesh_leaves_few_devices_idle(n_shared, n_points, devices, shape):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ({"width": 0}, "chunk must be at least 1; got 0"),
+        ({"width": 0}, "chunk must be an integer of at least 1; got 0"),
+        ({"width": 1.5}, "chunk must be an integer of at least 1; got 1.5"),
+        ({"memory": 1e9}, "memory must be an integer of at least 1; got"),
+        ({"shard": (5, 2)}, r"shard must be \(k, n\) with k from 1 to n; got \(5, 2\)"),
         ({"devices": 99}, "devices must be at least 1 and at most .*; got 99"),
         ({"memory": 100}, "memory: one model needs 0.00 GB, of 0.00 GB allowed"),
     ],
@@ -303,7 +314,7 @@ def needs(width):
     """Bytes of the program that runs so many points side by side."""
     shared, points = (
         Grid.of({"seed": [0]}),
-        Grid.of({"rate": [0.0] * 10, "sign": {"x": {"by": 1.0}}}),
+        Grid.of({"rate": range(10), "sign": {"x": {"by": 1.0}}}),
     )
     mesh = programs.device_mesh(1, 1, 10)
     traced = programs.trace(build(), DATA, shared, points, mesh, programs.Width(1, width), "salt")
@@ -311,18 +322,20 @@ def needs(width):
 
 
 def test_short_memory_halves_the_width_and_a_resumed_run_keeps_it(tmp_path, monkeypatch):
-    wide, how = run()
+    wide, how = run(width=5)
     assert how.width == 5
     store, short = Store(tmp_path), (needs(3) + needs(5)) // 2
     monkeypatch.setattr(programs.memory, "budget", lambda device: short)
-    narrow, how = run(store=store)
+    narrow, how = run(store=store, width=5)
     assert how.width == 3
     assert_close(narrow, wide)
     monkeypatch.undo()
-    again, how = run(store=store)  # with all memory: the sweep goes on as it began
+    again, how = run(store=store, width=5)  # with all memory: the sweep goes on as it began
     assert (how.width, how.from_store) == (3, how.models)
     xr.testing.assert_identical(again, narrow)
-    assert run(store=store, memory=10**12)[1].width == 5  # a budget that is asked for counts
+    assert (
+        run(store=store, width=5, memory=10**12)[1].width == 5
+    )  # a budget that is asked for counts
 
 
 @pytest.mark.parametrize(("fits", "tried"), [((8, 5), 1), ((1, 5), 4), ((1, 2), 6)])
@@ -355,8 +368,8 @@ def test_a_finished_sweep_is_loaded_to_the_bit_and_nothing_runs(tmp_path):
 def test_a_broken_off_sweep_goes_on_to_the_same_bits(tmp_path, kept):
     undisturbed, _ = run(width=2)
     run(width=2, store=Store(tmp_path))
-    chunks = sorted(p for p in tmp_path.iterdir() if "width" not in p.name)
-    for path in chunks[int(kept * len(chunks)) :]:
+    files = sorted(chunk_files(tmp_path))
+    for path in files[int(kept * len(files)) :]:
         path.unlink()
     resumed, how = run(width=2, store=Store(tmp_path))
     assert how.from_store < how.models
@@ -365,7 +378,7 @@ def test_a_broken_off_sweep_goes_on_to_the_same_bits(tmp_path, kept):
 
 def test_a_damaged_chunk_is_noticed_and_done_again(tmp_path):
     whole, _ = run(store=Store(tmp_path))
-    for i, path in enumerate(sorted(tmp_path.iterdir())):
+    for i, path in enumerate(sorted(chunk_files(tmp_path))):
         content = bytearray(path.read_bytes())
         if i % 3 == 0:
             content[len(content) // 2] ^= 1
@@ -404,15 +417,16 @@ def altered():
         {"data": {"x": DATA["x"] + 1}},
         {"seeds": (3, 4, 5)},
         {"rates": (0.0, 0.1, 0.3, 0.7, 2.0), "width": 1},
-        {"width": 4},
+        {"width": 3},
     ],
     ids=["program", "data", "seeds", "coordinate", "width"],
 )
 def test_nothing_old_is_taken_for_a_changed_sweep(tmp_path, change):
     run(store=Store(tmp_path), width=1 if "rates" in change else None)
     changed, how = run(store=Store(tmp_path), **change)
-    # Where one coordinate differs, the teachers and the other points are found.
-    assert how.from_store == (3 * (1 + 8) if "rates" in change else 0)
+    # Where one coordinate differs, the other points are found; where points alone, the teachers.
+    found = {"rates": 3 * (1 + 8), "make": 3, "width": 3}
+    assert how.from_store == found.get(next(iter(change)), 0)
     xr.testing.assert_identical(changed, run(**change)[0])
 
 
@@ -446,11 +460,11 @@ def test_workers_share_a_sweep_and_what_one_leaves_another_does(tmp_path):
     # The second of three begins at its own part, and dies; the first does the rest.
     with pytest.raises(KeyboardInterrupt):
         run(**options, shard=(2, 3), progress=dies)
-    kept = {path.name for path in tmp_path.iterdir()}
+    kept = chunk_files(tmp_path)
     dataset, how = run(**options, shard=(1, 3))
     xr.testing.assert_identical(dataset, alone)
     assert how.from_store == 3
-    assert kept < {path.name for path in tmp_path.iterdir()}
+    assert kept < chunk_files(tmp_path)
     # For the third, nothing is left.
     dataset, how = run(**options, shard=(3, 3))
     xr.testing.assert_identical(dataset, alone)
@@ -467,3 +481,328 @@ def test_a_chunk_that_another_worker_finished_meanwhile_is_not_computed_again(tm
     dataset, how = run(store=store, width=2, progress=other)
     assert how.from_store == how.models == computed[0].models
     xr.testing.assert_identical(dataset, run(width=2)[0])
+
+
+@pytest.mark.parametrize("fewer", [1, 3, 5, 6])
+def test_a_longer_axis_in_another_order_computes_only_its_new_values(tmp_path, fewer):
+    """Whatever the lengths, of three points or more: chunks have one width."""
+    rates = tuple(i / 10 for i in range(fewer + 1))
+    run(rates=rates[:-1] if fewer > 1 else (0.5, 0.6), store=Store(tmp_path))
+    longer, how = run(rates=rates[::-1], store=Store(tmp_path))
+    # Two signs to a rate; three teachers, which are trained again.
+    assert how.models - how.from_store == 3 * 2 * (1 if fewer > 1 else 2)
+    xr.testing.assert_identical(longer, run(rates=rates[::-1])[0])
+    xr.testing.assert_identical(run(rates=rates, store=Store(tmp_path))[0], run(rates=rates)[0])
+
+
+def test_before_it_computes_a_sweep_says_what_is_there(tmp_path):
+    lines = []
+    run(store=Store(tmp_path), announce=lines.append)
+    run(store=Store(tmp_path), seeds=(0, 1, 2, 3), announce=lines.append)
+    run(store=Store(tmp_path), seeds=(0, 1), announce=lines.append)
+    assert lines == [
+        "to compute: 30 of 30 points, with 3 teachers; the store has 0 points",
+        "to compute: 10 of 40 points, with 1 teachers; the store has 30 points",
+        "to compute: 0 of 20 points, with 0 teachers; the store has 20 points",
+    ]
+
+
+def test_a_chunk_in_another_chunks_place_is_not_believed(tmp_path):
+    """The fault of a copied file: 130 silently wrong results."""
+    own, other = Store(tmp_path / "own"), Store(tmp_path / "other")
+    whole, _ = run(store=own)
+    run(store=other, make=altered)
+    strangers = sorted(chunk_files(other.folder))
+    for i, path in enumerate(sorted(chunk_files(own.folder))):
+        path.write_bytes(strangers[i].read_bytes())
+    again, how = run(store=own)
+    assert how.from_store == 3  # the teachers' program is one and the same
+    xr.testing.assert_identical(again, whole)
+
+
+def test_two_chunks_exchanged_in_one_store_are_not_believed(tmp_path):
+    whole, _ = run(store=Store(tmp_path))
+    first, *_, last = sorted(chunk_files(tmp_path))
+    contents = first.read_bytes(), last.read_bytes()
+    last.write_bytes(contents[0])
+    first.write_bytes(contents[1])
+    again, how = run(store=Store(tmp_path))
+    assert how.from_store < how.models
+    xr.testing.assert_identical(again, whole)
+
+
+@pytest.mark.parametrize("field", ["value curve", "axis 1"])
+def test_a_chunk_of_other_shapes_is_not_believed_whatever_its_hash(tmp_path, field):
+    store, (whole, _) = Store(tmp_path), run()
+    run(store=store)
+    for path in chunk_files(tmp_path):
+        key, name = path.parent.name, path.stem
+        arrays = dict(store.load(key, name))
+        if field in arrays:
+            arrays[field] = arrays[field][..., :-1]
+        store.save(key, name, arrays)
+    again, how = run(store=store)
+    assert how.from_store == 3  # the teachers' chunks have neither
+    xr.testing.assert_identical(again, whole)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "huge"])
+def test_what_is_no_chunk_is_passed_over_and_not_waited_for(tmp_path, kind):
+    whole, _ = run(store=Store(tmp_path))
+    for path in chunk_files(tmp_path):
+        path.unlink()
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "link":
+            path.symlink_to("/dev/zero")
+        else:
+            with path.open("wb") as file:
+                file.truncate(2**40)
+        break
+    again, how = run(store=Store(tmp_path))
+    assert how.from_store < how.models
+    xr.testing.assert_identical(again, whole)
+
+
+def closing(constant):
+    """A program that closes over an array."""
+
+    def make():
+        def prepare(data, seed):
+            return jnp.float32(seed), {}
+
+        return Program(prepare, lambda data, w, rho: {"sum": rho * w * (constant * data).sum()})
+
+    return make
+
+
+@pytest.mark.parametrize("hoisted", [False, True])
+def test_arrays_that_a_program_closes_over_are_in_its_name(tmp_path, hoisted):
+    """Also where JAX keeps them out of its text, as it is to do in future."""
+    jax.config.update("jax_use_simplified_jaxpr_constants", hoisted)
+    try:
+        for factor in (1.0, 2.0):
+            dataset, _ = sweep.grid(
+                closing(np.full(1000, factor, np.float32)),
+                shared={"seed": [1]},
+                points={"rho": [1.0]},
+                variables={"sum": ((), "1", "sum")},
+                data=jnp.ones(1000),
+                how=How(store=Store(tmp_path)),
+            )
+            assert dataset["sum"].item() == 1000 * factor
+    finally:
+        jax.config.update("jax_use_simplified_jaxpr_constants", False)
+
+
+def test_a_program_that_calls_python_is_neither_kept_nor_found(tmp_path):
+    """What a callback computes has no part in a name."""
+    for factor in (1.0, 2.0):
+
+        def make(factor=factor):
+            def point(data, w, rho):
+                shape = jax.ShapeDtypeStruct((), jnp.float32)
+                value = jax.pure_callback(
+                    lambda x: np.float32(factor * x), shape, rho, vmap_method="sequential"
+                )
+                return {"y": value}
+
+            return Program(lambda data, seed: (seed, {}), point)
+
+        with pytest.warns(UserWarning, match="calls Python functions"):
+            dataset, _ = sweep.grid(
+                make,
+                shared={"seed": [1]},
+                points={"rho": [1.0]},
+                variables={"y": ((), "1", "y")},
+                how=How(store=Store(tmp_path)),
+            )
+        assert dataset.y.item() == factor
+    assert not list(tmp_path.rglob("*.chunk"))
+
+
+def printing():
+    """A program that prints as it goes."""
+    program = build()
+
+    def point(data, w, rate, sign):
+        jax.debug.print("rate {}", rate)
+        return program.point(data, w, rate, sign)
+
+    return Program(program.prepare, point)
+
+
+def test_a_program_that_only_prints_is_kept(tmp_path):
+    run(make=printing, store=Store(tmp_path))
+    assert run(make=printing, store=Store(tmp_path))[1].from_store == 33
+
+
+KEY = """
+import sys; sys.path.insert(0, "tests")
+import jax, test_sweep as t
+from toymodels import programs
+from toymodels.axes import Grid
+mesh = programs.device_mesh(1, 1, 1)
+grids = Grid.of({"seed": [0]}), Grid.of({"rate": [0.5], "sign": {"up": {"by": 1.0}}})
+with programs.arithmetic("float32", mesh):
+    salt = programs.salt(mesh, "float32", t.DATA)
+    traced = programs.trace(t.build(), t.DATA, *grids, mesh, programs.Width(1, 1), salt)
+print(traced.point_key)
+"""
+
+
+@functools.cache
+def name_under(change):
+    """The name of a program in a process with other environment variables, or on one processor."""
+    change = ast.literal_eval(change)
+    prefix = ["taskset", "-c", str(min(os.sched_getaffinity(0)))] if change == "taskset" else []
+    env = os.environ | {"JAX_PLATFORMS": "cpu"} | (change if isinstance(change, dict) else {})
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", KEY], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (
+            {
+                "JAX_COMPILATION_CACHE_MAX_SIZE": "99",
+                "JAX_DEFAULT_PRNG_IMPL": "rbg",
+                "JAX_THREEFRY_PARTITIONABLE": "0",
+                "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+            },
+            True,
+        ),
+        ({"JAX_ENABLE_X64": "1"}, False),
+        ({"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}, False),
+        ({"JAX_RANDOM_SEED_OFFSET": "1"}, False),
+        ({"JAX_USE_DIRECT_LINEARIZE": "0"}, False),
+        ({"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}, False),
+        ({"OPENBLAS_CORETYPE": "Haswell"}, False),
+        ("taskset", False),
+    ],
+    ids=str,
+)
+def test_a_name_holds_all_that_decides_bits_and_nothing_else(change, same):
+    """The user's generator and promotion rules are not in it: ours hold."""
+
+    if change == "taskset" and (len(os.sched_getaffinity(0)) == 1 or not shutil.which(change)):
+        pytest.skip("one processor, or no taskset")
+    assert (name_under(repr(change)) == name_under("{}")) == same
+
+
+def test_our_generator_holds_whatever_the_users_is():
+    dataset, _ = run()
+    with jax.default_prng_impl("rbg"), jax.numpy_dtype_promotion("strict"):
+        xr.testing.assert_identical(run()[0], dataset)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"variables": {}}, "variables: prepare records scale, which is not declared; declared"),
+        (
+            {"variables": {**VARIABLES, "more": ((), "1", "")}},
+            "variables: more is declared, but never recorded",
+        ),
+        (
+            {"variables": {**VARIABLES, "curve": ((), "1", "")}},
+            r"curve must have the dimensions \(\); it is recorded with the shape \(20,\)",
+        ),
+        ({"variables": {**VARIABLES, "curve": ("step", "1", "")}}, "variables must be given as"),
+        (
+            {"variables": {**VARIABLES, "curve": (("rate",), "1", "")}},
+            "must not be called like its",
+        ),
+        ({"variables": {**VARIABLES, "failed": ((), "1", "")}}, "variables must have names other"),
+        ({"variables": {**VARIABLES, "rate": ((), "1", "")}}, "axes must have names that no"),
+        (
+            {"coords": {"step": range(19)}},
+            "variables: curve must have a size of 19 along step, as its coordinates have",
+        ),
+        ({"coords": {"step": [0] * 20}}, "coords of step must hold no value twice; got 0 again"),
+        ({"coords": {"step": (("step",), range(20))}}, "coords of step must hold numbers or"),
+        ({"coords": {"stp": range(20)}}, "coords: no variable has a dimension stp; there are step"),
+        ({"coords": {"rate": range(20)}}, "coords: rate is an axis, which has its own"),
+        ({"shapes": {"seed": [8]}}, "axes must have names of their own; got seed twice"),
+        ({"shapes": {"width": [8, 8]}}, "axis width must hold no value twice; got 8 again"),
+        ({"shared": {"seed": [1, 2**32 + 1]}}, "axis seed must hold numbers that int32 can hold"),
+    ],
+    ids=str,
+)
+def test_what_would_fail_or_mislead_after_the_computing_is_refused_before(
+    change, words, monkeypatch
+):
+    monkeypatch.setattr(chunks, "compile_within", lambda *_: pytest.fail("compiled"))
+    arguments = {
+        "shared": {"seed": [0]},
+        "points": {"rate": [0.5], "sign": {"up": {"by": 1.0}}},
+        "variables": VARIABLES,
+        "coords": {"step": range(20)},
+        "data": DATA,
+    }
+    with pytest.raises(UserError, match=words):
+        sweep.grid(build, **(arguments | change))
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (lambda: {"y": jnp.zeros((), jnp.bfloat16)}, "y must be bool, integer or a NumPy float"),
+        (lambda: {"y": jnp.zeros((), jnp.complex64)}, "y must be bool, integer or a NumPy float"),
+        (lambda: {"y": jax.random.key(0)}, "y must be bool, integer or a NumPy float"),
+        (lambda: jnp.zeros(()), "point must record a dict of arrays; got"),
+    ],
+)
+def test_records_that_can_not_be_saved_are_refused_before(record, words):
+    with pytest.raises(UserError, match=words):
+        sweep.grid(
+            lambda: Program(lambda data, seed: (seed, {}), lambda data, seed, x: record()),
+            shared={"seed": [0]},
+            points={"x": [0.5]},
+            variables={"y": ((), "1", "")},
+        )
+
+
+def test_a_variable_may_have_any_other_name(tmp_path):
+    """Names of NumPy's own arguments included: a chunk holds them, too."""
+    names = ("file", "allow_pickle", "args", "kwds", "with space", "axis 0")
+    for _ in range(2):
+        dataset, how = sweep.grid(
+            lambda: Program(
+                lambda data, seed: (seed, {}), lambda data, seed, x: dict.fromkeys(names, x)
+            ),
+            shared={"seed": [0]},
+            points={"x": [0.5]},
+            variables=dict.fromkeys(names, ((), "1", "")),
+            how=How(store=Store(tmp_path)),
+        )
+    assert all(dataset[name].item() == 0.5 for name in names)
+    assert how.from_store == how.models
+
+
+def test_on_several_devices_more_seeds_and_points_compute_only_the_new_ones(tmp_path):
+    """How devices are laid out must not enter a chunk's name."""
+    script = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "import xarray as xr; from pathlib import Path\n"
+        "from test_sweep import run, Store\n"
+        "store = Store(Path(sys.argv[1]))\n"
+        "run(seeds=(0, 1), rates=(0.0, 0.1, 0.3), store=store)\n"
+        "more, how = run(seeds=(0, 1, 2), rates=(0.0, 0.1, 0.3, 0.7), store=store)\n"
+        "assert how.devices == 4\n"
+        "assert how.from_store == 2 * (1 + 6), how\n"
+        "xr.testing.assert_identical(more, run(seeds=(0, 1, 2), rates=(0.0, 0.1, 0.3, 0.7))[0])\n"
+    )
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env=os.environ | flags,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

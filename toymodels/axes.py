@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from toymodels.declarations import Variables, check_labels, check_numbers
 from toymodels.errors import UserError
 
 Tree = Any
@@ -16,9 +17,6 @@ Axis = Sequence[float] | Mapping[Any, Tree]
 """Numbers, which are their own coordinates, or label -> pytree of arrays (a mask, a choice)."""
 
 Arrays = Mapping[str, np.ndarray]
-
-Variables = Mapping[str, tuple[tuple[str, ...], str, str]]
-"""For each variable of a result its dimensions behind the axes, its unit, and one sentence."""
 
 
 class Grid(NamedTuple):
@@ -33,21 +31,23 @@ class Grid(NamedTuple):
         """The product of axes.
 
         Raises:
-            UserError: no axis, or one without values.
+            UserError: no axis, one without values, values that are no numbers and have no labels,
+                or that become others in JAX's own width, choices of different shapes.
 
         >>> grid = Grid.of({"seed": [7, 8], "rho": [0.0, 0.5, 1.0]})
         >>> len(grid), grid.columns["rho"].tolist()
         (6, [0.0, 0.5, 1.0, 0.0, 0.5, 1.0])
 
         """
+        if not axes:
+            raise UserError("axes must be one at least; got none")
+        for name, axis in axes.items():
+            check_labels(f"axis {name}", axis)
         coords = {name: list(axis) for name, axis in axes.items()}
-        if not coords or not all(coords.values()):
-            raise UserError(f"axes must be one at least, each with a value; got {coords}")
         rows = np.indices([len(labels) for labels in coords.values()]).reshape(len(axes), -1)
         columns = {}
         for (name, axis), row in zip(axes.items(), rows, strict=True):
-            values = list(axis.values()) if isinstance(axis, Mapping) else list(axis)
-            stacked = jax.tree.map(lambda *leaves: plain(leaves), *values)
+            stacked = stack(f"axis {name}", axis)
             columns[name] = jax.tree.map(lambda a, row=row: a[row], stacked)
         return cls(coords, columns)
 
@@ -60,9 +60,9 @@ class Grid(NamedTuple):
         """Length of each axis."""
         return tuple(len(labels) for labels in self.coords.values())
 
-    def block(self, first: int, size: int) -> dict[str, Tree]:
-        """The values of ``size`` points from ``first`` on; behind the end the last is repeated."""
-        rows = np.minimum(np.arange(first, first + size), len(self) - 1)
+    def rows(self, numbers: Sequence[int]) -> dict[str, Tree]:
+        """The values of the points with these numbers; beyond the end the last is repeated."""
+        rows = np.minimum(np.asarray(numbers), len(self) - 1)
         return jax.tree.map(lambda a: a[rows], self.columns)
 
 
@@ -75,10 +75,34 @@ def numbered(labels: Sequence[Any]) -> dict[Any, int]:
     return {label: i for i, label in enumerate(labels)}
 
 
+def stack(field: str, axis: Axis) -> Tree:
+    """The values of an axis on a leading axis, in JAX's own widths (32 bits but under x64)."""
+    if not isinstance(axis, Mapping) and any(isinstance(value, str) for value in axis):
+        raise UserError(
+            f"{field} must hold numbers, or be a mapping from labels to arrays; got {[*axis]}"
+        )
+    try:
+        if isinstance(axis, Mapping):
+            return jax.tree.map(lambda *leaves: plain(leaves), *axis.values())
+        stacked = plain(list(axis))
+    except (ValueError, TypeError) as error:
+        what = (
+            "map every label to arrays of the same shapes"
+            if isinstance(axis, Mapping)
+            else ("hold numbers of at most 64 bits")
+        )
+        raise UserError(f"{field} must {what}; got {axis}") from error
+    check_numbers(field, list(axis), stacked)
+    return stacked
+
+
 def plain(values: Sequence[Any]) -> np.ndarray:
     """Stack numbers or arrays in JAX's own widths (int32 and float32 but under x64)."""
     stacked = np.stack([np.asarray(value) for value in values])
-    return stacked.astype(jax.dtypes.canonicalize_dtype(stacked.dtype))
+    if stacked.dtype.hasobject:
+        raise TypeError(f"not a number that NumPy holds: {values}")
+    with np.errstate(over="ignore"):  # `check_numbers` refuses what becomes infinite
+        return stacked.astype(jax.dtypes.canonicalize_dtype(stacked.dtype))
 
 
 def labelled(

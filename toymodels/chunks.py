@@ -1,9 +1,10 @@
-"""Chunks of a sweep: what an earlier run has finished, what is missing, and computing it."""
+"""The points of a sweep in chunks: what a store has, what is missing, and how it is computed."""
 
 import functools
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,112 +23,145 @@ from toymodels.programs import (
     trace,
     widest,
 )
-from toymodels.store import Store
+from toymodels.store import Reader, Store
 
 Tree = Any
 
 Progress = Callable[[str, int, int, float | None], None]
-"""``progress(stage, done, total, left_s)``: told when a stage begins and after each of its parts;
+"""``progress(stage, done, total, left_s)``: called when a stage begins and after each of its parts;
 ``left_s`` is an estimate of the seconds to come, None where nothing is known."""
 
+CHUNK_BYTES = 2**20
+"""Room for the names and headers in a chunk's file, beside its arrays."""
 
-class Results(NamedTuple):
-    """What is recorded, as arrays with leading axes (shared,) and (shared, points)."""
 
-    prepared: dict[str, np.ndarray]
-    recorded: dict[str, np.ndarray]
+class Table:
+    """Recorded arrays of all points of a grid, or of a product of two; which rows are known."""
 
-    def put(self, arrays: Arrays, sizes: tuple[int, ...], at: tuple[int, ...]) -> None:
-        """Copy a chunk that begins at ``at`` to its place among results of these sizes."""
-        into = (self.prepared, self.recorded)[len(at) - 1]
+    def __init__(self, key: str, grids: Sequence[Grid], record: Mapping[str, Any]) -> None:
+        """Know nothing yet; ``record`` holds shapes and types, a leading axis for each grid."""
+        self.key = key
+        self.names = [[digest("", grid.rows([i])) for i in range(len(grid))] for grid in grids]
+        self.places = [{name: i for i, name in enumerate(names)} for names in self.names]
+        self.known = np.zeros([len(grid) for grid in grids], bool)
+        self.arrays = {
+            name: np.zeros(self.known.shape + spec.shape[len(grids) :], spec.dtype)
+            for name, spec in record.items()
+        }
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all arrays, in bytes."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    def put(self, rows: Sequence[Sequence[int]], arrays: Arrays) -> None:
+        """Copy the records of some rows to their places; what lies behind only filled a chunk."""
+        at = np.ix_(*rows)
         for name, array in arrays.items():
-            if name not in into:
-                into[name] = np.zeros(sizes + array.shape[len(at) :], array.dtype)
-            fits = tuple(slice(n - i) for n, i in zip(sizes, at, strict=True))
-            part = array[fits]  # without what only fills up the last chunk
-            into[name][tuple(slice(i, i + n) for i, n in zip(at, part.shape, strict=False))] = part
+            self.arrays[name][at] = array[tuple(slice(len(axis)) for axis in rows)]
+        self.known[at] = True
+
+    def pack(self, rows: Sequence[Sequence[int]]) -> tuple[str, Arrays]:
+        """Name and content of a chunk with the records of some rows."""
+        names = [[axis[i] for i in chosen] for axis, chosen in zip(self.names, rows, strict=True)]
+        at = np.ix_(*rows)
+        values = {f"value {name}": array[at] for name, array in self.arrays.items()}
+        axes = {f"axis {i}": np.array(axis) for i, axis in enumerate(names)}
+        return digest(repr(names)), axes | values
+
+    def unpack(self, chunk: Arrays) -> None:
+        """Take what a chunk has of this grid; nothing, unless its shapes and types are right."""
+        axes = [chunk.get(f"axis {i}", np.zeros(0, str)) for i in range(self.known.ndim)]
+        sizes = tuple(map(len, axes))
+        expected = {f"value {name}": array for name, array in self.arrays.items()}
+        if chunk.keys() != expected.keys() | {f"axis {i}" for i in range(len(axes))} or any(
+            (chunk[name].shape, chunk[name].dtype)
+            != (sizes + array.shape[len(axes) :], array.dtype)
+            for name, array in expected.items()
+        ):
+            return
+        found = [
+            [(row, place[name]) for row, name in enumerate(axis.tolist()) if name in place]
+            for axis, place in zip(axes, self.places, strict=True)
+        ]
+        if all(found):
+            rows, places = ([[pair[k] for pair in axis] for axis in found] for k in (0, 1))
+            at = np.ix_(*rows)
+            self.put(places, {name: chunk[f"value {name}"][at] for name in self.arrays})
 
 
-class Sheet(NamedTuple):
-    """All points of one shape."""
+class Sheet:
+    """All points of one shape: what is known of them, and the program that computes the others."""
 
-    program: Program
-    seeds: Grid
-    values: Grid
-    width: Width
-    traced: Traced
-    compiled: tuple[Any, Any] | None
-    results: Results
-    missing: dict[int, list[int]]
-    """First shared combination of a chunk -> first points of those chunks still to be computed."""
+    def __init__(
+        self,
+        program: Program,
+        seeds: Grid,
+        values: Grid,
+        width: Width,
+        traced: Traced,
+        store: Store | None,
+    ) -> None:
+        """Take from the store what it has."""
+        self.program, self.seeds, self.values = program, seeds, values
+        self.width, self.traced, self.store = width, traced, store
+        self.compiled: tuple[Any, Any] | None = None
+        _, record = traced.prepare.out_info
+        self.prepared = Table(traced.prepare_key, [seeds], record)
+        self.recorded = Table(traced.point_key, [seeds, values], traced.point.out_info)
+        self.tables = (self.prepared, self.recorded)
+        self.readers = [
+            Reader(store, table.key, table.nbytes + CHUNK_BYTES) for table in self.tables if store
+        ]
+        self.refresh()
 
-    def chunk_sizes(self, i: int, j: int | None = None) -> int:
-        """Number of models in a chunk: of teachers, or of points."""
-        shared = min(self.traced.block[0], len(self.seeds) - i)
-        return shared if j is None else shared * min(self.traced.block[1], len(self.values) - j)
+    def refresh(self) -> int:
+        """Take what is new in the store; the number of models that were missing until now."""
+        before = self.missing
+        for table, reader in zip(self.tables, self.readers, strict=False):
+            for chunk in reader.new():
+                table.unpack(chunk)
+        return before - self.missing
 
-    def name(self, i: int, j: int | None = None) -> str:
-        """Name of a chunk in the store."""
-        seeds = self.seeds.block(i, self.traced.block[0])
-        if j is None:
-            return digest(self.traced.key, seeds)
-        return digest(self.traced.key, seeds, self.values.block(j, self.traced.block[1]))
+    @property
+    def missing(self) -> int:
+        """Number of models whose records are not known, the shared ones included."""
+        return sum(int((~table.known).sum()) for table in self.tables)
 
+    def missing_points(self, block: Sequence[int]) -> list[int]:
+        """The points that are missing of any of these shared combinations."""
+        return np.flatnonzero(~self.recorded.known[list(block)].all(axis=0)).tolist()
 
-def sheet(
-    program: Program,
-    data: Tree,
-    seeds: Grid,
-    values: Grid,
-    mesh: Mesh,
-    asked: int | None,
-    budget: int | None,
-    store: Store | None,
-    common: str,
-) -> Sheet:
-    """Make a shape ready: trace, find what the store has, compile if anything is missing."""
+    def blocks(self) -> list[list[int]]:
+        """Shared combinations that lack something, as many at a time as run side by side."""
+        lacking = ~self.prepared.known | ~self.recorded.known.all(axis=1)
+        return list(batches(np.flatnonzero(lacking).tolist(), self.traced.block[0]))
 
-    @functools.cache
-    def traced_at(width: Width) -> Traced:
-        return trace(program, data, seeds, values, mesh, width, common)
-
-    width, compiled = widest(mesh, seeds, values, asked), None
-    # Memory may have been short when this sweep began: it goes on at the width chosen then.
-    plan = f"{digest(traced_at(width).key, np.array(budget or 0))}-width"
-    if store and (chosen := store.load(plan)):
-        width = Width(*chosen["width"].tolist())
-    else:
-        free = memory.budget(jax.local_devices()[0]) if budget is None else budget
-        most = processes.agreed(free)
-        width, compiled = compile_within(most, width, traced_at)
-        if store:
-            store.save(plan, {"width": np.array(width)})
-
-    one = Sheet(program, seeds, values, width, traced_at(width), compiled, Results({}, {}), {})
-    for i in range(0, len(seeds), one.traced.block[0]):
-        firsts = range(0, len(values), one.traced.block[1])
-        absent = [j for j in firsts if not found(one, store, i, j)]
-        if not found(one, store, i) or absent:
-            one.missing[i] = absent
-    if one.missing and compiled is None:
-        one = one._replace(compiled=compiled_now(one.traced))
-    return one
+    def keep(self, table: Table, rows: Sequence[Sequence[int]], arrays: Arrays) -> int:
+        """Put finished records in their places and into the store; the number of new models."""
+        before = self.missing
+        table.put(rows, arrays)
+        if self.store:
+            self.store.save(table.key, *table.pack(rows))
+        return before - self.missing
 
 
-def found(one: Sheet, store: Store | None, i: int, j: int | None = None) -> bool:
-    """Whether the store has a chunk; if it has, it is put among the results."""
-    arrays = store.load(one.name(i, j)) if store else None
-    if arrays is not None:
-        keep(one, arrays, i, j)
-    return arrays is not None
+def batches(items: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Items in order, ``size`` at a time; the last batch may be shorter.
+
+    >>> list(batches([3, 4, 5], 2))
+    [[3, 4], [5]]
+    """
+    return (list(items[i : i + size]) for i in range(0, len(items), size))
 
 
-def keep(one: Sheet, arrays: Arrays, i: int, j: int | None = None) -> None:
-    """Put a chunk among the results."""
-    if j is None:
-        one.results.put(arrays, (len(one.seeds),), (i,))
-    else:
-        one.results.put(arrays, (len(one.seeds), len(one.values)), (i, j))
+def filled(rows: Sequence[int], size: int) -> list[int]:
+    """Rows of a whole chunk: the last is repeated.
+
+    >>> filled([3, 4], 4)
+    [3, 4, 4, 4]
+    """
+    return [*rows, *[rows[-1]] * (size - len(rows))]
 
 
 def turned(items: Sequence[Any], shard: tuple[int, int]) -> list[Any]:
@@ -141,83 +175,113 @@ def turned(items: Sequence[Any], shard: tuple[int, int]) -> list[Any]:
     return [*items[first:], *items[:first]]
 
 
-def compute(
-    one: Sheet,
+def sheet(
+    program: Program,
     data: Tree,
+    seeds: Grid,
+    values: Grid,
     mesh: Mesh,
+    asked: int | None,
+    budget: int | None,
     store: Store | None,
-    clock: "Clock",
-    shard: tuple[int, int] = (1, 1),
+    common: str,
+    check: Callable[[Traced], None] = lambda traced: None,
+) -> Sheet:
+    """Make a shape ready: trace, find what the store has, compile if anything is missing.
+
+    ``check`` may refuse what the trace shows, before anything is compiled.
+    """
+
+    @functools.cache
+    def traced_at(width: Width) -> Traced:
+        return trace(program, data, seeds, values, mesh, width, common)
+
+    width, compiled = widest(mesh, values, asked), None
+    check(traced_at(width))
+    if store and traced_at(width).callbacks:
+        warnings.warn(
+            "this program calls Python functions (callbacks), whose bodies have no part in a "
+            "chunk's name: nothing is taken from the store or kept in it",
+            stacklevel=4,
+        )
+        store = None
+    # Memory may have been short when this sweep began: it goes on at the width chosen then.
+    key, plan = traced_at(width).point_key, f"width-{budget or 'free'}"
+    if store and (chosen := store.load(key, plan)):
+        width = Width(*chosen["width"].tolist())
+    else:
+        free = memory.budget(jax.local_devices()[0]) if budget is None else budget
+        width, compiled = compile_within(processes.agreed(free), width, traced_at)
+        if store:
+            store.save(key, plan, {"width": np.array(width)})
+
+    found = Sheet(program, seeds, values, width, traced_at(width), store)
+    if found.missing:
+        found.compiled = compiled or compiled_now(found.traced)
+    return found
+
+
+def compute(
+    sheet: Sheet, data: Tree, mesh: Mesh, clock: "Clock", shard: tuple[int, int] = (1, 1)
 ) -> None:
-    """Compute the missing chunks of one shape, and keep each as soon as it is finished.
+    """Compute what is missing of one shape, and keep each chunk as soon as it is finished.
 
     What another worker has finished meanwhile is taken from the store: several of them, each with
     its shard, do a sweep together, and what one leaves undone another does.
     """
+    n_shared, n_points = sheet.traced.block
 
     def spread(block: Tree, axis: str) -> Tree:
         return jax.device_put(block, NamedSharding(mesh, PartitionSpec(axis)))
 
-    def finished(record: Any, i: int, j: int | None = None) -> None:
+    def finish(table: Table, rows: Sequence[Sequence[int]], record: Any) -> None:
         arrays = processes.gathered(wait(record))
-        if store:
-            store.save(one.name(i, j), arrays)
-        keep(one, arrays, i, j)
-        clock.advance(one, i, j)
+        clock.advance(sheet, sheet.keep(table, rows, arrays))
 
-    def still_missing(i: int, j: int | None = None) -> bool:
-        if there := found(one, store, i, j):
-            clock.advance(one, i, j, computed=False)
-        return not there
+    def look_around() -> None:
+        if new := sheet.refresh():
+            clock.advance(sheet, new, computed=False)
 
-    for i in turned(list(one.missing), shard):
-        assert one.compiled is not None
-        prepare, point = one.compiled
-        begun = not still_missing(i)
-        absent = [j for j in turned(one.missing[i], shard) if still_missing(i, j)]
-        if begun and not absent:
+    for block in turned(sheet.blocks(), shard):
+        look_around()
+        known = sheet.prepared.known[block].all()
+        if known and not sheet.missing_points(block):
             continue
-        prepared, record = prepare(data, spread(one.seeds.block(i, one.traced.block[0]), "shared"))
-        if not begun:
-            finished(record, i)
-        for j in absent:
-            if not still_missing(i, j):
-                continue
-            block = spread(one.values.block(j, one.traced.block[1]), "point")
-            finished(point(data, prepared, block), i, j)
+        assert sheet.compiled is not None
+        prepare, point = sheet.compiled
+        shared = spread(sheet.seeds.rows(filled(block, n_shared)), "shared")
+        prepared, record = prepare(data, shared)
+        if not known:
+            finish(sheet.prepared, [block], record)
+        for chunk in turned(list(batches(sheet.missing_points(block), n_points)), shard):
+            look_around()
+            if set(chunk) & set(sheet.missing_points(block)):
+                values = spread(sheet.values.rows(filled(chunk, n_points)), "point")
+                finish(sheet.recorded, [block, chunk], point(data, prepared, values))
         del prepared  # before the next is made: two would not fit where one was planned for
 
 
 class Clock:
-    """Tells the progress, with an estimate of the time to come over all shapes."""
+    """Reports the progress, with an estimate of the time to come over all shapes."""
 
     def __init__(self, progress: Progress, sheets: Sequence[Sheet]) -> None:
         """Count what is missing; a model's cost differs from shape to shape."""
-        self.progress = progress
-        self.costs = {id(one.program): cost(one.traced) for one in sheets}
-        chunks = [
-            (one, i, j) for one in sheets for i, js in one.missing.items() for j in (None, *js)
-        ]
-        self.total = sum(one.chunk_sizes(i, j) for one, i, j in chunks)
-        self.work = sum(self.cost(*chunk) for chunk in chunks)
-        self.done, self.computed, self.worked, self.start = 0, 0, 0.0, time.perf_counter()
+        self.progress, self.sheets = progress, sheets
+        self.costs = {id(sheet): cost(sheet.traced) for sheet in sheets}
+        self.total, self.computed = sum(sheet.missing for sheet in sheets), 0
+        self.worked, self.start = 0.0, time.perf_counter()
         progress("models", 0, self.total, None)
 
-    def cost(self, one: Sheet, i: int, j: int | None) -> float:
-        """What a chunk costs, in any unit."""
-        return one.chunk_sizes(i, j) * self.costs[id(one.program)]
-
-    def advance(self, one: Sheet, i: int, j: int | None, computed: bool = True) -> None:
-        """A chunk is finished, or was by another worker: that took no time here."""
-        self.done += one.chunk_sizes(i, j)
+    def advance(self, sheet: Sheet, models: int, computed: bool = True) -> None:
+        """Count models that are finished; another worker's (``computed`` False) took no time."""
         if computed:
-            self.computed += one.chunk_sizes(i, j)
-            self.worked += self.cost(one, i, j)
-        else:
-            self.work -= self.cost(one, i, j)
+            self.computed += models
+            self.worked += models * self.costs[id(sheet)]
+        missing = sum(sheet.missing for sheet in self.sheets)
+        work = sum(sheet.missing * self.costs[id(sheet)] for sheet in self.sheets)
         elapsed = time.perf_counter() - self.start
-        left = elapsed / self.worked * (self.work - self.worked) if self.worked else None
-        self.progress("models", self.done, self.total, left)
+        left = elapsed / self.worked * work if self.worked else None
+        self.progress("models", self.total - missing, self.total, left)
 
 
 def wait(values: Tree) -> Tree:

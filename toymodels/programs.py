@@ -1,25 +1,25 @@
 """Programs of a sweep: two pure functions, traced and compiled for all devices at one width."""
 
+import contextlib
 import hashlib
-import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from importlib import metadata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from toymodels import memory, processes
+from toymodels import memory, processes, settings
 from toymodels.axes import Grid
 from toymodels.errors import UserError
 
 Tree = Any
 Record = Mapping[str, jax.Array]
 
-CPU_WIDTH, ACCELERATOR_WIDTH = 8, 64
-"""Models side by side: on a CPU as many as its caches like, on an accelerator enough to fill it."""
+CPU_WIDTH, ACCELERATOR_WIDTH = 4, 64
+"""Models side by side: on a CPU as many as its caches like (more bring nothing, and the last chunk
+would be emptier), on an accelerator enough to fill it."""
 
 
 ON_GPU = {"tensorfloat32": "TF32_TF32_F32", "bfloat16": "BF16_BF16_F32"}
@@ -56,8 +56,12 @@ class Traced(NamedTuple):
     """(data, prepared, block of the points) -> record; leading axes: shared, points."""
     block: tuple[int, int]
     """Combinations of the shared axes, and points, in a chunk over all devices."""
-    key: str
-    """Hash of all that decides the values but the coordinates."""
+    prepare_key: str
+    """Hash of all that decides what ``prepare`` records, but the coordinates."""
+    point_key: str
+    """Hash of all that decides what ``point`` records, but the coordinates."""
+    callbacks: bool
+    """Whether the program calls Python functions, whose bodies no hash can hold."""
 
 
 def device_mesh(devices: int | None, n_shared: int, n_points: int) -> Mesh:
@@ -86,25 +90,25 @@ def mesh_shape(n: int, n_shared: int, n_points: int) -> tuple[int, int]:
     return min(splits, key=lambda s: -(-n_shared // s[0]) * -(-n_points // s[1]))
 
 
-def widest(mesh: Mesh, shared: Grid, points: Grid, asked: int | None) -> Width:
-    """How many models side by side if the memory allows."""
-    if asked is not None and asked < 1:
-        raise UserError(f"chunk must be at least 1; got {asked}")
+def widest(mesh: Mesh, points: Grid, asked: int | None) -> Width:
+    """How many models run side by side on a device if the memory allows.
+
+    The bits of a model depend on this width, so that it must not depend on how many models there
+    are: a sweep can then be extended. Only few points make it narrower, to the next power of two.
+    """
     cpu = mesh.devices.flat[0].platform == "cpu"
-    most = asked or (CPU_WIDTH if cpu else ACCELERATOR_WIDTH)
-    each_shared, each_points = (
-        -(-len(grid) // n) for grid, n in zip((shared, points), mesh.devices.shape, strict=True)
-    )
-    chunks = -(-each_points // most)
-    width = asked or -(-each_points // chunks)  # as even as whole chunks can be
-    turns = -(-each_shared // max(1, most // width))
-    return Width(1 if cpu else -(-each_shared // turns), width)
+    most = CPU_WIDTH if cpu else ACCELERATOR_WIDTH
+    width = asked or min(most, 2 ** (len(points) - 1).bit_length())
+    return Width(1 if cpu else max(1, most // width), width)
 
 
-def products(precision: str, mesh: Mesh) -> AbstractContextManager[None]:
-    """A context in which float32 matrix products have a precision, on every kind of device."""
+@contextlib.contextmanager
+def arithmetic(precision: str, mesh: Mesh) -> Iterator[None]:
+    """Hold our settings, and a precision of float32 matrix products, on every kind of device."""
     on_gpu = mesh.devices.flat[0].platform == "gpu"
-    return jax.default_matmul_precision(ON_GPU.get(precision, precision) if on_gpu else precision)
+    products = ON_GPU.get(precision, precision) if on_gpu else precision
+    with settings.fixed(), jax.default_matmul_precision(products):
+        yield
 
 
 def trace(
@@ -114,36 +118,95 @@ def trace(
     everywhere, along, over = PartitionSpec(), PartitionSpec("shared"), PartitionSpec("point")
     both = PartitionSpec("shared", "point")
 
-    def each(one: Callable[[Tree], Tree], block: Tree) -> Tree:
+    def for_all(function: Callable[[Tree], Tree], block: Tree) -> Tree:
         if width.shared > 1:
-            return jax.vmap(one)(block)
-        # One alone gets no axis: a batched product of one is not the product by itself.
-        return jax.tree.map(lambda a: a[None], one(jax.tree.map(lambda a: a[0], block)))
+            return jax.vmap(function)(block)
+        # A single one gets no axis: a batched product of one is not the product by itself.
+        return jax.tree.map(lambda a: a[None], function(jax.tree.map(lambda a: a[0], block)))
 
     def prepare(data: Tree, block: Tree) -> Tree:
-        return each(lambda values: program.prepare(data, **values), block)
+        return for_all(lambda values: program.prepare(data, **values), block)
 
     def chunk(data: Tree, prepared: Tree, block: Tree) -> Tree:
-        def all_points(one: Tree) -> Tree:
-            return jax.vmap(lambda values: program.point(data, one, **values))(block)
+        def all_points(prepared: Tree) -> Tree:
+            return jax.vmap(lambda values: program.point(data, prepared, **values))(block)
 
-        return each(all_points, prepared)
+        return for_all(all_points, prepared)
 
-    def lower(f: Callable[..., Tree], into: Any, out: Any, *args: Tree) -> jax.stages.Lowered:
-        mapped = jax.shard_map(f, mesh=mesh, in_specs=into, out_specs=out, check_vma=False)
-        shaped = [
-            jax.tree.map(lambda a, s=s: shape_of(a, NamedSharding(mesh, s)), arg)
-            for arg, s in zip(args, into, strict=True)
+    def trace_on(mesh: Mesh) -> tuple[tuple[int, int], list[Any]]:
+        def spread(function: Callable[..., Tree], into: Any, out: Any, *args: Tree) -> Any:
+            mapped = jax.shard_map(
+                function, mesh=mesh, in_specs=into, out_specs=out, check_vma=False
+            )
+            shaped = [
+                jax.tree.map(lambda a, s=s: shape_of(a, NamedSharding(mesh, s)), arg)
+                for arg, s in zip(args, into, strict=True)
+            ]
+            return jax.jit(mapped).trace(*shaped)
+
+        block = (width.shared * mesh.devices.shape[0], width.points * mesh.devices.shape[1])
+        first = spread(prepare, (everywhere, along), along, data, shared.rows(range(block[0])))
+        values = points.rows(range(block[1]))
+        carry = first.out_info[0]
+        return block, [
+            first,
+            spread(chunk, (everywhere, along, over), both, data, carry, values),
         ]
-        return jax.jit(mapped).lower(*shaped)
 
-    block = (width.shared * mesh.devices.shape[0], width.points * mesh.devices.shape[1])
-    first = shared.block(0, block[0])
-    begun = lower(prepare, (everywhere, along), along, data, first)
-    carry = begun.out_info[0]
-    going = lower(chunk, (everywhere, along, over), both, data, carry, points.block(0, block[1]))
-    text = (lowered.as_text().encode() for lowered in (begun, going))
-    return Traced(begun, going, block, digest(salt, *text))
+    block, traced = trace_on(mesh)
+    lowered = [function.lower() for function in traced]
+    # Every device runs the program of one: how the devices are laid out must not enter its name.
+    alone, texts = traced, lowered
+    if mesh.size > 1:
+        _, alone = trace_on(Mesh(mesh.devices.reshape(-1)[:1].reshape(1, 1), mesh.axis_names))
+        texts = [function.lower() for function in alone]
+    names = [
+        digest("", text.as_text().encode(), *constants(function.jaxpr))
+        for function, text in zip(alone, texts, strict=True)
+    ]
+    calls = any("callback" in name for f in alone for name in primitives(f.jaxpr.jaxpr))
+    first, going = lowered
+    return Traced(
+        first, going, block, digest(salt + names[0]), digest(salt + "".join(names)), calls
+    )
+
+
+def equations(jaxpr: Jaxpr) -> Iterator[Any]:
+    """All equations of a program, those of the functions that it calls included."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for parameter in called(equation):
+            yield from equations(
+                parameter.jaxpr if isinstance(parameter, ClosedJaxpr) else parameter
+            )
+
+
+def called(equation: Any) -> list[ClosedJaxpr | Jaxpr]:
+    """The functions that an equation calls (a loop's body, branches)."""
+    programs = ClosedJaxpr | Jaxpr
+    leaves = jax.tree.leaves([*equation.params.values()], is_leaf=lambda x: isinstance(x, programs))
+    return [leaf for leaf in leaves if isinstance(leaf, programs)]
+
+
+def primitives(jaxpr: Jaxpr) -> set[str]:
+    """Names of the operations of a program; what only prints (`jax.debug`) is left out."""
+    names = {equation.primitive.name for equation in equations(jaxpr)}
+    return names - {"debug_callback", "debug_print"}
+
+
+def constants(closed: ClosedJaxpr) -> list[np.ndarray]:
+    """Arrays that a program closes over: JAX may keep them out of its text.
+
+    >>> twice = np.full(3, 2.0)
+    >>> [array.tolist() for array in constants(jax.make_jaxpr(lambda x: twice * x)(1.0))][:1]
+    [[2.0, 2.0, 2.0]]
+    """
+    found = list(closed.consts)
+    for equation in equations(closed.jaxpr):
+        found += [atom.val for atom in equation.invars if isinstance(atom, Literal)]
+        for function in called(equation):
+            found += function.consts if isinstance(function, ClosedJaxpr) else []
+    return [np.asarray(value) for value in found if np.ndim(value)]
 
 
 def shape_of(array: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
@@ -189,16 +252,8 @@ def cost(traced: Traced) -> float:
 
 
 def salt(mesh: Mesh, precision: str, data: Tree) -> str:
-    """Hash of what decides the bits beside the programs: versions, devices, flags, data."""
-    device = mesh.devices.flat[0]
-    about = [
-        *(metadata.version(name) for name in ("jax", "jaxlib", "toymodels")),
-        device.platform,
-        device.device_kind,
-        mesh.devices.shape,
-        precision,
-        os.environ.get("XLA_FLAGS", ""),
-    ]
+    """Hash of what decides the bits beside the programs: versions, devices, settings, data."""
+    about = [*settings.identity(mesh.devices.flat[0]), mesh.size, precision]
     return digest(repr(about), data)
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from toymodels import settings
 from toymodels.errors import UserError
 from toymodels.statistics import mean_interval, succeeded
 
@@ -211,6 +212,7 @@ def provenance(execution: Any) -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "command": shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]]),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **settings.provenance(),
         **execution._asdict(),
     }
 

@@ -1,15 +1,21 @@
-"""Finished chunks of a sweep on disk: what was computed once is never computed again.
+"""Finished points of a sweep on disk: what was computed once is never computed again.
 
-A chunk's name is the SHA-256 of everything that decides its values (`toymodels.sweep` says what),
-so that a changed config never meets an old chunk and two sweeps can share one folder. A chunk is
-written under a temporary name and renamed: whole, or not there. Its content begins with its own
-SHA-256: a damaged file is noticed, and its chunk computed again.
+A folder for every program, named by the SHA-256 of everything that decides its values
+(`toymodels.programs` says what), holds chunks: files with the records of some points, and the name
+of each point. A changed config never meets an old chunk, two sweeps can share one store, and a
+sweep finds its points in whatever chunks an earlier one of another length or order left them.
+
+A chunk is written under a temporary name and renamed: whole, or not there. It begins with a SHA-256
+of its own place and content: a chunk that is damaged, or that was copied to another place, is not
+believed, and its points are computed again.
 """
 
 import contextlib
 import hashlib
 import io
-from collections.abc import Mapping
+import os
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,23 +36,32 @@ class Store(NamedTuple):
     forget: bool = False
     """Find nothing, so that everything is computed again and replaced."""
 
-    def load(self, key: str) -> Arrays | None:
-        """The arrays of a chunk; None if it isn't here or is damaged."""
+    def names(self, key: str) -> list[str]:
+        """The chunks of a program."""
+        if self.forget:
+            return []
+        found: list[str] = []
+        with contextlib.suppress(OSError):
+            found = sorted(p.stem for p in (self.folder / key).glob("*.chunk"))
+        content = processes.agreed_bytes("\n".join(found).encode() or None)
+        return content.decode().split("\n") if content else []
+
+    def load(self, key: str, name: str, most: int = 2**31) -> Arrays | None:
+        """The arrays of a chunk; None if it isn't there, is damaged, or has over ``most`` bytes."""
         if self.forget:
             return None
-        content = None
-        with contextlib.suppress(OSError):
-            content = self.path(key).read_bytes()
-        content = processes.agreed_bytes(content)
+        content = processes.agreed_bytes(read_file(self.path(key, name), most))
         if content is None:
             return None
-        digest, body = content[:DIGEST], content[DIGEST:]
-        if hashlib.sha256(body).digest() != digest:
+        if content[:DIGEST] != signature(key, name, content[DIGEST:]):
             return None
-        with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-            return dict(arrays)
+        try:
+            with np.load(io.BytesIO(content[DIGEST:]), allow_pickle=False) as arrays:
+                return {field: arrays[field] for field in arrays.files}
+        except Exception:  # whatever a body that somebody else wrote makes NumPy raise
+            return None
 
-    def save(self, key: str, arrays: Arrays) -> None:
+    def save(self, key: str, name: str, arrays: Arrays) -> None:
         """Keep a chunk.
 
         Raises:
@@ -56,13 +71,53 @@ class Store(NamedTuple):
         if not processes.first():
             return
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
         body = buffer.getvalue()
-        content = hashlib.sha256(body).digest() + body
-        with cannot_write_to(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        write_files(self.folder, {self.path(key).name: content})
+        path = self.path(key, name)
+        with cannot_write_to(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_files(path.parent, {path.name: signature(key, name, body) + body})
 
-    def path(self, key: str) -> Path:
+    def path(self, key: str, name: str) -> Path:
         """Where a chunk lies."""
-        return self.folder / f"{key}.chunk"
+        return self.folder / key / f"{name}.chunk"
+
+
+class Reader:
+    """Reads the chunks of a program, each of them once, as they appear."""
+
+    def __init__(self, store: Store, key: str, most: int) -> None:
+        """Read nothing yet. A chunk of more than ``most`` bytes is passed over."""
+        self.store, self.key, self.most = store, key, most
+        self.known: set[str] = set()
+
+    def new(self) -> Iterator[Arrays]:
+        """The chunks that have appeared since the last call."""
+        for name in self.store.names(self.key):
+            if name not in self.known:
+                self.known.add(name)
+                arrays = self.store.load(self.key, name, self.most)
+                if arrays is not None:
+                    yield arrays
+
+
+def signature(key: str, name: str, body: bytes) -> bytes:
+    """Hash of a chunk's place and content."""
+    return hashlib.sha256(f"{key}/{name}\n".encode() + body).digest()
+
+
+def read_file(path: Path, most: int) -> bytes | None:
+    """The content of a regular file of at most so many bytes; None where there is none.
+
+    Links are not followed, and pipes and devices are not waited for.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags |= getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode) or about.st_size > most:
+                return None
+            return file.read()
+    except OSError:
+        return None

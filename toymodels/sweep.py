@@ -8,10 +8,12 @@ change shapes (m, width, depth) build one program each.
 
 Points run in chunks of one fixed width, side by side (``vmap``); the last chunk is filled up by
 repeating a point, because the bits of a vmapped model depend on the width it runs in and on nothing
-else that runs beside it. A finished chunk is kept in a `Store` under the hash of all that decides
-its values: the programs as traced, versions, devices, data, coordinates. A sweep that was killed
-goes on from there and ends in the same bits; one with more seeds computes only the new ones; one
-whose program differs in anything finds nothing.
+else that runs beside it. Finished points are kept in a `Store` under the hash of all that decides
+their values: the programs as traced, versions, processor or device, settings, data, coordinates. A
+sweep that was killed goes on from there and ends in the same bits; one with more seeds, more values
+of an axis or another order computes only what is new; one whose program differs in anything finds
+nothing. A teacher's parameters are not kept: where one of its students is missing, it is trained
+again.
 """
 
 import itertools
@@ -24,10 +26,11 @@ import xarray as xr
 from jax.sharding import NamedSharding, PartitionSpec
 
 from toymodels import processes
-from toymodels.axes import Axis, Grid, Variables, joined, labelled
-from toymodels.chunks import Clock, Progress, compute, sheet
+from toymodels.axes import Axis, Grid, joined, labelled
+from toymodels.chunks import Clock, Progress, Sheet, compute, sheet
+from toymodels.declarations import Variables, check_declarations, check_labels, check_records
 from toymodels.errors import UserError
-from toymodels.programs import Program, device_mesh, products, salt
+from toymodels.programs import Program, Traced, arithmetic, device_mesh, salt
 from toymodels.store import Store
 
 __all__ = ["Execution", "How", "Program", "Progress", "along", "grid"]
@@ -49,6 +52,24 @@ class How(NamedTuple):
     shard: tuple[int, int] = (1, 1)
     """Which of how many workers this is: those that share a store share the work."""
     progress: Progress = lambda stage, done, total, left_s: None
+    """Called as the sweep goes on."""
+    announce: Callable[[str], None] = lambda line: None
+    """Called with one line that says what is in the store and what will be computed."""
+
+    def check(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            UserError: one sentence with the field.
+
+        """
+        for name, value in (("width", self.width), ("memory", self.memory)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                field = "chunk" if name == "width" else name
+                raise UserError(f"{field} must be an integer of at least 1; got {value}")
+        k, n = self.shard
+        if not 1 <= k <= n:
+            raise UserError(f"shard must be (k, n) with k from 1 to n; got {self.shard}")
 
 
 class Execution(NamedTuple):
@@ -118,8 +139,9 @@ def grid(
         variable ``failed`` marks the points with a value that is not finite.
 
     Raises:
-        UserError: an axis named as a variable, a width below one, more devices than there are, a
-            model larger than the memory.
+        UserError: a name, label, number or dimension that cannot be (`toymodels.declarations`), a
+            width below one, more devices than there are, a model larger than the memory. All but
+            the last is refused before anything is compiled.
 
     >>> times = Program(lambda data, seed: (seed, {}), lambda data, seed, x: {"y": seed * x})
     >>> dataset, _ = grid(lambda: times, shared={"seed": [1, 2]}, points={"x": [0.5, 1.0, 4.0]},
@@ -128,34 +150,61 @@ def grid(
     [[0.5, 1.0, 4.0], [1.0, 2.0, 8.0]]
 
     """
-    how, shapes = how or How(), shapes or {}
-    if clash := {*shapes, *shared, *points} & set(variables):
-        raise UserError(f"axes must have names that no variable has; got {', '.join(clash)}")
+    how, shapes, coords = how or How(), shapes or {}, coords or {}
+    how.check()
+    check_declarations((shapes, shared, points), variables, coords)
     seeds, values = Grid.of(shared), Grid.of(points)
     mesh = device_mesh(how.devices, len(seeds), len(values))
     combinations = [
         dict(zip(shapes, chosen, strict=True)) for chosen in itertools.product(*shapes.values())
     ]
     start = time.perf_counter()
-    sheets = []
-    with products(precision, mesh):
+    sheets: list[Sheet] = []
+    with arithmetic(precision, mesh):
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
         common = salt(mesh, precision, data)
         processes.same_everywhere(common)
         for i, chosen in enumerate(combinations):
             how.progress("compiling", i, len(combinations), None)
             program = build(**chosen)
+            labels = {**coords, **program.coords}
+            for name, own in program.coords.items():
+                check_labels(f"coords of {name}", own)
+
+            def check(traced: Traced, labels: Mapping[str, Sequence[Any]] = labels) -> None:
+                records = traced.prepare.out_info[1], traced.point.out_info
+                check_records(*records, (shapes, shared, points), variables, labels)
+
             sheets.append(
-                sheet(program, data, seeds, values, mesh, how.width, how.memory, how.store, common)
+                sheet(
+                    program,
+                    data,
+                    seeds,
+                    values,
+                    mesh,
+                    how.width,
+                    how.memory,
+                    how.store,
+                    common,
+                    check,
+                )
             )
     compile_s = time.perf_counter() - start
 
+    how.announce(plan(sheets))
     start = time.perf_counter()
     clock = Clock(how.progress, sheets)
     for one in sheets:
-        compute(one, data, mesh, how.store, clock, how.shard)
+        compute(one, data, mesh, clock, how.shard)
     labelled_parts = [
-        labelled(*one.results, seeds, values, variables, {**(coords or {}), **one.program.coords})
+        labelled(
+            one.prepared.arrays,
+            one.recorded.arrays,
+            seeds,
+            values,
+            variables,
+            {**coords, **one.program.coords},
+        )
         for one in sheets
     ]
     device = mesh.devices.flat[0]
@@ -169,4 +218,15 @@ def grid(
         from_store=models - clock.computed,
         compile_s=compile_s,
         run_s=time.perf_counter() - start,
+    )
+
+
+def plan(sheets: Sequence[Sheet]) -> str:
+    """One line: how many points will be computed, and how many the store has."""
+    points = sum(sheet.recorded.known.size for sheet in sheets)
+    missing = sum(int((~sheet.recorded.known).sum()) for sheet in sheets)
+    teachers = sum(len(block) for sheet in sheets for block in sheet.blocks())
+    return (
+        f"to compute: {missing} of {points} points, with {teachers} teachers; "
+        f"the store has {points - missing} points"
     )
