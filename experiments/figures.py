@@ -35,7 +35,8 @@ class Figures:
     check: bool = False
     """Write nothing; fail where a figure or summary is older than its data or its code."""
     rerun: Literal["no", "same", "quick", "paper"] = "no"
-    """Compute results again: by the configs they have, or by a preset of their experiment."""
+    """Compute results again: by the configs and the width they have, or by a preset of their
+    experiment."""
     out: Path = Path("results/figures")
     """Where results of a preset go; those of the same config stay in FOLDER."""
     store: Path = Path("results/chunks")
@@ -134,11 +135,14 @@ def execute(figures: Figures) -> None:
         dataset = results.opened(folder)
         experiment = named(dataset.attrs["experiment"])
         if figures.rerun != "no":
-            config = configured(dataset)
+            config, width = configured(dataset), json.loads(dataset.attrs["provenance"])["width"]
             if figures.rerun != "same":
                 folder, config = figures.out / folder.name, experiment.PRESETS[figures.rerun]
+                width = None
             with progress_display(quiet=False) as progress:
-                how = How(store=Store(figures.store), progress=progress)
+                how = How(
+                    width=width, store=Store(figures.store), progress=progress, announce=print
+                )
                 dataset = experiment.run(config, data_dir=figures.data_dir, how=how)
         dataset = retold(dataset)
         with results.output_folder(folder):
