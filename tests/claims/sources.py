@@ -1,0 +1,103 @@
+"""Where a number of the text comes from: expressions over figures/, benchmarks/ and the code.
+
+An expression has Python's grammar and is evaluated by `value`, without `eval`:
+
+- ``loss.transfer("MSE")``: a variable of figures/loss/results.nc, selected by the labels of its
+  coordinates (a string may go without the coordinate's name), still with its seeds;
+- ``loss.n``, ``loss.config("m")``: number of seeds, an entry of the config;
+- ``bench.overlap("ratio_bmm")``: an entry of benchmarks/overlap.json;
+- ``published.tasks(2)``: an entry of PUBLISHED in experiments/tasks.py;
+- ``+ - * / **`` and the functions of `tests.claims.quantities`.
+"""
+
+import ast
+import functools
+import importlib
+import json
+import operator
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from tests.claims import quantities
+from toymodels.statistics import succeeded
+
+ROOT = Path(__file__).parents[2]
+OPERATORS = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.USub: operator.neg,
+    ast.Gt: operator.gt,
+    ast.Lt: operator.lt,
+    ast.GtE: operator.ge,
+    ast.LtE: operator.le,
+}
+
+
+@functools.cache
+def figure(name: str) -> xr.Dataset:
+    """The result of a figure, points that failed as NaN."""
+    return succeeded(xr.load_dataset(ROOT / "figures" / name / "results.nc"))
+
+
+@functools.cache
+def benchmark(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
+
+
+def select(array: xr.DataArray, labels: list[str], at: dict[str, Any]) -> xr.DataArray:
+    """The part of an array at these labels; a string without a dimension is found in all."""
+    for label in labels:
+        dims = [d for d in array.dims if d in array.coords and label in array[d].values.tolist()]
+        if len(dims) != 1:
+            raise KeyError(f"{label!r} is a label of {len(dims)} dimensions of {array.name}")
+        array = array.sel({dims[0]: label})
+    array = array.sel(at)
+    return array.squeeze([d for d in array.dims if array.sizes[d] == 1 and d != "seed"])
+
+
+def attribute(owner: str, name: str, labels: list[Any], at: dict[str, Any]) -> Any:
+    """What ``owner.name(*labels, **at)`` stands for."""
+    if owner == "bench":
+        return functools.reduce(lambda found, key: found[key], labels, benchmark(name))
+    if owner == "published":
+        known = importlib.import_module(f"experiments.{name}").PUBLISHED
+        return functools.reduce(lambda found, key: found[key], labels, known)
+    if name == "n":
+        return figure(owner).sizes["seed"]
+    if name == "config":
+        config = json.loads(figure(owner).attrs["config"])
+        return functools.reduce(lambda found, key: found[key], labels, config)
+    return select(figure(owner)[name], labels, at)
+
+
+def value(source: str) -> Any:
+    """The value of an expression: a number, or an array with the dimension ``seed``."""
+    return evaluate(ast.parse(source.strip(), mode="eval").body)
+
+
+def evaluate(node: ast.expr) -> Any:
+    match node:
+        case ast.Constant(found):
+            return found
+        case ast.Tuple(elements) | ast.List(elements):
+            return [evaluate(element) for element in elements]
+        case ast.Attribute(ast.Name(owner), name):
+            return attribute(owner, name, [], {})
+        case ast.Call(function, arguments, keywords):
+            given = [evaluate(argument) for argument in arguments]
+            named = {keyword.arg: evaluate(keyword.value) for keyword in keywords}
+            match function:
+                case ast.Attribute(ast.Name(owner), name):
+                    return attribute(owner, name, given, named)
+                case ast.Name(name) if name in quantities.__all__:
+                    return getattr(quantities, name)(*given, **named)
+        case ast.BinOp(left, sign, right) | ast.Compare(left, [sign], [right]):
+            return OPERATORS[type(sign)](evaluate(left), evaluate(right))
+        case ast.UnaryOp(sign, operand):
+            return OPERATORS[type(sign)](evaluate(operand))
+    raise SyntaxError(f"not an expression of sources: {ast.unparse(node)}")

@@ -1,0 +1,199 @@
+"""The numbers of README.md and docs/ beside the data that they come from.
+
+``tests/claims/README.txt`` repeats the sentences of README.md that hold numbers, as far as is needed to
+find them, with a source in braces in place of every number that is a result. Empty lines part the
+sentences, ``#`` begins a comment. A source that is an array over seeds stands for ``0.53``,
+``0.53 (0.51 to 0.55)``, ``0.53 (0.51 to 0.55, n = 100)`` or ``0.53, 0.51 to 0.55``: the mean, its interval
+and n. A number must equal its source, rounded to the decimals that are printed.
+
+``tests/claims/exempt.txt`` lists the numbers that need no source. Code, addresses and formulas are
+not read.
+
+    python -m tests.claims.text           reports what differs and what has no source
+    python -m tests.claims.text --write   puts the data's numbers into the text; read the text after
+"""
+
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import xarray as xr
+
+from tests.claims.quantities import interval
+from tests.claims.sources import ROOT, value
+
+HERE = Path(__file__).parent
+DOCUMENTS = {
+    "README.md": "README.txt",
+    "docs/index.md": "index.txt",
+    "docs/limits.md": "limits.txt",
+    "docs/language.md": "language.txt",
+    "docs/theory.md": "theory.txt",
+    "docs/theory_overlap.md": "theory_overlap.txt",
+}
+DIGITS = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:e-?\d+)?"
+NUMBER = rf"[-−+]?{DIGITS}"
+SLOT = (
+    rf"({NUMBER})(?:\s\(({NUMBER})\s+to\s+({NUMBER})(?:,\s+n\s+=\s+(\d+))?\)"
+    rf"|,\s+({NUMBER})\s+to\s+({NUMBER}))?"
+)
+ANY_NUMBER = re.compile(rf"(?<![\w.]){DIGITS}")
+UNREAD = re.compile(
+    r"```.*?```|\$\$.*?\$\$|\$[^$]+\$|`[^`]*`|<!--.*?-->|\]\([^)]*\)|https?://\S+", re.DOTALL
+)
+
+
+class Claim(NamedTuple):
+    """A number in a document, and its source's."""
+
+    start: int
+    end: int
+    printed: str
+    data: float
+    source: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the data, rounded like the text, are the text's number."""
+        found = float(plain(self.printed))
+        digits, _, power = plain(self.printed).partition("e")
+        unit = 10.0 ** (int(power or 0) - len(digits.partition(".")[2]))
+        return abs(self.data - found) <= unit / 2 * (1 + 1e-6)
+
+    @property
+    def rounded(self) -> str:
+        """The data's number as the text prints it."""
+        digits, _, power = plain(self.printed).partition("e")
+        decimals = len(digits.partition(".")[2])
+        text = f"{self.data:.{decimals}{'e' if power else 'f'}}".replace("e-0", "e-")
+        if not float(text):
+            text = text.lstrip("-")
+        if self.printed.lstrip("-−+").startswith("."):
+            text = text.replace("0.", ".", 1)
+        minus = "-" if "-" in self.printed else "−"
+        return text if power else text.replace("-", minus)
+
+
+class Report(NamedTuple):
+    """What became of a document's numbers."""
+
+    claims: list[Claim]
+    exempt: list[re.Match[str]]
+    untied: list[re.Match[str]]
+    errors: list[str]
+
+
+def plain(number: str) -> str:
+    """A printed number as Python writes it."""
+    return number.replace("−", "-").replace(",", "")
+
+
+def paragraphs(text: str) -> list[str]:
+    """The paragraphs of a file without its comments, each with single spaces."""
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", "\n".join(lines)) if part.strip()]
+
+
+def claims(document: str, sentence: str) -> list[Claim]:
+    """The numbers of a sentence where the document says it; ValueError if it does not, once."""
+    *parts, end = re.split(r"\{(.*?)\}", sentence)
+    literals, sources = [*parts[::2], end], parts[1::2]
+    loose = [r"\s+".join(map(re.escape, re.split(r"\s+", literal))) for literal in literals]
+    matches = list(re.finditer(SLOT.join(loose), document))
+    if len(matches) != 1:
+        raise ValueError(f"the text says this {len(matches)} times, not once: {sentence}")
+    found = []
+    for i, source in enumerate(sources):
+        groups = [j for j in range(6 * i + 1, 6 * i + 7) if matches[0].group(j)]
+        for group, data in zip(groups, numbers(source, len(groups)), strict=True):
+            found.append(Claim(*matches[0].span(group), matches[0].group(group), data, source))
+    return found
+
+
+def numbers(source: str, printed: int) -> list[float]:
+    """The first so many of a source's mean, the ends of its interval and n."""
+    data = value(source)
+    if printed > 1 or (isinstance(data, xr.DataArray) and data.dims):
+        mean, low, high, n = interval(data)
+        return [float(number) for number in (mean, low, high, n)[:printed]]
+    return [float(data)]
+
+
+def report(document: str, sentences: list[str], exemptions: list[str]) -> Report:
+    """Tie every number of a document to its source, or find it exempt."""
+    tied, errors = [], []
+    for sentence in sentences:
+        try:
+            tied += claims(document, sentence)
+        except (ArithmeticError, LookupError, SyntaxError, TypeError, ValueError) as error:
+            errors.append(f"{error} ({sentence})")
+    free = [match.span() for match in UNREAD.finditer(document)]
+    ends = [(claim.start, claim.end) for claim in tied]
+    allowed = [m.span() for pattern in exemptions for m in re.finditer(pattern, document)]
+    exempt, untied = [], []
+    for match in ANY_NUMBER.finditer(document):
+        if inside(match, free) or inside(match, ends):
+            continue
+        (exempt if inside(match, allowed) else untied).append(match)
+    return Report(tied, exempt, untied, errors)
+
+
+def inside(match: re.Match[str], spans: list[tuple[int, int]]) -> bool:
+    """Whether a number lies within one of the spans."""
+    return any(start <= match.start() and match.end() <= end for start, end in spans)
+
+
+def exemptions() -> list[str]:
+    """Patterns of numbers that need no source; a space stands for any white space."""
+    lines = (HERE / "exempt.txt").read_text().splitlines()
+    return [line.replace(" ", r"\s+") for line in lines if line and not line.startswith("#")]
+
+
+def read(name: str) -> tuple[str, Report]:
+    """A document and the report on it."""
+    document = (ROOT / name).read_text()
+    sentences = paragraphs((HERE / DOCUMENTS[name]).read_text())
+    return document, report(document, sentences, exemptions())
+
+
+def complaints(name: str) -> list[str]:
+    """One line for every number that differs or has no source: file, line, text and data."""
+    document, found = read(name)
+
+    def line(at: int) -> str:
+        return f"{name}:{document.count(chr(10), 0, at) + 1}"
+
+    differ = [
+        f"{line(c.start)}: the text has {c.printed}, the data {c.rounded} ({c.data:.6g}): {c.source}"
+        for c in found.claims
+        if not c.holds
+    ]
+    loose = [
+        f"{line(m.start())}: {m.group()} has no source: "
+        f"...{' '.join(document[max(m.start() - 40, 0) : m.end() + 30].split())}..."
+        for m in found.untied
+    ]
+    return [f"{name}: {error}" for error in found.errors] + differ + loose
+
+
+def write(name: str) -> None:
+    """Put the data's numbers in place of those that differ."""
+    document, found = read(name)
+    for claim in sorted(found.claims, reverse=True):
+        if not claim.holds:
+            document = document[: claim.start] + claim.rounded + document[claim.end :]
+    (ROOT / name).write_text(document)
+
+
+def main(arguments: list[str]) -> None:
+    for name in DOCUMENTS:
+        if "--write" in arguments:
+            write(name)
+        print("\n".join(complaints(name)))
+        found = read(name)[1]
+        print(f"{name}: {len(found.claims)} numbers tied, {len(found.exempt)} exempt")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
