@@ -5,12 +5,17 @@ Arrays have the dimension ``seed`` or had it; a function says which it returns.
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
+from toymodels.predictors import rank_correlation
 from toymodels.statistics import Interval, mean_interval
+from toymodels.transfer import foreseen
 
 __all__ = [
-    "average", "count", "half", "high", "largest", "last", "low", "mean", "over", "places",
-    "point", "rms", "shown", "size", "smallest", "spearman", "spread", "together",
+    "absolute", "above_curve", "apart", "average", "between", "count", "exponent", "first", "foreseen", "greatest", "largest_of",
+    "half", "high", "holding", "largest", "last", "left_out", "low", "mean", "over", "peak",
+    "places", "point", "power", "rms", "shown", "size", "smallest", "spearman", "spread",
+    "together", "total", "typical_half", "wilson_low",
 ]  # fmt: skip
 
 
@@ -62,19 +67,37 @@ def largest(array: xr.DataArray) -> xr.DataArray:
     return (array.mean("seed") if "seed" in array.dims else array).max()
 
 
+def largest_of(array: xr.DataArray) -> float:
+    """The greatest of all entries, those of single seeds or rounds."""
+    return float(array.max())
+
+
 def last(array: xr.DataArray, dim: str) -> xr.DataArray:
     """The array at the last place along a dimension."""
-    return array.isel({dim: -1})
+    return array.isel({dim: -1}, drop=True)
 
 
 def point(array: xr.DataArray, **places: int) -> xr.DataArray:
     """The array at these places, counted from 0 along each dimension."""
-    return array.isel(places)
+    return array.isel(places, drop=True)
+
+
+def peak(array: xr.DataArray, dim: str, coordinate: str) -> float:
+    """The coordinate along a dimension where the mean over seeds is greatest, everywhere else."""
+    found = array[coordinate].values[array.mean("seed").argmax(dim).values]
+    if np.ptp(found):
+        raise ValueError(f"{array.name} peaks at several of {coordinate}: {found}")
+    return float(np.ravel(found)[0])
 
 
 def count(array: xr.DataArray) -> int:
     """How many entries are true."""
     return int(array.sum())
+
+
+def total(array: xr.DataArray) -> float:
+    """Sum over all entries."""
+    return float(array.sum())
 
 
 def size(array: xr.DataArray) -> int:
@@ -105,23 +128,97 @@ def rows(array: xr.DataArray) -> list[xr.DataArray]:
     return [xr.DataArray(row, dims="seed") for row in values] if others else [array]
 
 
+def holding(array: xr.DataArray) -> int:
+    """At how many places the interval over seeds holds zero."""
+    return sum(interval(row).sign == 0 for row in rows(array))
+
+
 def rms(array: xr.DataArray) -> float:
     """Root mean square of all entries: of means over seeds, where there are seeds."""
     return float(np.sqrt(((array.mean("seed") if "seed" in array.dims else array) ** 2).mean()))
 
 
+def greatest(*values: float) -> float:
+    """The largest absolute value."""
+    return max(abs(value) for value in values)
+
+
+def apart(a: xr.DataArray, b: xr.DataArray) -> float:
+    """The largest difference of two arrays, whatever its sign."""
+    return float(abs(a - b).max())
+
+
 def together(*arrays: xr.DataArray) -> xr.DataArray:
     """Arrays of the same seeds along a new dimension."""
-    return xr.concat([array.drop_vars(set(array.coords) - {"seed"}) for array in arrays], "part")
+    return xr.concat(arrays, "part")
 
 
 def spearman(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
     """Rank correlation over all dimensions but the seeds, seed by seed."""
-    from scipy import stats
+    return rank_correlation(a, b, [dim for dim in b.dims if dim != "seed"])
 
-    pairs = xr.broadcast(a, b)
-    found = [
-        stats.spearmanr(*(array.sel(seed=seed).values.ravel() for array in pairs)).statistic
-        for seed in a.seed
-    ]
-    return xr.DataArray(found, {"seed": a.seed})
+
+def first(array: xr.DataArray, seeds: int) -> xr.DataArray:
+    """Mean over the first so many seeds."""
+    return array.isel(seed=slice(seeds)).mean("seed")
+
+
+def typical_half(array: xr.DataArray, seeds: int) -> float:
+    """Median half width of the intervals over so many successive seeds."""
+    starts = range(0, array.sizes["seed"] - seeds + 1, seeds)
+    return float(np.median([half(array.isel(seed=slice(i, i + seeds))) for i in starts]))
+
+
+def between(array: xr.DataArray, low: float, high: float, dim: str = "rho") -> xr.DataArray:
+    """The part of an array whose coordinate along a dimension lies between two values."""
+    return array.isel({dim: np.flatnonzero((array[dim] >= low) & (array[dim] <= high))})
+
+
+def power(share: xr.DataArray, dim: str = "rho") -> xr.DataArray:
+    """The k of ``share = rho ** k``, at every rho."""
+    return np.log(share) / np.log(share[dim])
+
+
+def exponent(array: xr.DataArray, dim: str) -> xr.DataArray:
+    """The power of a coordinate as which an array goes, by least squares of logs, seed by seed."""
+    logs = np.log(array).assign_coords({dim: np.log(array[dim])})
+    return logs.polyfit(dim, 1).polyfit_coefficients.sel(degree=1, drop=True)
+
+
+def wilson_low(cases: float, of: int) -> float:
+    """Lower end of Wilson's 95 % interval of a proportion."""
+    return float(stats.binomtest(round(cases), of).proportion_ci(method="wilson").low)
+
+
+def left_out(outcome: xr.DataArray, measure: xr.DataArray) -> float:
+    """Share of the variance of a mean outcome that rising curves through the other points foretell.
+
+    Points of the same measure and outcome count as one, or a copy would foretell itself.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    means = [a.mean("seed").values.ravel() for a in xr.broadcast(measure, outcome)]
+    x, y = np.unique(np.round(means, 6), axis=1).astype(float)
+    others = ~np.eye(len(x), dtype=bool)
+    curves = [IsotonicRegression(out_of_bounds="clip").fit(x[o], y[o]) for o in others]
+    foretold = np.array([curve.predict([at])[0] for curve, at in zip(curves, x, strict=True)])
+    centres = np.array([y[o].mean() for o in others])
+    return float(1 - np.square(y - foretold).sum() / np.square(y - centres).sum())
+
+
+def above_curve(
+    overlap: xr.DataArray, y: xr.DataArray, overlaps: xr.DataArray, ys: xr.DataArray
+) -> xr.DataArray:
+    """How far y at an overlap lies above ys at overlaps, linear in the angle, seed by seed."""
+    found = []
+    for seed in y.seed:
+        knots = np.arccos(np.clip(overlaps.sel(seed=seed).values, -1, 1))
+        order, at = knots.argsort(), np.arccos(float(overlap.sel(seed=seed)))
+        line = np.interp(at, knots[order], ys.sel(seed=seed).values[order])
+        found.append(float(y.sel(seed=seed)) - line)
+    return xr.DataArray(found, {"seed": y.seed})
+
+
+def absolute(array: xr.DataArray) -> xr.DataArray:
+    """Absolute values."""
+    return abs(array)

@@ -4,9 +4,10 @@ An expression has Python's grammar and is evaluated by `value`, without `eval`:
 
 - ``loss.transfer("MSE")``: a variable of figures/loss/results.nc, selected by the labels of its
   coordinates (a string may go without the coordinate's name), still with its seeds;
-- ``loss.n``, ``loss.config("m")``: number of seeds, an entry of the config;
-- ``bench.overlap("ratio_bmm")``: an entry of benchmarks/overlap.json;
-- ``published.tasks(2)``: an entry of PUBLISHED in experiments/tasks.py;
+- ``loss.n``, ``loss.config("m")``, ``loss.provenance("run_s")``: its number of seeds, and entries;
+- ``bench.overlap("ratio_bmm")``: an entry of benchmarks/overlap.json; a list is over seeds or rounds;
+- ``published.tasks(2)``, ``preset.tasks("paper", "m")``: of PUBLISHED and PRESETS in an experiment;
+- ``constant.LENGTH("language.vocabulary")``: of a module of toymodels, or an entry of it;
 - ``+ - * / **`` and the functions of `tests.claims.quantities`.
 """
 
@@ -55,23 +56,30 @@ def select(array: xr.DataArray, labels: list[str], at: dict[str, Any]) -> xr.Dat
         dims = [d for d in array.dims if d in array.coords and label in array[d].values.tolist()]
         if len(dims) != 1:
             raise KeyError(f"{label!r} is a label of {len(dims)} dimensions of {array.name}")
-        array = array.sel({dims[0]: label})
-    array = array.sel(at)
-    return array.squeeze([d for d in array.dims if array.sizes[d] == 1 and d != "seed"])
+        array = array.sel({dims[0]: label}, drop=True)
+    array = array.sel(at, drop=True)
+    return array.squeeze([d for d in array.dims if array.sizes[d] == 1 and d != "seed"], drop=True)
 
 
 def attribute(owner: str, name: str, labels: list[Any], at: dict[str, Any]) -> Any:
     """What ``owner.name(*labels, **at)`` stands for."""
     if owner == "bench":
-        return functools.reduce(lambda found, key: found[key], labels, benchmark(name))
+        entry = functools.reduce(lambda found, key: found[key], labels, benchmark(name))
+        return xr.DataArray(entry, dims="seed") if isinstance(entry, list) else entry
     if owner == "published":
         known = importlib.import_module(f"experiments.{name}").PUBLISHED
         return functools.reduce(lambda found, key: found[key], labels, known)
+    if owner == "constant":
+        module = importlib.import_module(f"toymodels.{labels[0]}")
+        return functools.reduce(lambda found, key: found[key], labels[1:], getattr(module, name))
+    if owner == "preset":
+        presets = importlib.import_module(f"experiments.{name}").PRESETS
+        return getattr(presets[labels[0]], labels[1])
     if name == "n":
         return figure(owner).sizes["seed"]
-    if name == "config":
-        config = json.loads(figure(owner).attrs["config"])
-        return functools.reduce(lambda found, key: found[key], labels, config)
+    if name in figure(owner).attrs:
+        about = json.loads(figure(owner).attrs[name])
+        return functools.reduce(lambda found, key: found[key], labels, about)
     return select(figure(owner)[name], labels, at)
 
 

@@ -3,8 +3,9 @@
 ``tests/claims/README.txt`` repeats the sentences of README.md that hold numbers, as far as is needed to
 find them, with a source in braces in place of every number that is a result. Empty lines part the
 sentences, ``#`` begins a comment. A source that is an array over seeds stands for ``0.53``,
-``0.53 (0.51 to 0.55)``, ``0.53 (0.51 to 0.55, n = 100)`` or ``0.53, 0.51 to 0.55``: the mean, its interval
-and n. A number must equal its source, rounded to the decimals that are printed.
+``0.53 (0.51 to 0.55)``, ``0.53, 0.51 to 0.55`` or ``0.53 | 0.51 to 0.55``: the mean and its interval.
+A number must equal its source, rounded to the decimals that are printed. What a source selects by
+(``m=10``) may stand in its sentence as a number, too.
 
 ``tests/claims/exempt.txt`` lists the numbers that need no source. Code, addresses and formulas are
 not read.
@@ -35,8 +36,8 @@ DOCUMENTS = {
 DIGITS = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:e-?\d+)?"
 NUMBER = rf"[-−+]?{DIGITS}"
 SLOT = (
-    rf"({NUMBER})(?:\s\(({NUMBER})\s+to\s+({NUMBER})(?:,\s+n\s+=\s+(\d+))?\)"
-    rf"|,\s+({NUMBER})\s+to\s+({NUMBER}))?"
+    rf"({NUMBER})(?:\s+\(({NUMBER})\s+to\s+({NUMBER})\)"
+    rf"|(?:,|\s+\|)\s+({NUMBER})\s+to\s+({NUMBER}))?"
 )
 ANY_NUMBER = re.compile(rf"(?<![\w.]){DIGITS}")
 UNREAD = re.compile(
@@ -79,6 +80,7 @@ class Report(NamedTuple):
     """What became of a document's numbers."""
 
     claims: list[Claim]
+    selected: list[re.Match[str]]
     exempt: list[re.Match[str]]
     untied: list[re.Match[str]]
     errors: list[str]
@@ -95,48 +97,56 @@ def paragraphs(text: str) -> list[str]:
     return [" ".join(part.split()) for part in re.split(r"\n\s*\n", "\n".join(lines)) if part.strip()]
 
 
-def claims(document: str, sentence: str) -> list[Claim]:
-    """The numbers of a sentence where the document says it; ValueError if it does not, once."""
+def claims(document: str, sentence: str) -> tuple[list[Claim], list[re.Match[str]]]:
+    """The numbers of a sentence, and those that its sources select by, where the document says it.
+
+    Raises:
+        ValueError: the document does not say it exactly once.
+    """
     *parts, end = re.split(r"\{(.*?)\}", sentence)
     literals, sources = [*parts[::2], end], parts[1::2]
     loose = [r"\s+".join(map(re.escape, re.split(r"\s+", literal))) for literal in literals]
     matches = list(re.finditer(SLOT.join(loose), document))
     if len(matches) != 1:
-        raise ValueError(f"the text says this {len(matches)} times, not once: {sentence}")
-    found = []
+        raise ValueError(f"the text says this {len(matches)} times, not once")
+    match, found = matches[0], []
     for i, source in enumerate(sources):
-        groups = [j for j in range(6 * i + 1, 6 * i + 7) if matches[0].group(j)]
+        groups = [j for j in range(5 * i + 1, 5 * i + 6) if match.group(j)]
         for group, data in zip(groups, numbers(source, len(groups)), strict=True):
-            found.append(Claim(*matches[0].span(group), matches[0].group(group), data, source))
-    return found
+            found.append(Claim(*match.span(group), match.group(group), data, source))
+    known = {float(number) for source in sources for number in re.findall(DIGITS, source)}
+    inner = ANY_NUMBER.finditer(document, *match.span())
+    return found, [number for number in inner if float(plain(number.group())) in known]
 
 
 def numbers(source: str, printed: int) -> list[float]:
-    """The first so many of a source's mean, the ends of its interval and n."""
+    """The first so many of a source's mean and the ends of its interval."""
     data = value(source)
     if printed > 1 or (isinstance(data, xr.DataArray) and data.dims):
-        mean, low, high, n = interval(data)
-        return [float(number) for number in (mean, low, high, n)[:printed]]
+        found = interval(data)
+        return [float(number) for number in (found.mean, found.ci_low, found.ci_high)[:printed]]
     return [float(data)]
 
 
 def report(document: str, sentences: list[str], exemptions: list[str]) -> Report:
     """Tie every number of a document to its source, or find it exempt."""
-    tied, errors = [], []
+    found = Report([], [], [], [], [])
     for sentence in sentences:
         try:
-            tied += claims(document, sentence)
-        except (ArithmeticError, LookupError, SyntaxError, TypeError, ValueError) as error:
-            errors.append(f"{error} ({sentence})")
-    free = [match.span() for match in UNREAD.finditer(document)]
-    ends = [(claim.start, claim.end) for claim in tied]
+            tied, selected = claims(document, sentence)
+        except (ArithmeticError, AttributeError, LookupError, SyntaxError, TypeError, ValueError) as e:
+            found.errors.append(f"{e}: {sentence}")
+        else:
+            found.claims.extend(tied)
+            found.selected.extend(selected)
+    unread = [match.span() for match in UNREAD.finditer(document)]
+    tied = [(claim.start, claim.end) for claim in found.claims]
+    selected = [match.span() for match in found.selected]
     allowed = [m.span() for pattern in exemptions for m in re.finditer(pattern, document)]
-    exempt, untied = [], []
     for match in ANY_NUMBER.finditer(document):
-        if inside(match, free) or inside(match, ends):
-            continue
-        (exempt if inside(match, allowed) else untied).append(match)
-    return Report(tied, exempt, untied, errors)
+        if not inside(match, unread + tied + selected):
+            (found.exempt if inside(match, allowed) else found.untied).append(match)
+    return found
 
 
 def inside(match: re.Match[str], spans: list[tuple[int, int]]) -> bool:
@@ -192,7 +202,8 @@ def main(arguments: list[str]) -> None:
             write(name)
         print("\n".join(complaints(name)))
         found = read(name)[1]
-        print(f"{name}: {len(found.claims)} numbers tied, {len(found.exempt)} exempt")
+        counts = f"{len(found.claims)} numbers tied, {len(found.selected)} selected by"
+        print(f"{name}: {counts}, {len(found.exempt)} exempt, {len(found.untied)} without a source")
 
 
 if __name__ == "__main__":
