@@ -142,7 +142,7 @@ def report(document: str, sentences: list[str], exemptions: list[str]) -> Report
     unread = [match.span() for match in UNREAD.finditer(document)]
     tied = [(claim.start, claim.end) for claim in found.claims]
     selected = [match.span() for match in found.selected]
-    allowed = [m.span() for pattern in exemptions for m in re.finditer(pattern, document)]
+    allowed = [m.span() for pattern in exemptions for m in re.finditer(pattern, document, re.MULTILINE)]
     for match in ANY_NUMBER.finditer(document):
         if not inside(match, unread + tied + selected):
             (found.exempt if inside(match, allowed) else found.untied).append(match)
