@@ -12,10 +12,10 @@ from toymodels.statistics import Interval, mean_interval
 from toymodels.transfer import foreseen
 
 __all__ = [
-    "absolute", "above_curve", "apart", "average", "between", "count", "exponent", "first", "foreseen", "greatest", "largest_of",
-    "half", "high", "holding", "largest", "last", "left_out", "low", "mean", "over", "peak",
-    "places", "point", "power", "rms", "shown", "size", "smallest", "spearman", "spread",
-    "together", "total", "typical_half", "wilson_low",
+    "above_curve", "absolute", "average", "between", "count", "exponent", "first", "foreseen",
+    "greatest", "half", "high", "holding", "largest", "last", "left_out", "log", "low", "mean",
+    "peak", "places", "point", "power", "rms", "shown", "size", "smallest", "spearman",
+    "spread", "together", "total", "typical_half", "wilson_low",
 ]  # fmt: skip
 
 
@@ -67,11 +67,6 @@ def largest(array: xr.DataArray) -> xr.DataArray:
     return (array.mean("seed") if "seed" in array.dims else array).max()
 
 
-def largest_of(array: xr.DataArray) -> float:
-    """The greatest of all entries, those of single seeds or rounds."""
-    return float(array.max())
-
-
 def last(array: xr.DataArray, dim: str) -> xr.DataArray:
     """The array at the last place along a dimension."""
     return array.isel({dim: -1}, drop=True)
@@ -105,17 +100,6 @@ def size(array: xr.DataArray) -> int:
     return int(array.size)
 
 
-def over(array: xr.DataArray) -> xr.DataArray:
-    """Whether the interval over seeds lies above zero, at every place."""
-    found = [interval(row).sign > 0 for row in rows(array)]
-    return xr.DataArray(found, dims="place")
-
-
-def shown(array: xr.DataArray) -> int:
-    """At how many places the interval over seeds lies above zero."""
-    return count(over(array))
-
-
 def places(array: xr.DataArray) -> int:
     """At how many places there is a mean over seeds."""
     return len(rows(array))
@@ -128,24 +112,24 @@ def rows(array: xr.DataArray) -> list[xr.DataArray]:
     return [xr.DataArray(row, dims="seed") for row in values] if others else [array]
 
 
+def shown(array: xr.DataArray) -> int:
+    """At how many places the interval over seeds lies above zero."""
+    return sum(interval(row).sign > 0 for row in rows(array))
+
+
 def holding(array: xr.DataArray) -> int:
     """At how many places the interval over seeds holds zero."""
     return sum(interval(row).sign == 0 for row in rows(array))
 
 
+def greatest(*values: float | xr.DataArray) -> float:
+    """The largest absolute value of all entries, those of single seeds."""
+    return max(float(np.max(np.abs(value))) for value in values)
+
+
 def rms(array: xr.DataArray) -> float:
     """Root mean square of all entries: of means over seeds, where there are seeds."""
     return float(np.sqrt(((array.mean("seed") if "seed" in array.dims else array) ** 2).mean()))
-
-
-def greatest(*values: float) -> float:
-    """The largest absolute value."""
-    return max(abs(value) for value in values)
-
-
-def apart(a: xr.DataArray, b: xr.DataArray) -> float:
-    """The largest difference of two arrays, whatever its sign."""
-    return float(abs(a - b).max())
 
 
 def together(*arrays: xr.DataArray) -> xr.DataArray:
@@ -183,6 +167,11 @@ def exponent(array: xr.DataArray, dim: str) -> xr.DataArray:
     """The power of a coordinate as which an array goes, by least squares of logs, seed by seed."""
     logs = np.log(array).assign_coords({dim: np.log(array[dim])})
     return logs.polyfit(dim, 1).polyfit_coefficients.sel(degree=1, drop=True)
+
+
+def log(value: float) -> float:
+    """Natural logarithm."""
+    return float(np.log(value))
 
 
 def wilson_low(cases: float, of: int) -> float:

@@ -7,7 +7,7 @@ An expression has Python's grammar and is evaluated by `value`, without `eval`:
 - ``loss.n``, ``loss.config("m")``, ``loss.provenance("run_s")``: its number of seeds, and entries;
 - ``bench.overlap("ratio_bmm")``: an entry of benchmarks/overlap.json; a list is over seeds or rounds;
 - ``published.tasks(2)``, ``preset.tasks("paper", "m")``: of PUBLISHED and PRESETS in an experiment;
-- ``constant.LENGTH("language.vocabulary")``: of a module of toymodels, or an entry of it;
+- ``constant.LENGTH("language.vocabulary")``, ``constant.entropy("language.corpus", pack=2)``: of toymodels;
 - ``+ - * / **`` and the functions of `tests.claims.quantities`.
 """
 
@@ -70,8 +70,10 @@ def attribute(owner: str, name: str, labels: list[Any], at: dict[str, Any]) -> A
         known = importlib.import_module(f"experiments.{name}").PUBLISHED
         return functools.reduce(lambda found, key: found[key], labels, known)
     if owner == "constant":
-        module = importlib.import_module(f"toymodels.{labels[0]}")
-        return functools.reduce(lambda found, key: found[key], labels[1:], getattr(module, name))
+        found = getattr(importlib.import_module(f"toymodels.{labels[0]}"), name)
+        for key in labels[1:]:
+            found = found[key] if isinstance(found, dict) else getattr(found, key)
+        return found(**at) if callable(found) else found
     if owner == "preset":
         presets = importlib.import_module(f"experiments.{name}").PRESETS
         return getattr(presets[labels[0]], labels[1])

@@ -67,9 +67,8 @@ class Claim(NamedTuple):
         """The data's number as the text prints it."""
         digits, _, power = plain(self.printed).partition("e")
         decimals = len(digits.partition(".")[2])
-        text = f"{self.data:.{decimals}{'e' if power else 'f'}}".replace("e-0", "e-")
-        if not float(text):
-            text = text.lstrip("-")
+        group = "," if "," in self.printed else ""
+        text = f"{self.data:{group}.{decimals}{'e' if power else 'f'}}".replace("e-0", "e-")
         if self.printed.lstrip("-−+").startswith("."):
             text = text.replace("0.", ".", 1)
         minus = "-" if "-" in self.printed else "−"
@@ -94,7 +93,9 @@ def plain(number: str) -> str:
 def paragraphs(text: str) -> list[str]:
     """The paragraphs of a file without its comments, each with single spaces."""
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", "\n".join(lines)) if part.strip()]
+    return [
+        " ".join(part.split()) for part in re.split(r"\n\s*\n", "\n".join(lines)) if part.strip()
+    ]
 
 
 def claims(document: str, sentence: str) -> tuple[list[Claim], list[re.Match[str]]]:
@@ -134,7 +135,14 @@ def report(document: str, sentences: list[str], exemptions: list[str]) -> Report
     for sentence in sentences:
         try:
             tied, selected = claims(document, sentence)
-        except (ArithmeticError, AttributeError, LookupError, SyntaxError, TypeError, ValueError) as e:
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            SyntaxError,
+            TypeError,
+            ValueError,
+        ) as e:
             found.errors.append(f"{e}: {sentence}")
         else:
             found.claims.extend(tied)
@@ -142,7 +150,7 @@ def report(document: str, sentences: list[str], exemptions: list[str]) -> Report
     unread = [match.span() for match in UNREAD.finditer(document)]
     tied = [(claim.start, claim.end) for claim in found.claims]
     selected = [match.span() for match in found.selected]
-    allowed = [m.span() for pattern in exemptions for m in re.finditer(pattern, document, re.MULTILINE)]
+    allowed = [m.span() for pattern in exemptions for m in find(pattern, document)]
     for match in ANY_NUMBER.finditer(document):
         if not inside(match, unread + tied + selected):
             (found.exempt if inside(match, allowed) else found.untied).append(match)
@@ -154,10 +162,15 @@ def inside(match: re.Match[str], spans: list[tuple[int, int]]) -> bool:
     return any(start <= match.start() and match.end() <= end for start, end in spans)
 
 
+def find(pattern: str, document: str) -> list[re.Match[str]]:
+    """Where an exemption applies; a space stands for any white space."""
+    return list(re.finditer(pattern.replace(" ", r"\s+"), document, re.MULTILINE))
+
+
 def exemptions() -> list[str]:
-    """Patterns of numbers that need no source; a space stands for any white space."""
+    """Patterns of numbers that need no source."""
     lines = (HERE / "exempt.txt").read_text().splitlines()
-    return [line.replace(" ", r"\s+") for line in lines if line and not line.startswith("#")]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def read(name: str) -> tuple[str, Report]:
@@ -168,7 +181,7 @@ def read(name: str) -> tuple[str, Report]:
 
 
 def complaints(name: str) -> list[str]:
-    """One line for every number that differs or has no source: file, line, text and data."""
+    """A line for every number that differs or has no source: file, line, text and data."""
     document, found = read(name)
 
     def line(at: int) -> str:
@@ -196,14 +209,20 @@ def write(name: str) -> None:
     (ROOT / name).write_text(document)
 
 
+def summary(name: str) -> str:
+    """How many of a document's numbers are tied, selected by, exempt and without a source."""
+    found = read(name)[1]
+    return (
+        f"{name}: {len(found.claims)} numbers tied, {len(found.selected)} that sources select by, "
+        f"{len(found.exempt)} exempt, {len(found.untied)} without a source"
+    )
+
+
 def main(arguments: list[str]) -> None:
     for name in DOCUMENTS:
         if "--write" in arguments:
             write(name)
-        print("\n".join(complaints(name)))
-        found = read(name)[1]
-        counts = f"{len(found.claims)} numbers tied, {len(found.selected)} selected by"
-        print(f"{name}: {counts}, {len(found.exempt)} exempt, {len(found.untied)} without a source")
+        print(*complaints(name), summary(name), sep="\n")
 
 
 if __name__ == "__main__":
