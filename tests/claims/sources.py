@@ -4,11 +4,12 @@ An expression has Python's grammar and is evaluated by `value`, without `eval`:
 
 - ``loss.transfer("MSE")``: a variable of figures/loss/results.nc, selected by the labels of its
   coordinates (a string may go without the coordinate's name), still with its seeds;
-- ``loss.n``, ``loss.config("m")``, ``loss.provenance("run_s")``: its number of seeds, and entries;
-- ``bench.overlap("ratio_bmm")``: an entry of benchmarks/overlap.json; a list is over seeds or rounds;
-- ``published.tasks(2)``, ``preset.tasks("paper", "m")``: of PUBLISHED and PRESETS in an experiment;
-- ``constant.LENGTH("language.vocabulary")``, ``constant.entropy("language.corpus", pack=2)``: of toymodels;
-- ``+ - * / **`` and the functions of `tests.claims.quantities`.
+- ``loss.n``, ``loss.config("m")``, ``loss.provenance("run_s")``: the number of seeds, and entries
+  of the attributes;
+- ``bench.overlap("ratio_bmm")``: an entry of benchmarks/overlap.json, a list being over rounds;
+- ``published.tasks(2)``, ``preset.tasks("paper", "m")``: of PUBLISHED and PRESETS of an experiment;
+- ``constant.STEPS("language.carriers")``: of a module of toymodels; a function is called;
+- ``+ - * / ** < >`` and the functions of `tests.claims.quantities`.
 """
 
 import ast

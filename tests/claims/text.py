@@ -1,11 +1,11 @@
 """The numbers of README.md and docs/ beside the data that they come from.
 
-``tests/claims/README.txt`` repeats the sentences of README.md that hold numbers, as far as is needed to
-find them, with a source in braces in place of every number that is a result. Empty lines part the
-sentences, ``#`` begins a comment. A source that is an array over seeds stands for ``0.53``,
-``0.53 (0.51 to 0.55)``, ``0.53, 0.51 to 0.55`` or ``0.53 | 0.51 to 0.55``: the mean and its interval.
-A number must equal its source, rounded to the decimals that are printed. What a source selects by
-(``m=10``) may stand in its sentence as a number, too.
+``tests/claims/README.txt`` repeats the sentences of README.md that hold numbers, as far as it takes
+to find them, with a source in braces in place of every number that is a result
+(`tests.claims.sources`). Empty lines part the sentences, ``#`` begins a comment. A source that is
+an array over seeds stands for ``0.53``, ``0.53 (0.51 to 0.55)``, ``0.53, 0.51 to 0.55`` or
+``0.53 | 0.51 to 0.55``: the mean and its interval. A number must equal its source, rounded to the
+decimals that are printed. What a source selects by (``m=10``) may stand in its sentence, too.
 
 ``tests/claims/exempt.txt`` lists the numbers that need no source. Code, addresses and formulas are
 not read.
@@ -34,7 +34,8 @@ DOCUMENTS = {
     "docs/theory_overlap.md": "theory_overlap.txt",
 }
 DIGITS = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:e-?\d+)?"
-NUMBER = rf"[-−+]?{DIGITS}"
+MINUS = "\N{MINUS SIGN}"
+NUMBER = rf"[-{MINUS}+]?{DIGITS}"
 SLOT = (
     rf"({NUMBER})(?:\s+\(({NUMBER})\s+to\s+({NUMBER})\)"
     rf"|(?:,|\s+\|)\s+({NUMBER})\s+to\s+({NUMBER}))?"
@@ -69,10 +70,9 @@ class Claim(NamedTuple):
         decimals = len(digits.partition(".")[2])
         group = "," if "," in self.printed else ""
         text = f"{self.data:{group}.{decimals}{'e' if power else 'f'}}".replace("e-0", "e-")
-        if self.printed.lstrip("-−+").startswith("."):
+        if self.printed.lstrip(f"-{MINUS}+").startswith("."):
             text = text.replace("0.", ".", 1)
-        minus = "-" if "-" in self.printed else "−"
-        return text if power else text.replace("-", minus)
+        return text if power or "-" in self.printed else text.replace("-", MINUS)
 
 
 class Report(NamedTuple):
@@ -87,15 +87,13 @@ class Report(NamedTuple):
 
 def plain(number: str) -> str:
     """A printed number as Python writes it."""
-    return number.replace("−", "-").replace(",", "")
+    return number.replace(MINUS, "-").replace(",", "")
 
 
 def paragraphs(text: str) -> list[str]:
     """The paragraphs of a file without its comments, each with single spaces."""
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    return [
-        " ".join(part.split()) for part in re.split(r"\n\s*\n", "\n".join(lines)) if part.strip()
-    ]
+    lines = [line.strip() for line in text.splitlines() if not line.startswith("#")]
+    return [" ".join(part.split()) for part in "\n".join(lines).split("\n\n") if part.strip()]
 
 
 def claims(document: str, sentence: str) -> tuple[list[Claim], list[re.Match[str]]]:
@@ -135,15 +133,88 @@ def report(document: str, sentences: list[str], exemptions: list[str]) -> Report
     for sentence in sentences:
         try:
             tied, selected = claims(document, sentence)
-        except (
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            SyntaxError,
-            TypeError,
-            ValueError,
-        ) as e:
-            found.errors.append(f"{e}: {sentence}")
+        except (AttributeError, LookupError, SyntaxError, TypeError, ValueError) as error:
+            found.errors.append(f"{error}: {sentence}")
+        else:
+            found.claims.extend(tied)
+            found.selected.extend(selected)
+    unread = [match.span() for match in UNREAD.finditer(document)]
+    tied = [(claim.start, claim.end) for claim in found.claims]
+    selected = [match.span() for match in found.selected]
+    allowed = [m.span() for pattern in exemptions for m in find(pattern, document)]
+    for match in ANY_NUMBER.finditer(document):
+        if not inside(match, unread + tied + selected):
+            (found.exempt if inside(match, allowed) else found.untied).append(match)
+    return found
+
+
+def inside(match: re.Match[str], spans: list[tuple[int, int]]) -> bool:
+    """Whether a number lies within one of the spans."""
+    return any(start <= match.start() and match.end() <= end for start, end in spans)
+
+
+def find(pattern: str, document: str) -> list[re.Match[str]]:
+    """Where an exemption applies; a space stands for any white space."""
+    return list(re.finditer(pattern.replace(" ", r"\s+"), document, re.MULTILINE))
+
+
+def exemptions() -> list[str]:
+    """Patterns of numbers that need no source."""
+    lines = (HERE / "exempt.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def read(name: str) -> tuple[str, Report]:
+    """A document and the report on it."""
+    document = (ROOT / name).read_text()
+    sentences = paragraphs((HERE / DOCUMENTS[name]).read_text())
+    return document, report(document, sentences, exemptions())
+
+
+def complaints(name: str) -> list[str]:
+    """A line for every number that differs or has no source: file, line, text and data."""
+    document, found = read(name)
+
+    def line(at: int) -> str:
+        return f"{name}:{document.count(chr(10), 0, at) + 1}"
+
+    differ = [
+        f"{line(claim.start)}: the text has {claim.printed}, the data {claim.rounded} "
+        f"({claim.data:.6g}): {claim.source}"
+        for claim in found.claims
+        if not claim.holds
+    ]
+    loose = [r"\s+".join(map(re.escape, re.split(r"\s+", literal))) for literal in literals]
+    matches = list(re.finditer(SLOT.join(loose), document))
+    if len(matches) != 1:
+        raise ValueError(f"the text says this {len(matches)} times, not once")
+    match, found = matches[0], []
+    for i, source in enumerate(sources):
+        groups = [j for j in range(5 * i + 1, 5 * i + 6) if match.group(j)]
+        for group, data in zip(groups, numbers(source, len(groups)), strict=True):
+            found.append(Claim(*match.span(group), match.group(group), data, source))
+    known = {float(number) for source in sources for number in re.findall(DIGITS, source)}
+    inner = ANY_NUMBER.finditer(document, *match.span())
+    return found, [number for number in inner if float(plain(number.group())) in known]
+
+
+def numbers(source: str, printed: int) -> list[float]:
+    """The first so many of a source's mean and the ends of its interval."""
+    data = value(source)
+    if printed > 1 or (isinstance(data, xr.DataArray) and data.dims):
+        found = interval(data)
+        return [float(number) for number in (found.mean, found.ci_low, found.ci_high)[:printed]]
+    return [float(data)]
+
+
+def report(document: str, sentences: list[str], exemptions: list[str]) -> Report:
+    """Tie every number of a document to its source, or find it exempt."""
+    found = Report([], [], [], [], [])
+    for sentence in sentences:
+        try:
+            tied, selected = claims(document, sentence)
+        except (AttributeError, LookupError, SyntaxError, TypeError, ValueError) as error:
+            found.errors.append(f"{error}: {sentence}")
         else:
             found.claims.extend(tied)
             found.selected.extend(selected)
