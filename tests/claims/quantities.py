@@ -15,7 +15,7 @@ __all__ = [
     "above_curve", "absolute", "average", "between", "count", "exponent", "first", "foreseen",
     "greatest", "half", "high", "holding", "largest", "last", "left_out", "log", "low", "mean",
     "peak", "places", "point", "power", "rms", "shown", "size", "smallest", "spearman",
-    "spread", "together", "total", "typical_half", "wilson_low",
+    "spread", "together", "total", "typical_half", "wilson_high", "wilson_low",
 ]  # fmt: skip
 
 
@@ -177,6 +177,11 @@ def log(value: float) -> float:
 def wilson_low(cases: float, of: int) -> float:
     """Lower end of Wilson's 95 % interval of a proportion."""
     return float(stats.binomtest(round(cases), of).proportion_ci(method="wilson").low)
+
+
+def wilson_high(cases: float, of: int) -> float:
+    """Upper end of Wilson's 95 % interval of a proportion."""
+    return float(stats.binomtest(round(cases), of).proportion_ci(method="wilson").high)
 
 
 def left_out(outcome: xr.DataArray, measure: xr.DataArray) -> float:

@@ -91,6 +91,17 @@ def value(source: str) -> Any:
     return evaluate(ast.parse(source.strip(), mode="eval").body)
 
 
+def selectors(source: str) -> str:
+    """What the calls of an expression are given, but for other expressions of data."""
+    nodes = list(ast.walk(ast.parse(source.strip(), mode="eval")))
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    given = [a for call in calls for a in (*call.args, *(k.value for k in call.keywords))]
+    data = (ast.Call, ast.Attribute)
+    return " ".join(
+        ast.unparse(a) for a in given if not any(isinstance(n, data) for n in ast.walk(a))
+    )
+
+
 def evaluate(node: ast.expr) -> Any:
     match node:
         case ast.Constant(found):

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import xarray as xr
 
 from tests.claims.quantities import interval
-from tests.claims.sources import ROOT, value
+from tests.claims.sources import ROOT, selectors, value
 
 HERE = Path(__file__).parent
 DOCUMENTS = {
@@ -113,7 +113,7 @@ def claims(document: str, sentence: str) -> tuple[list[Claim], list[re.Match[str
         groups = [j for j in range(5 * i + 1, 5 * i + 6) if match.group(j)]
         for group, data in zip(groups, numbers(source, len(groups)), strict=True):
             found.append(Claim(*match.span(group), match.group(group), data, source))
-    known = {float(number) for source in sources for number in re.findall(DIGITS, source)}
+    known = {float(n) for source in sources for n in re.findall(DIGITS, selectors(source))}
     inner = ANY_NUMBER.finditer(document, *match.span())
     return found, [number for number in inner if float(plain(number.group())) in known]
 
