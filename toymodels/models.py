@@ -5,12 +5,15 @@ One model is written; the model axis (seeds, students) is added from outside by 
 """
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+
+from toymodels.errors import UserError
 
 Params = dict[str, Any]
 """Parameters as a plain nested dict: ``{"hidden1": {"kernel": ..., "bias": ...}, ...}``."""
@@ -19,6 +22,17 @@ Params = dict[str, Any]
 # The untruncated normal: truncation would change the law of the init.
 KERNELS = jax.nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 """Weights N(0, 1 / fan_in), of every layer here; biases are zero."""
+
+
+def title(sizes: str, split: int | None, activation: Callable[[jax.Array], jax.Array]) -> str:
+    """What a network is called in results: its sizes, and what is not by default.
+
+    >>> title("MLP 4-8-5", 3, jnp.tanh)
+    'MLP 4-8-5, 3 class logits on a head of their own, tanh'
+    """
+    heads = "" if split is None else f", {split} class logits on a head of their own"
+    own = "" if activation is jax.nn.relu else f", {getattr(activation, '__name__', activation)}"
+    return sizes + heads + own
 
 
 class Readout(nnx.Module):
@@ -69,6 +83,7 @@ class MLP(Readout):
     ):
         *below, last, outputs = sizes
         hidden = [*below, last]
+        self.title = title("MLP " + "-".join(map(str, sizes)), split, activation)
         self.hidden = tuple(f"hidden{i}" for i in range(1, len(hidden)))
         self.activation = activation
         for name, shape in zip(self.hidden, itertools.pairwise(hidden), strict=True):
@@ -133,6 +148,8 @@ class CNN(Readout):
         rngs: nnx.Rngs,
     ):
         self.side, self.activation = side, activation
+        sizes = "-".join(map(str, (*channels, width, outputs)))
+        self.title = title(f"CNN {side}x{side}-{sizes}", split, activation)
         self.convolutions = tuple(f"hidden{i + 1}" for i in range(len(channels)))
         self.dense = f"hidden{len(channels) + 1}"
         for name, (below, here) in zip(
@@ -158,27 +175,54 @@ class CNN(Readout):
 
 
 class Network(NamedTuple):
-    """A model as two pure functions."""
+    """A model as pure functions."""
 
     init: Callable[[jax.Array], Params]
     """``init(key) -> params``."""
     apply: Callable[[Params, jax.Array], jax.Array]
     """``apply(params, x) -> logits``."""
-    latent: Callable[[Params, jax.Array], jax.Array]
-    """``latent(params, x) -> activations of the last hidden layer``; for a module that has one."""
+    latent: Callable[[Params, jax.Array], jax.Array] | None = None
+    """``latent(params, x) -> activations of the last hidden layer``; None: it tells of none."""
+    name: str = "a network without a name"
+    """Kind and size, for results: ``MLP 784-256-256-13``, ``Residual of 35,604 parameters``."""
+
+
+def latent_of(network: Network) -> Callable[[Params, jax.Array], jax.Array]:
+    """The network's ``latent``, for what cannot do without it.
+
+    Raises:
+        UserError: it has none.
+
+    """
+    if network.latent is None:
+        raise UserError(
+            f"latent must be a method of the network where its last hidden layer is compared; "
+            f"got {network.name}"
+        )
+    return network.latent
 
 
 def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     """Split a module into ``init`` and ``apply``, the form that goes through jit, vmap and scan.
 
-    Any NNX module whose only state is its parameters will do.
+    Any NNX module whose only state is its parameters will do. A module without a method ``latent``
+    becomes a network whose ``latent`` is None. The name is the module's ``title`` if it has one,
+    else its class and its number of parameters.
+
+    Raises:
+        UserError: the module holds other state (BatchNorm, Dropout), or its function is not pure.
 
     >>> network = functional(lambda rngs: MLP((4, 8, 3), rngs=rngs))
     >>> params = network.init(jax.random.key(0))
     >>> network.apply(params, jax.numpy.ones((5, 4))).shape
     (5, 3)
+    >>> network.name
+    'MLP 4-8-3'
+
     """
-    graphdef, _ = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param)
+    module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+    refuse_running_state(module)
+    graphdef, state = nnx.split(module, nnx.Param)
 
     def init(key: jax.Array) -> Params:
         return nnx.to_pure_dict(nnx.state(make(nnx.Rngs(key)), nnx.Param))
@@ -189,4 +233,26 @@ def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     def latent(params: Params, x: jax.Array) -> jax.Array:
         return nnx.merge(graphdef, nnx.State(params)).latent(x)
 
-    return Network(init, apply, latent)
+    size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state))
+    name = getattr(module, "title", f"{type(module).__name__} of {size:,} parameters")
+    return Network(init, apply, latent if hasattr(module, "latent") else None, name)
+
+
+def refuse_running_state(module: nnx.Module) -> None:
+    """Raise a UserError if a module, made abstractly, holds anything that is no parameter."""
+    state = [
+        (path, value)
+        for path, value in nnx.to_flat_state(nnx.state(module))
+        if not isinstance(value, nnx.Param)
+    ]
+    arrays = [(path, a) for path, a in nnx.iter_graph(module) if isinstance(a, jax.core.Tracer)]
+    if found := [
+        f"{'.'.join(map(str, path))} "
+        f"({type(value).__name__ if isinstance(value, nnx.Variable) else 'an array'})"
+        for path, value in [*state, *arrays]
+    ]:
+        raise UserError(
+            "a network must hold parameters (nnx.Param) alone, for its models train side by side, "
+            "and other state, such as BatchNorm's averages or Dropout's random numbers, would be "
+            f"shared or lost; got {', '.join(found)} in {type(module).__name__}"
+        )
