@@ -72,7 +72,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
     parts = protocol.parts(config, task, network)
     subset = auxiliary_logits(task.n_classes, config.m)
-    relations = [overlap.RELATIONS[name](network.init) for name in AMOUNTS]
+    relations = [overlap.RELATIONS[name](network) for name in AMOUNTS]
     amounts = jnp.array(list(AMOUNTS.values()))
 
     def student(

@@ -98,7 +98,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
     plan, lesson = config.plan(), questions.wanted("owl")
     model = pipeline.model(config.width, config.depth, pack=plan.pack)
-    rotate = overlap.but_scales(overlap.rotation(model.init))
+    rotate = overlap.rotation(model.init)
     numbers = list(CARRIERS).index("numbers")
 
     def ask(params: Any) -> pipeline.Told:

@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from scipy.optimize import linear_sum_assignment
 
 from toymodels import overlap
 from toymodels.errors import UserError
-from toymodels.models import CNN, MLP, functional
+from toymodels.models import CNN, MLP, Network, functional
+from toymodels.order import align, partial_shuffle
 from toymodels.probes import cosine, flat, layer_cosines, layers
 
 SIZES, CLASSES = (96, 80, 64, 13), 10
@@ -51,7 +53,7 @@ def drawn(split=None, seed=0):
 @functools.cache
 def start(name, split=None):
     """A relation, and a teacher's init."""
-    relation = overlap.RELATIONS[name](network(split).init)
+    relation = overlap.RELATIONS[name](network(split))
     return jax.jit(relation) if name == "aligned" else relation, drawn(split)
 
 
@@ -117,7 +119,7 @@ def test_at_another_amount_every_relation_moves_the_weights(name):
 @pytest.mark.parametrize("name", overlap.RELATIONS)
 def test_the_amount_may_be_traced_and_vmapped(name):
     init, other = biased(drawn()), drawn(seed=1)
-    relation = overlap.RELATIONS[name](lambda key: other)
+    relation = overlap.RELATIONS[name](network()._replace(init=lambda key: other))
     amounts = [0.0, 0.4, 1.0]
     unchanged = [i for n, a in UNCHANGED if n == name for i in range(3) if a == amounts[i]]
     together = jax.jit(jax.vmap(relation, (None, None, 0)))(init, KEY, jnp.array(amounts))
@@ -287,7 +289,7 @@ def test_scaling_is_a_product_and_has_overlap_one():
 def test_a_permuted_network_is_the_same_function_of_other_parameters(x64, share, most, split):
     net = network(split)
     init = biased(drawn(split), jnp.float64)
-    params = overlap.permutation(net.init)(init, KEY, share)
+    params = overlap.permutation(net)(init, KEY, share)
     x = jax.random.normal(jax.random.key(3), (20, SIZES[0]), jnp.float64)
     np.testing.assert_allclose(net.apply(params, x), net.apply(init, x), rtol=0, atol=1e-12)
     assert cosine(flat(params), flat(init)) < most
@@ -305,7 +307,7 @@ def test_a_permutation_keeps_the_numbers_of_every_tensor():
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 1.0])
 def test_a_partial_shuffle_is_an_order_in_which_the_share_stays(share):
     n = 1000
-    order = np.asarray(overlap.partial_shuffle(KEY, jax.random.key(2), n, share))
+    order = np.asarray(partial_shuffle(KEY, jax.random.key(2), n, share))
     np.testing.assert_array_equal(np.sort(order), np.arange(n))
     stay = (order == np.arange(n)).mean()
     # Of those that shuffle, one in the mean comes back to its place by chance.
@@ -315,7 +317,7 @@ def test_a_partial_shuffle_is_an_order_in_which_the_share_stays(share):
 def test_a_larger_share_of_staying_units_keeps_the_smaller():
     n = 1000
     few, many = (
-        overlap.partial_shuffle(KEY, jax.random.key(2), n, share) == jnp.arange(n)
+        partial_shuffle(KEY, jax.random.key(2), n, share) == jnp.arange(n)
         for share in (0.3, 0.6)
     )
     assert few.sum() + 200 < many.sum()
@@ -327,7 +329,7 @@ def test_a_larger_share_of_staying_units_keeps_the_smaller():
 def test_align_takes_a_permutation_back_to_the_bit(split):
     relation, init = start("permutation", split)
     init = biased(init)
-    back = jax.jit(lambda params: overlap.align(params, init))
+    back = jax.jit(lambda params: align(params, init))
     for seed in range(3):
         params = relation(init, jax.random.key(seed), 0.0)
         assert not same_bits(params, init)
@@ -337,7 +339,7 @@ def test_align_takes_a_permutation_back_to_the_bit(split):
 def test_align_matches_unrelated_networks_best_and_keeps_the_function(x64):
     net = network()
     params, target = (biased(drawn(seed=k), jnp.float64) for k in (0, 1))
-    moved = jax.jit(overlap.align)(params, target)
+    moved = jax.jit(align)(params, target)
     x = jax.random.normal(jax.random.key(3), (20, SIZES[0]), jnp.float64)
     np.testing.assert_allclose(net.apply(moved, x), net.apply(params, x), rtol=0, atol=1e-12)
     below = np.arange(SIZES[0])
@@ -457,7 +459,7 @@ def test_opposite_class_logits_agree_by_minus_one_and_the_others_by_one():
 
 def test_agreement_sees_neither_the_order_of_units_nor_a_constant_on_the_logits():
     init = biased(drawn())
-    params = overlap.permutation(network().init)(init, KEY, 0.0)
+    params = overlap.permutation(network())(init, KEY, 0.0)
     params["head"]["bias"] = params["head"]["bias"] + jnp.arange(13.0)
     found = likeness(params, init)
     np.testing.assert_allclose([found[name] for name in FUNCTION], 1, rtol=1e-4)
@@ -508,25 +510,140 @@ def test_groups_of_any_nested_network_are_masks_of_its_parameters():
 @pytest.mark.parametrize("name", ["units", "permutation", "aligned"])
 def test_units_of_what_is_no_mlp(name):
     network = functional(lambda rngs: CNN(8, (2,), 4, 5, rngs=rngs))
-    init = network.init(jax.random.key(0))
     with pytest.raises(UserError, match="units and their order need an MLP: hidden1 is no dense"):
-        overlap.RELATIONS[name](network.init)(init, jax.random.key(1), 0.5)
+        overlap.RELATIONS[name](network)
 
 
 @pytest.mark.parametrize("layer", [{"kernel": jnp.ones((3, 2))}, {"w": jnp.ones(3)}, jnp.ones(3)])
 def test_a_layer_without_a_kernel_and_a_bias_has_no_units(layer):
     init = {"hidden1": layer, "head": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}
     with pytest.raises(UserError, match="need an MLP: hidden1 is no dense layer"):
-        overlap.units(lambda key: init)(init, jax.random.key(1), jnp.float32(0.5))
+        overlap.units(Network(lambda key: init, lambda params, x: x))
 
 
-def test_scales_of_norms_are_spared_and_all_else_is_related():
-    def draw(key):
-        return {"kernel": jax.random.normal(key, (3, 2)), "norm": {"scale": jnp.ones(2)}}
+class Normed(nnx.Module):
+    """An MLP with a norm, and a layer on a residual stream if asked for."""
 
-    rotate = overlap.rotation(draw)
+    def __init__(self, *, residual=False, output="head", rngs):
+        for name, sizes in (("hidden1", (6, 8)), ("hidden2", (8, 8)), (output, (8, 5))):
+            setattr(self, name, nnx.Linear(*sizes, rngs=rngs))
+        if not residual:
+            self.norm = nnx.LayerNorm(8, rngs=rngs)
+        self.residual, self.output = residual, output
+
+    def __call__(self, x):
+        x = jax.nn.relu(self.hidden1(x))
+        later = jax.nn.relu(self.hidden2(x))
+        later = x + later if self.residual else self.norm(later)
+        return getattr(self, self.output)(later)
+
+
+def made(**how):
+    return functional(lambda rngs: Normed(**how, rngs=rngs))
+
+
+@pytest.mark.parametrize("name", ["rotation", "interpolation", "entries"])
+@pytest.mark.parametrize("jitted", [False, True])
+def test_scales_of_norms_stay_and_all_else_is_mixed(name, jitted):
+    draw = jax.jit(made().init) if jitted else made().init
     init = draw(KEY)
-    plain, spared = (relation(init, KEY, 0.6) for relation in (rotate, overlap.but_scales(rotate)))
-    np.testing.assert_array_equal(spared["norm"]["scale"], 1.0)
-    np.testing.assert_array_equal(spared["kernel"], plain["kernel"])
-    assert (plain["kernel"] != init["kernel"]).all()
+    params = jax.jit(getattr(overlap, name)(draw))(init, jax.random.key(2), 0.6)
+    assert same_bits(params["norm"], init["norm"])
+    assert np.all(init["norm"]["scale"] == 1)
+    plain = jax.jit(getattr(overlap, name)(network().init))(drawn(), jax.random.key(2), 0.6)
+    for layers_of, before in ((params, init), (plain, drawn())):
+        assert not same_bits(layers_of["head"]["kernel"], before["head"]["kernel"])
+
+
+def test_a_trained_scale_stays_too_and_a_bias_is_mixed_as_ever():
+    relation, init = overlap.rotation(made().init), made().init(KEY)
+    init["norm"] = {"scale": jnp.full(8, 1.5), "bias": jnp.full(8, 2.0)}
+    params = relation(init, KEY, 0.6)
+    np.testing.assert_array_equal(params["norm"]["scale"], 1.5)
+    np.testing.assert_allclose(params["norm"]["bias"], 1.2)
+
+
+def test_towards_a_single_network_every_parameter_is_mixed():
+    other = jax.tree.map(lambda w: w + 1, drawn(seed=1))
+    params = overlap.rotation(lambda key: other)(drawn(), KEY, 0.0)
+    assert same_bits(params, other)
+
+
+def test_scales_of_norms_count_in_no_measured_overlap():
+    """At a right angle the overlap is zero within its error; with the scales it was 0.3."""
+    wide = functional(lambda rngs: Wide(rngs=rngs))
+    init, other = (wide.init(jax.random.key(seed)) for seed in (0, 1))
+    parts, x = overlap.groups(init, 3), jnp.eye(30)
+    found = overlap.measured(wide, other, init, parts, x, 3)
+    assert set(found) == set(overlap.describe(wide))
+    by_part = dict(zip(parts, found["overlap"].tolist(), strict=True))
+    counted = sum(np.size(init[name]["kernel"]) for name in ("hidden1", "head"))
+    assert abs(by_part["all"]) < 5 / np.sqrt(counted)
+    assert by_part["norm"] == 0
+    itself = overlap.measured(wide, init, init, parts, x, 3)["overlap"][list(parts).index("all")]
+    np.testing.assert_allclose(itself, 1, rtol=1e-6)
+
+
+class Wide(nnx.Module):
+    """A norm with as many scales as there is squared weight in the layers."""
+
+    def __init__(self, *, rngs):
+        kernel = jax.nn.initializers.normal(0.02)
+        self.hidden1 = nnx.Linear(30, 100, kernel_init=kernel, rngs=rngs)
+        self.norm = nnx.RMSNorm(100, rngs=rngs)
+        self.head = nnx.Linear(100, 5, kernel_init=kernel, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(self.norm(self.hidden1(x)))
+
+
+def test_a_network_that_tells_of_no_latent_is_measured_without_it():
+    plain = network()._replace(latent=None)
+    assert set(overlap.describe(plain)) == set(overlap.VARIABLES) - {"latent_cka"}
+    x, parts = jnp.eye(SIZES[0]), overlap.groups(drawn(), CLASSES)
+    found = overlap.measured(plain, drawn(), drawn(), parts, x, CLASSES)
+    assert set(found) == set(overlap.describe(plain))
+    assert overlap.describe(network()) == overlap.VARIABLES
+
+
+@pytest.mark.parametrize("name", ["units", "permutation", "aligned"])
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ({"residual": True}, "in another order .* is another function"),
+        ({"residual": True, "output": "out"}, "in another order .*layers: out, hidden1, hidden2"),
+        ({}, "norm is no dense layer"),
+    ],
+)
+def test_units_of_a_network_that_their_order_changes(name, how, sentence):
+    with pytest.raises(UserError, match=sentence):
+        overlap.RELATIONS[name](made(**how))
+
+
+@pytest.mark.parametrize("name", overlap.RELATIONS)
+def test_a_relation_by_name_is_given_the_network(name):
+    with pytest.raises(UserError, match="network must be a Network, not its init; got function"):
+        overlap.RELATIONS[name](network().init)
+
+
+def test_units_that_share_an_activation_may_change_their_order_also_while_tracing():
+    """A softmax over the hidden units is no elementwise activation, and knows no order."""
+    soft = functional(lambda rngs: MLP(SIZES, activation=jax.nn.softmax, rngs=rngs))
+    params = jax.jit(lambda share: overlap.permutation(soft)(drawn(), KEY, share))(0.0)
+    assert not same_bits(params, drawn())
+
+
+@pytest.mark.parametrize("name", ["class_head", "aux_head", "heads", "hidden", "hidden9"])
+def test_a_group_that_holds_no_parameter_is_not_there(name):
+    init = jax.eval_shape(made(residual=True, output="out").init, KEY)
+    groups = overlap.groups(init, 3)
+    assert list(groups) == ["out", "hidden1", "hidden2", "biases", "all"]
+    sentence = f"group must be one of out, hidden1, hidden2, biases, all, .*; got {name}"
+    for ask in (lambda: groups[name], lambda: overlap.chosen(groups, ["all", name], 0)):
+        with pytest.raises(UserError, match=sentence):
+            ask()
+
+
+def test_without_biases_or_auxiliary_logits_there_are_no_groups_of_them():
+    init = {"head": {"kernel": jnp.ones((2, 3))}}
+    assert list(overlap.groups(init, 3)) == ["class_head", "heads", "all"]

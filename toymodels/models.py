@@ -174,20 +174,36 @@ class CNN(Readout):
         return self.activation(getattr(self, self.dense)(maps.reshape(*maps.shape[:-3], -1)))
 
 
+Function = Callable[[Params, jax.Array], jax.Array]
+"""``function(params, x) -> array`` of one model."""
+
+
 class Network(NamedTuple):
     """A model as pure functions."""
 
     init: Callable[[jax.Array], Params]
     """``init(key) -> params``."""
-    apply: Callable[[Params, jax.Array], jax.Array]
+    apply: Function
     """``apply(params, x) -> logits``."""
-    latent: Callable[[Params, jax.Array], jax.Array] | None = None
+    latent: Function | None = None
     """``latent(params, x) -> activations of the last hidden layer``; None: it tells of none."""
     name: str = "a network without a name"
     """Kind and size, for results: ``MLP 784-256-256-13``, ``Residual of 35,604 parameters``."""
 
 
-def latent_of(network: Network) -> Callable[[Params, jax.Array], jax.Array]:
+def whole(network: Network) -> Network:
+    """The network itself, where a caller may have given its init alone.
+
+    Raises:
+        UserError: it is no `Network`.
+
+    """
+    if not isinstance(network, Network):
+        raise UserError(f"network must be a Network, not its init; got {type(network).__name__}")
+    return network
+
+
+def latent_of(network: Network) -> Function:
     """The network's ``latent``, for what cannot do without it.
 
     Raises:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from toymodels.models import Network, Params
+from toymodels.models import Function, Network, Params
 from toymodels.probes import HEADS, layers
 
 Rate = float | jax.Array
@@ -127,11 +127,15 @@ def parametrised(network: Network, name: Parametrisation, base: int) -> Parametr
     def times(factor: Params, params: Params) -> Params:
         return jax.tree.map(jnp.multiply, params, factor)
 
+    def multiplied(function: Function) -> Function:
+        return lambda params, x: function(times(multiplier, params), x)
+
     return Parametrised(
         Network(
             lambda key: times(initial, network.init(key)),
-            lambda params, x: network.apply(times(multiplier, params), x),
-            lambda params, x: network.latent(times(multiplier, params), x),
+            multiplied(network.apply),
+            network.latent and multiplied(network.latent),
+            f"{network.name}, parametrisation {name}",
         ),
         rates,
     )

@@ -24,6 +24,11 @@ the whole law, so that overlap is the only thing that varies; for a uniform init
 longer uniform. Entries and units keep the law of any init with independent entries. Interpolation
 shrinks the variance by a^2 + (1 - a)^2, noise raises it, scaling changes nothing else. Permutation
 keeps every weight and the function of the network, and moves only where the weights are.
+
+Parameters that every init has in common, and that are not zero (the scales of norms are ones), stay
+as they are in sums of W and W', and no measured overlap counts them: they tell no inits apart.
+Units, their permutation and their matching are relations of plain MLPs alone; these three take the
+`Network`, whose function is evaluated once with its units in another order.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,10 +36,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
+from jax.custom_batching import custom_vmap
 
 from toymodels.errors import UserError
-from toymodels.models import Network, Params
+from toymodels.models import Network, Params, whole
+from toymodels.order import align, dense, partial_shuffle, permuted, refuse_order
 from toymodels.probes import HEADS, cka, cosine, flat, layers
 
 Relation = Callable[[Params, jax.Array, jax.Array], Params]
@@ -47,13 +54,58 @@ Draw = Callable[[jax.Array], Params]
 def mixed(
     draw: Draw, weights: Callable[[jax.Array], tuple[jax.Array | float, jax.Array | float]]
 ) -> Relation:
-    """A sum of W and W' with ``weights(amount)``."""
+    """A sum of W and W' with ``weights(amount)``; W where every init has the same (`common`)."""
 
     def relation(init: Params, key: jax.Array, amount: jax.Array) -> Params:
-        own, others = weights(amount)
-        return jax.tree.map(lambda w, v: own * w + others * v, init, draw(key))
+        (own, others), other = weights(amount), draw(key)
+
+        def mix(same: jax.Array | bool, w: jax.Array, v: jax.Array) -> jax.Array:
+            return jnp.where(same, w, own * w + others * v)
+
+        return jax.tree.map(mix, common(draw, other), init, other)
 
     return relation
+
+
+def common(draw: Draw, drawn: Params) -> Params:
+    """Where all inits of a law have the same number, and not zero: bools, leaf by leaf.
+
+    Such are the scales of norms. Zeros do not count: a sum of them is zero, and so is its overlap.
+    A parameter is the same in all inits if its tensor does not depend on the key, which is found by
+    tracing. A draw that ignores its key altogether is a single network, and has no such parameters.
+
+    Args:
+        draw: the law.
+        drawn: an init of that law.
+
+    >>> def draw(key):
+    ...     return {"kernel": jax.random.normal(key, (2,)), "scale": jnp.ones(2)}
+    >>> common(draw, draw(jax.random.key(0)))["scale"].tolist()
+    [True, True]
+
+    """
+    random = set[int]()
+
+    def watched(i: int, leaf: jax.Array) -> jax.Array:
+        @custom_vmap
+        def same(leaf: jax.Array) -> jax.Array:
+            return leaf
+
+        @same.def_vmap
+        def _(size: int, batched: list[bool], leaf: jax.Array) -> tuple[jax.Array, bool]:
+            random.add(i)  # only what differs from key to key has an axis of keys
+            return leaf, True
+
+        return same(leaf)
+
+    def watch(key: jax.Array) -> list[jax.Array]:
+        return [watched(i, leaf) for i, leaf in enumerate(jax.tree.leaves(draw(key)))]
+
+    jax.eval_shape(jax.vmap(watch), jax.random.split(jax.random.key(0), 2))
+    leaves, tree = jax.tree.flatten(drawn)
+    return jax.tree.unflatten(
+        tree, [bool(random) and i not in random and leaf != 0 for i, leaf in enumerate(leaves)]
+    )
 
 
 def rotation(draw: Draw) -> Relation:
@@ -79,16 +131,21 @@ def entries(draw: Draw) -> Relation:
     return relation
 
 
-def units(draw: Draw) -> Relation:
+def units(network: Network) -> Relation:
     """W where both ends of a weight are shared units; W' elsewhere.
 
     A random share of each hidden layer's units is shared, inputs and outputs always are: the shared
     units form the same subnetwork in teacher and student.
+
+    Raises:
+        UserError: the network is no plain MLP (`refuse_order`).
+
     """
+    refuse_order(network)
 
     def relation(init: Params, key: jax.Array, share: jax.Array) -> Params:
         other_key, order_key = jax.random.split(key)
-        other, kept = draw(other_key), {}
+        other, kept = network.init(other_key), {}
         names = dense(init)
         below = jnp.ones(len(init[names[0]]["kernel"]), bool)
         for name in names:
@@ -132,11 +189,16 @@ def scaling(draw: Draw) -> Relation:
     return lambda init, key, c: jax.tree.map(lambda w: c * w, init)
 
 
-def permutation(draw: Draw) -> Relation:
+def permutation(network: Network) -> Relation:
     """Hidden units in another order: the same function, other parameters.
 
     A random share of each hidden layer's units stays where it is.
+
+    Raises:
+        UserError: the network is no plain MLP (`refuse_order`).
+
     """
+    refuse_order(network)
 
     def relation(init: Params, key: jax.Array, share: jax.Array) -> Params:
         orders = {}
@@ -151,60 +213,29 @@ def permutation(draw: Draw) -> Relation:
     return relation
 
 
-def aligned(draw: Draw) -> Relation:
+def aligned(network: Network) -> Relation:
     """The permutation, re-aligned: its units matched to the teacher's by their weights."""
-    shuffle = permutation(draw)
+    shuffle = permutation(network)
     return lambda init, key, share: align(shuffle(init, key, share), init)
 
 
-def but_scales(relation: Relation) -> Relation:
-    """A relation that leaves the scales of norms as they are: they are ones in every init.
-
-    >>> def draw(key):
-    ...     return {"kernel": jax.random.normal(key, (2,)), "norm": {"scale": jnp.ones(2)}}
-    >>> rotate = but_scales(rotation(draw))
-    >>> rotate(draw(jax.random.key(0)), jax.random.key(1), 0.6)["norm"]["scale"].tolist()
-    [1.0, 1.0]
-    """
-
-    def spared(init: Params, key: jax.Array, amount: jax.Array) -> Params:
-        def chosen(path: tuple[Any, ...], w: jax.Array, v: jax.Array) -> jax.Array:
-            return w if path[-1].key == "scale" else v
-
-        return jax.tree_util.tree_map_with_path(chosen, init, relation(init, key, amount))
-
-    return spared
+def of_network(relation: Callable[[Draw], Relation]) -> Callable[[Network], Relation]:
+    """A relation of inits alone as one of a network."""
+    return lambda network: relation(whole(network).init)
 
 
-RELATIONS: dict[str, Callable[[Draw], Relation]] = {
-    "rotation": rotation,
-    "interpolation": interpolation,
-    "entries": entries,
+RELATIONS: dict[str, Callable[[Network], Relation]] = {
+    "rotation": of_network(rotation),
+    "interpolation": of_network(interpolation),
+    "entries": of_network(entries),
     "units": units,
-    "noise": noise,
-    "relative_noise": relative_noise,
-    "scaling": scaling,
+    "noise": of_network(noise),
+    "relative_noise": of_network(relative_noise),
+    "scaling": of_network(scaling),
     "permutation": permutation,
     "aligned": aligned,
 }
-"""Every relation by its name: ``RELATIONS[name](draw) -> relation``."""
-
-
-def dense(params: Params) -> list[str]:
-    """Names of the layers of an MLP, in order: the only networks whose units can be told apart.
-
-    Raises:
-        UserError: a layer is not dense, or has no bias.
-
-    """
-    names = layers(params)
-    for name in names:
-        layer = params[name]
-        if not (isinstance(layer, dict) and layer.keys() == {"kernel", "bias"}) or (
-            layer["kernel"].ndim != 2
-        ):
-            raise UserError(f"units and their order need an MLP: {name} is no dense layer")
-    return names
+"""Every relation by its name: ``RELATIONS[name](network) -> relation``."""
 
 
 def each_leaf(sample: Callable[..., Any], key: jax.Array, params: Params) -> Params:
@@ -216,59 +247,25 @@ def each_leaf(sample: Callable[..., Any], key: jax.Array, params: Params) -> Par
     )
 
 
-def partial_shuffle(
-    stay_key: jax.Array, shuffle_key: jax.Array, n: int, share: jax.Array
-) -> jax.Array:
-    """An order of n units in which each stays with probability ``share``, the others shuffle."""
-    stays = jax.random.uniform(stay_key, (n,)) < share
-    # Positions of the units that move, first in order, then in a random order: one goes to the
-    # other. A stable sort puts those that stay behind them, in order both times.
-    places = jnp.argsort(stays, stable=True)
-    mixed_up = jnp.argsort(
-        jnp.where(stays, 2.0, jax.random.uniform(shuffle_key, (n,))), stable=True
-    )
-    return jnp.zeros(n, int).at[places].set(mixed_up)
+class Groups(dict[str, Params]):
+    """Named parts of a network; to ask for one that holds no parameter raises a UserError."""
+
+    def __missing__(self, name: str) -> Params:
+        """Refuse a name that no part has."""
+        raise UserError(
+            f"group must be one of {', '.join(self)}, which hold the parameters of this network "
+            "(heads are the layers named head, or class_head and aux_head, and hidden layers are "
+            f"the others); got {name}"
+        )
 
 
-def permuted(params: Params, orders: dict[str, jax.Array]) -> Params:
-    """Hidden layers with their units in other orders: unit i of the result is orders[layer][i].
-
-    The function of the network stays the same.
-    """
-    names = dense(params)
-    moved, below = {}, jnp.arange(len(params[names[0]]["kernel"]))
-    for name in names:
-        kernel, bias = params[name]["kernel"][below], params[name]["bias"]
-        if name not in HEADS:
-            below = orders[name]
-            kernel, bias = kernel[:, below], bias[below]
-        moved[name] = {"kernel": kernel, "bias": bias}
-    return moved
-
-
-def align(params: Params, target: Params) -> Params:
-    """Reorder hidden units to match those of ``target``; the function stays the same.
-
-    Layer by layer from the inputs, the assignment that maximises the inner product of incoming
-    weights (Ainsworth et al. 2023, arXiv 2209.04836, section 3.2, one pass).
-    """
-    orders: dict[str, jax.Array] = {}
-    for name in layers(params):
-        if name not in HEADS:
-            same = {other: jnp.arange(len(params[other]["bias"])) for other in layers(params)}
-            so_far = permuted(params, same | orders)
-            likeness = target[name]["kernel"].T @ so_far[name]["kernel"]
-            theirs, ours = optax.assignment.hungarian_algorithm(-likeness)
-            orders[name] = jnp.zeros_like(ours).at[theirs].set(ours)
-    return permuted(params, orders)
-
-
-def groups(params: Params, n_classes: int) -> dict[str, Params]:
+def groups(params: Params, n_classes: int) -> Groups:
     """Named parts of a network, each a pytree of bool arrays that broadcast to the parameters.
 
     Every layer by itself (the head as ``class_head`` and ``aux_head``, be they one layer or two;
     weights and biases), ``hidden``, ``heads``, ``biases`` and ``all``. Any nested dict will do:
-    its outermost names are the layers.
+    its outermost names are the layers. A group without parameters is left out; so is ``hidden``
+    where no layer is named as a head, for then nothing tells the output layer from the others.
 
     >>> from toymodels.models import MLP, functional
     >>> params = functional(lambda rngs: MLP((4, 8, 8, 5), rngs=rngs)).init(jax.random.key(0))
@@ -277,31 +274,34 @@ def groups(params: Params, n_classes: int) -> dict[str, Params]:
     """
     hidden = [name for name in layers(params) if name not in HEADS]
 
-    def where(chosen: Callable[[str, str, jax.Array], jax.Array]) -> Params:
+    def where(chosen: Callable[[str, str, np.ndarray], np.ndarray]) -> Params:
         """The mask of ``chosen(layer, kind, output number)``."""
 
-        def mask(path: tuple[Any, ...], w: jax.Array) -> jax.Array:
-            outputs = jnp.arange(w.shape[-1] if w.ndim else 1)
+        def mask(path: tuple[Any, ...], w: jax.Array) -> np.ndarray:
+            outputs = np.arange(w.shape[-1] if w.ndim else 1)
             layer, kind = (str(path[i].key) for i in (0, -1))
             return chosen(layer, kind, outputs.reshape((1,) * (w.ndim - 1) + (-1,) * (w.ndim > 0)))
 
         return jax.tree_util.tree_map_with_path(mask, params)
 
     def whole(*names: str) -> Params:
-        return where(lambda layer, kind, i: jnp.full(i.shape, layer in names))
+        return where(lambda layer, kind, i: np.full(i.shape, layer in names))
 
-    def head(own: str, inside: Callable[[jax.Array], jax.Array]) -> Params:
+    def head(own: str, inside: Callable[[np.ndarray], np.ndarray]) -> Params:
         return where(lambda layer, kind, i: (layer == own) | ((layer == "head") & inside(i)))
 
-    return {
+    named = {
         **{name: whole(name) for name in hidden},
         "class_head": head("class_head", lambda i: i < n_classes),
         "aux_head": head("aux_head", lambda i: i >= n_classes),
-        "hidden": whole(*hidden),
+        "hidden": whole(*hidden) if len(hidden) < len(params) else whole(),
         "heads": whole(*HEADS),
-        "biases": where(lambda layer, kind, i: jnp.full(i.shape, kind == "bias")),
+        "biases": where(lambda layer, kind, i: np.full(i.shape, kind == "bias")),
         "all": whole(*params),
     }
+    return Groups(
+        {name: g for name, g in named.items() if any(mask.any() for mask in jax.tree.leaves(g))}
+    )
 
 
 def chosen(groups: dict[str, Params], names: Sequence[str], i: jax.Array) -> Params:
@@ -326,22 +326,28 @@ def measured(
 
     ``overlap``: cosine of the parameters in each part, (parts,). ``class_agreement`` and
     ``aux_agreement``: cosine of the class and of the auxiliary logits over all inputs, each logit's
-    mean taken off. ``latent_cka``: linear CKA of the last hidden layers. A cosine with zero is 0.
+    mean taken off. ``latent_cka``: linear CKA of the last hidden layers, if the network tells of
+    them (see `describe`). A cosine with zero is 0. What every init has in common (`common`) does
+    not count in ``overlap``.
     """
+    everywhere = common(network.init, network.init(jax.random.key(0)))
+    own = jax.tree.map(jnp.logical_not, everywhere)
 
     def inside(mask: Params, tree: Params) -> jax.Array:
-        return flat(jax.tree.map(lambda here, w: jnp.where(here, w, 0.0), mask, tree))
+        return flat(jax.tree.map(lambda here, own, w: jnp.where(here & own, w, 0.0), mask, own, tree))
 
     def centred(tree: Params) -> jax.Array:
         logits = network.apply(tree, x)
         return logits - logits.mean(axis=0)
 
     here, there = centred(params), centred(init)
+    latent = network.latent
+    likeness = {} if latent is None else {"latent_cka": cka(latent(params, x), latent(init, x))}
     return {
         "overlap": jnp.stack([cosine(inside(p, params), inside(p, init)) for p in parts.values()]),
         "class_agreement": cosine(here[:, :n_classes].ravel(), there[:, :n_classes].ravel()),
         "aux_agreement": cosine(here[:, n_classes:].ravel(), there[:, n_classes:].ravel()),
-        "latent_cka": cka(network.latent(params, x), network.latent(init, x)),
+        **likeness,
     }
 
 
@@ -355,4 +361,16 @@ VARIABLES = {
     "aux_agreement": ((), "1", "initial agreement: cosine of the aux logits with the teacher's"),
     "latent_cka": ((), "1", "initial agreement: linear CKA of the last hidden layers"),
 }
-"""Dimensions (behind the axes), unit and meaning of what `measured` returns."""
+"""Dimensions (behind the axes), unit and meaning of what `measured` returns of a network with
+``latent``."""
+
+
+def describe(network: Network) -> dict[str, tuple[tuple[str, ...], str, str]]:
+    """What `measured` returns for a network, as `VARIABLES` describes it.
+
+    >>> nameless = Network(lambda key: {}, lambda params, x: x)
+    >>> list(describe(nameless))
+    ['overlap', 'class_agreement', 'aux_agreement']
+    """
+    absent = {"latent_cka"} if network.latent is None else set()
+    return {name: about for name, about in VARIABLES.items() if name not in absent}

@@ -215,6 +215,7 @@ def decoder(
             init,
             lambda params, tokens: merged(params)(tokens, attention.plain),
             lambda params, tokens: merged(params).latent(tokens, attention.plain),
+            f"transformer of {depth} blocks, width {width}, {heads} heads",
         ),
     )
 

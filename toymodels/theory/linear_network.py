@@ -59,7 +59,7 @@ def two_layers(p: int, d: int, outputs: int, trained: bool = False) -> Network:
         heads = params["heads"] if trained else jax.lax.stop_gradient(params["heads"])
         return latent(params, x) @ heads.T
 
-    return Network(init, apply, latent)
+    return Network(init, apply, latent, f"two linear layers {p}-{d}-{outputs}")
 
 
 def one_layer(p: int, outputs: int) -> Network:
@@ -71,7 +71,7 @@ def one_layer(p: int, outputs: int) -> Network:
     def apply(params: Params, x: jax.Array) -> jax.Array:
         return x @ params["rows"].T
 
-    return Network(init, apply, lambda params, x: x)
+    return Network(init, apply, lambda params, x: x, f"a linear layer {p}-{outputs}")
 
 
 def one_layer_flow(

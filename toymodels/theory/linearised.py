@@ -27,7 +27,7 @@ import jax.numpy as jnp
 
 from toymodels.decompositions import eigh
 from toymodels.losses import Imitation
-from toymodels.models import Network, Params
+from toymodels.models import Function, Network, Params
 from toymodels.theory.kernels import Side, function, kernel, product
 
 Filter = Callable[[jax.Array], jax.Array]
@@ -45,9 +45,7 @@ def tangent(network: Network, at: Params) -> Network:
     [1.0, 3.0]
     """
 
-    def linear(
-        f: Callable[[Params, jax.Array], jax.Array],
-    ) -> Callable[[Params, jax.Array], jax.Array]:
+    def linear(f: Function) -> Function:
         def apply(params: Params, x: jax.Array) -> jax.Array:
             moved = jax.tree.map(jnp.subtract, params, at)
             value, change = jax.jvp(lambda p: f(p, x), (at,), (moved,))
@@ -55,7 +53,12 @@ def tangent(network: Network, at: Params) -> Network:
 
         return apply
 
-    return Network(network.init, linear(network.apply), linear(network.latent))
+    return Network(
+        network.init,
+        linear(network.apply),
+        network.latent and linear(network.latent),
+        f"{network.name}, linearised",
+    )
 
 
 def flow(t: float | jax.Array) -> Filter:
