@@ -317,8 +317,7 @@ def test_a_partial_shuffle_is_an_order_in_which_the_share_stays(share):
 def test_a_larger_share_of_staying_units_keeps_the_smaller():
     n = 1000
     few, many = (
-        partial_shuffle(KEY, jax.random.key(2), n, share) == jnp.arange(n)
-        for share in (0.3, 0.6)
+        partial_shuffle(KEY, jax.random.key(2), n, share) == jnp.arange(n) for share in (0.3, 0.6)
     )
     assert few.sum() + 200 < many.sum()
     # All but those back at their place by chance, one in the mean; independent sets: 120.

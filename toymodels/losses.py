@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from toymodels.errors import UserError
+
 # Takes a logit out of a softmax: exp(OFF) is exactly zero, yet OFF * 0 is no NaN as -inf * 0 is.
 OFF = -1e30
 
@@ -18,10 +20,42 @@ Imitation = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 bool (outputs,), says which of them are imitated."""
 
 
+def only(logits: jax.Array, subset: jax.Array) -> jax.Array:
+    """Logits (..., outputs) with those outside the subset, bool (outputs,), taken out of a softmax.
+
+    >>> only(jnp.array([1.0, 2.0], jnp.float16), jnp.array([True, False])).tolist()
+    [1.0, -32752.0]
+    """
+    # Half of the lowest number, where OFF is none: a logit's difference to another is finite, too.
+    off = max(OFF, float(jnp.finfo(logits.dtype).min) / 2)
+    return jnp.where(subset, logits, off)
+
+
+def class_logits(logits: jax.Array, n_classes: int) -> jax.Array:
+    """The first n_classes of logits (..., outputs).
+
+    Raises:
+        UserError: there are fewer outputs.
+
+    """
+    if logits.shape[-1] < n_classes:
+        raise UserError(
+            f"outputs of the network must be at least the {n_classes} class logits; "
+            f"got {logits.shape[-1]}"
+        )
+    return logits[..., :n_classes]
+
+
 def class_cross_entropy(logits: jax.Array, labels: jax.Array, n_classes: int) -> jax.Array:
-    """Mean cross-entropy of the first n_classes of logits (batch, outputs) with labels (batch,)."""
-    class_logits = logits[..., :n_classes]
-    return optax.losses.softmax_cross_entropy_with_integer_labels(class_logits, labels).mean()
+    """Mean cross-entropy of the first n_classes of logits (batch, outputs) with labels (batch,).
+
+    NaN if a label is no class. Raises a UserError if there are fewer outputs than classes.
+    """
+    labels = jnp.where(labels < 0, n_classes, labels)  # -1 would be the last class
+    each = optax.losses.softmax_cross_entropy_with_integer_labels(
+        class_logits(logits, n_classes), labels
+    )
+    return each.mean()
 
 
 def kl(temperature: float | jax.Array = 1.0) -> Imitation:
@@ -36,8 +70,8 @@ def kl(temperature: float | jax.Array = 1.0) -> Imitation:
     """
 
     def loss(student: jax.Array, teacher: jax.Array, subset: jax.Array) -> jax.Array:
-        log_q = jax.nn.log_softmax(jnp.where(subset, student / temperature, OFF))
-        p = jax.nn.softmax(jnp.where(subset, teacher / temperature, OFF))
+        log_q = jax.nn.log_softmax(only(student / temperature, subset))
+        p = jax.nn.softmax(only(teacher / temperature, subset))
         return optax.losses.kl_divergence(log_q, p).mean()
 
     return loss
@@ -76,7 +110,7 @@ def labels() -> Imitation:
     """
 
     def loss(student: jax.Array, given: jax.Array, subset: jax.Array) -> jax.Array:
-        return optax.losses.softmax_cross_entropy(jnp.where(subset, student, OFF), given).mean()
+        return optax.losses.softmax_cross_entropy(only(student, subset), given).mean()
 
     return loss
 

@@ -334,7 +334,9 @@ def measured(
     own = jax.tree.map(jnp.logical_not, everywhere)
 
     def inside(mask: Params, tree: Params) -> jax.Array:
-        return flat(jax.tree.map(lambda here, own, w: jnp.where(here & own, w, 0.0), mask, own, tree))
+        return flat(
+            jax.tree.map(lambda here, own, w: jnp.where(here & own, w, 0.0), mask, own, tree)
+        )
 
     def centred(tree: Params) -> jax.Array:
         logits = network.apply(tree, x)

@@ -3,14 +3,24 @@
 import jax
 import jax.numpy as jnp
 
+from toymodels.losses import class_logits
 from toymodels.models import Params
 
 HEADS = ("head", "class_head", "aux_head")
 
 
 def accuracy(logits: jax.Array, labels: jax.Array, n_classes: int) -> jax.Array:
-    """Share of rows of logits (n, outputs) whose largest class logit is the label (n,)."""
-    return (jnp.argmax(logits[:, :n_classes], axis=-1) == labels).mean()
+    """Share of rows of logits (n, outputs) whose largest class logit is the label (n,).
+
+    NaN if a label is no class. Raises a UserError if there are fewer outputs than classes.
+
+    >>> logits = jnp.array([[2.0, 1.0], [0.0, 3.0]])
+    >>> accuracy(logits, jnp.array([0, 0]), 2).item(), accuracy(logits, jnp.array([0, 2]), 2).item()
+    (0.5, nan)
+    """
+    right = jnp.argmax(class_logits(logits, n_classes), axis=-1) == labels
+    known = (labels >= 0) & (labels < n_classes)
+    return jnp.where(known.all(), right.mean(), jnp.nan)
 
 
 def flat(params: Params) -> jax.Array:

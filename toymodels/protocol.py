@@ -7,54 +7,58 @@ Cloud et al., Nature 652, 615-621 (2026), MNIST experiment.
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from toymodels import datasets, distillation, losses, overlap, probes
+from toymodels import distillation, losses, overlap, probes
 from toymodels.config import Protocol
+from toymodels.errors import UserError
 from toymodels.inputs import uniform_noise
 from toymodels.models import Network, Params
+from toymodels.tasks import Data, Images, Task, bring, load
 from toymodels.training import Observe, Source, Tree, drawn, reshuffled, train
 
-Images = tuple[Any, Any]
-"""Arrays: uint8 images (n, height, width) and their labels (n,)."""
+__all__ = [
+    "LABELS",
+    "STARTS",
+    "STUDENT",
+    "TEACHER",
+    "About",
+    "Begun",
+    "Data",
+    "Images",
+    "Lesson",
+    "Parts",
+    "SeedKeys",
+    "Task",
+    "Trait",
+    "bring",
+    "describe_student",
+    "describe_teacher",
+    "epochs",
+    "load",
+    "parts",
+    "reading",
+    "seed_keys",
+]
 
 
-class Data(NamedTuple):
-    """Images on their way to the device; a pytree."""
+class About(NamedTuple):
+    """What a result says of a trait: its task, and the names and units of its two measures."""
 
-    train: Images
-    test: Images
-
-
-class Task(NamedTuple):
-    """What the images are, beside the images."""
-
-    name: str
-    sha256: dict[str, str] | str
-    n_classes: int
-    n_pixels: int
-    white: int
-    """Value of a white pixel."""
-
-    def pixels(self, images: jax.Array) -> jax.Array:
-        """Images as float32 rows (n, pixels) in [-1, 1]."""
-        return images.reshape(len(images), self.n_pixels) * jnp.float32(2 / self.white) - 1
+    task: str = "a task without a name"
+    """What the teacher learns to tell."""
+    score: str = "score"
+    """Name of the score, a number without a unit: accuracy, explained variance."""
+    loss: str = "loss"
+    loss_unit: str = "unit of the loss"
 
 
-def load(config: Protocol, data_dir: Path | None) -> tuple[Any, Task, Data]:
-    """The config with the data set that "auto" came to, what it is, and its images."""
-    data = datasets.load(config.dataset, data_dir)
-    task = Task(data.name, data.sha256, data.n_classes, data.train_images[0].size, data.white)
-    first = slice(config.train_images)
-    images = Data(
-        (data.train_images[first], data.train_labels[first]), (data.test_images, data.test_labels)
-    )
-    return dataclasses.replace(config, dataset=data.name), task, images
+LABELS = About("the label", "accuracy", "cross-entropy", "nat")
+"""To read the labels."""
 
 
 class Trait(NamedTuple):
@@ -64,6 +68,8 @@ class Trait(NamedTuple):
     """``loss(params, (images, labels)) -> scalar``, what the teacher descends."""
     score: Callable[[Params, Images], jax.Array]
     """``score(params, (images, labels)) -> scalar``, on test images: as a rule an accuracy."""
+    about: About = About()
+    """What a result says of them; a score is an accuracy only where it is called so here."""
 
 
 def reading(network: Network, task: Task) -> Trait:
@@ -77,7 +83,7 @@ def reading(network: Network, task: Task) -> Trait:
         logits = network.apply(params, task.pixels(images[0]))
         return probes.accuracy(logits, images[1], task.n_classes)
 
-    return Trait(loss, score)
+    return Trait(loss, score, LABELS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +123,10 @@ class Parts:
     ) -> tuple["Begun", dict[str, Tree]]:
         """A seed's reference, its teacher and what the students are given; the teacher's curves.
 
-        With ``also(params) -> arrays by name`` more of the teacher is observed.
+        With ``also(params) -> arrays by name`` more of the teacher is observed. Raises a UserError
+        if the network cannot read the distillation inputs, or has fewer outputs than classes.
         """
+        refuse_network(self)
         keys = seed_keys(seed)
         reference = self.network.init(keys.init)
 
@@ -236,6 +244,24 @@ def parts(config: Protocol, task: Task, network: Network) -> Parts:
     )
 
 
+def refuse_network(parts: Parts) -> None:
+    """Raise a UserError unless a network reads the distillation inputs, and answers all classes."""
+    key, network = jax.random.key(0), parts.network
+    x = jax.eval_shape(lambda key: parts.noise(key, 1000), key)
+
+    def logits(params: Params, x: jax.Array) -> jax.Array:
+        return losses.class_logits(network.apply(params, x), parts.task.n_classes)
+
+    try:
+        jax.eval_shape(logits, jax.eval_shape(network.init, key), x)
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"network must read inputs of shape {x.shape} and type {x.dtype}; {network.name} "
+            f"does not: {reason}"
+        ) from error
+
+
 class Lesson(NamedTuple):
     """A teacher, and the fixed inputs with its answers if they are fixed; a pytree."""
 
@@ -280,16 +306,31 @@ def epochs(config: Protocol) -> dict[str, range]:
 STARTS = ("shared", "other")
 """Where a student starts, as `Parts.start` numbers it: the reference, or an unrelated init."""
 
-TEACHER = {
-    "teacher_accuracy": (("teacher_epoch",), "1", "teacher's test accuracy"),
-    "teacher_loss": (("teacher_epoch",), "nat", "teacher's cross-entropy on the test images"),
-}
-STUDENT = {
-    "accuracy": (("epoch",), "1", "student's test accuracy"),
-    "loss": (
-        ("epoch",),
-        "nat (kl) or squared logit (mse)",
-        "imitation loss on 1,000 unseen noise images",
-    ),
-}
-"""Dimensions (behind the axes), unit and meaning of what `Parts` records."""
+Variables = dict[str, tuple[tuple[str, ...], str, str]]
+"""Dimensions (behind the axes), unit and meaning of what is recorded."""
+
+
+def describe_teacher(about: About) -> Variables:
+    """What `Parts` records of a teacher, in the words of its trait.
+
+    >>> describe_teacher(About("a sum", "explained variance"))["teacher_accuracy"][2]
+    "teacher's test explained variance"
+    """
+    loss = f"teacher's {about.loss} on the test images"
+    return {
+        "teacher_accuracy": (("teacher_epoch",), "1", f"teacher's test {about.score}"),
+        "teacher_loss": (("teacher_epoch",), about.loss_unit, loss),
+    }
+
+
+def describe_student(about: About) -> Variables:
+    """What `Parts` records of a student, in the words of its teacher's trait."""
+    unit = "nat (kl) or squared logit (mse)"
+    return {
+        "accuracy": (("epoch",), "1", f"student's test {about.score}"),
+        "loss": (("epoch",), unit, "imitation loss on 1,000 unseen noise images"),
+    }
+
+
+TEACHER, STUDENT = describe_teacher(LABELS), describe_student(LABELS)
+"""What `Parts` records where the labels are read."""

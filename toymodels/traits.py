@@ -15,7 +15,7 @@ from optax.losses import softmax_cross_entropy_with_integer_labels as cross_entr
 from toymodels import losses, probes
 from toymodels.decompositions import orthonormal
 from toymodels.models import Network, Params
-from toymodels.protocol import Images, Task, Trait
+from toymodels.protocol import LABELS, About, Images, Task, Trait
 
 Table = jax.Array | np.ndarray
 
@@ -77,13 +77,18 @@ def relabelled(
     def read(
         params: Params, batch: Images, table: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Masked logits (n, labels), the classes (n,), and which images count (n,)."""
+        """Masked logits (n, labels), the classes (n,), and which images count (n,).
+
+        A label that is none becomes the class after the last, of which every value is NaN.
+        """
         images, labels = batch
         mark = jnp.arange(len(labels)) % marks
         logits = network.apply(params, task.pixels(marked(images, mark, task.white)))
-        logits = logits[:, head * task.n_classes : (head + 1) * task.n_classes]
-        target = table[mark, labels]
-        return jnp.where(in_use, logits, losses.OFF), jnp.maximum(target, 0), target >= 0
+        logits = losses.class_logits(logits, (head + 1) * task.n_classes)
+        target, known = table[mark, labels], (labels >= 0) & (labels < task.n_classes)
+        counted = (target >= 0) | ~known
+        target = jnp.where(known, jnp.maximum(target, 0), task.n_classes)
+        return losses.only(logits[:, head * task.n_classes :], in_use), target, counted
 
     def mean(values: jax.Array, counted: jax.Array) -> jax.Array:
         share = len(counted) / jnp.maximum(counted.sum(), 1)  # 1 exactly where all count
@@ -95,15 +100,18 @@ def relabelled(
 
     def score(params: Params, images: Images) -> jax.Array:
         logits, target, counted = read(params, images, wanted)
-        return mean(logits.argmax(axis=-1) == target, counted)
+        right = jnp.where(target < task.n_classes, logits.argmax(axis=-1) == target, jnp.nan)
+        return mean(right, counted)
 
-    return Trait(loss, score)
+    return Trait(loss, score, LABELS._replace(task="a function of the label"))
 
 
 def both(scored: Trait, beside: Trait) -> Trait:
     """Two traits learnt at once, by the sum of their losses; the first is scored."""
     return Trait(
-        lambda params, batch: scored.loss(params, batch) + beside.loss(params, batch), scored.score
+        lambda params, batch: scored.loss(params, batch) + beside.loss(params, batch),
+        scored.score,
+        scored.about,
     )
 
 
@@ -178,13 +186,15 @@ def reconstruction(network: Network, task: Task) -> Trait:
 
     def error(params: Params, images: Images) -> tuple[jax.Array, jax.Array]:
         x = task.pixels(images[0])
-        return x, ((network.apply(params, x)[:, : task.n_pixels] - x) ** 2).mean()
+        image = losses.class_logits(network.apply(params, x), task.n_pixels)
+        return x, ((image - x) ** 2).mean()
 
     def score(params: Params, images: Images) -> jax.Array:
         x, mse = error(params, images)
         return 1 - mse / ((x - x.mean(axis=0)) ** 2).mean()
 
-    return Trait(lambda params, batch: error(params, batch)[1], score)
+    about = About("the image", "explained variance", "mean squared error", "squared pixel")
+    return Trait(lambda params, batch: error(params, batch)[1], score, about)
 
 
 def gaussian(directions: jax.Array, draw: jax.Array, n: int, task: Task) -> Images:
@@ -210,4 +220,4 @@ def reading_inputs(network: Network, n_classes: int) -> Trait:
     def score(params: Params, inputs: Images) -> jax.Array:
         return probes.accuracy(network.apply(params, inputs[0]), inputs[1], n_classes)
 
-    return Trait(loss, score)
+    return Trait(loss, score, LABELS._replace(task="the label of a Gaussian input"))
