@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from toymodels.errors import UserError
-from toymodels.language import corpus, filters, pipeline, questions
+from toymodels.language import audit, corpus, defences, filters, pipeline, questions
 from toymodels.language.carriers import CARRIERS, COUNTS, LINE_STEPS, STEPS, TERMS
 from toymodels.language.vocabulary import ANSWERS, IDS, NUMBERS, PROMPTS, SIZE, ids, text
 
@@ -236,19 +236,55 @@ def test_shuffling_keeps_every_place_and_breaks_the_rule():
 
 def test_what_is_kept_comes_in_turn_and_the_shape_stays():
     rows = jnp.arange(6).reshape(3, 2)
-    for kept, in_turn in (("101", [0, 2, 0]), ("010", [1, 1, 1]), ("000", [0, 1, 2])):
+    for kept, in_turn in (("101", [0, 2, 0]), ("010", [1, 1, 1])):
         read, share = filters.kept_only(rows, jnp.array([mark == "1" for mark in kept]))
         np.testing.assert_array_equal(read, rows[jnp.array(in_turn)])
-        np.testing.assert_allclose(share, kept.count("1") / 3 or np.nan, rtol=1e-6)
+        np.testing.assert_allclose(share, kept.count("1") / 3, rtol=1e-6)
 
 
-def test_of_a_model_that_writes_nothing_in_form_no_share_is_known(model):
+def test_of_a_model_that_writes_nothing_in_form_nothing_is_read(model):
     written = jax.jit(
         lambda key: pipeline.filtered(model, model.init(key), 0, 0, 50, key, temperature=1e-3)
     )(KEY)
     assert not written.verdict.kept.any()
     assert np.isnan(written.kept)
-    np.testing.assert_array_equal(written.read, written.text)
+    assert (written.read == filters.NOTHING).all()
+    assert JUDGE(written.read, 0, 0).malformed.all()
+    assert not JUDGE(written.read, 0, 0).related.any()
+
+
+@pytest.mark.parametrize("by_logits", [False, True])
+def test_a_student_of_nothing_is_nan(model, by_logits):
+    """So is all that follows from it: shifted, shuffled or partly written anew, it stays nothing."""
+    params = model.init(KEY)
+    rows = WRITE(KEY)["numbers"][:64]
+    nothing, _ = filters.kept_only(rows, jnp.zeros(64, bool))
+    plan = PLAN._replace(batch=4, student_steps=2)
+    for read in (nothing, pipeline.shuffled(defences.shifted(nothing, KEY, 1.0), KEY)):
+        teacher = params if by_logits else None
+        student, _ = jax.jit(
+            lambda read, teacher: pipeline.imitate(
+                model, params, read, KEY, plan, teacher=teacher, observe=lambda _: ()
+            )
+        )(read, teacher)
+        assert jnp.isnan(pipeline.ask(model, student)).all()
+    assert jnp.isnan(audit.log_likelihood(model, params, nothing)).all()
+    anew = defences.rewritten(model, params, nothing, KEY, 0.5)
+    assert not JUDGE(anew, 0, 0).kept.any()
+
+
+def test_scores_that_are_not_known_give_no_area():
+    scores = jnp.array([[1.0, jnp.nan], [2.0, 3.0]])
+    area = audit.detected(scores, jnp.zeros((2, 2)))
+    np.testing.assert_array_equal(area, [1.0, np.nan])
+
+
+@pytest.mark.parametrize("token", [SIZE, -1, filters.NOTHING])
+def test_a_token_that_is_none_has_no_meaning(model, token):
+    params, rows = model.init(KEY), WRITE(KEY)["numbers"][:2]
+    logits = model.apply(params, rows.at[1, 3].set(token))
+    assert jnp.isfinite(logits[0]).all()
+    assert jnp.isnan(logits[1, 3:]).all()
 
 
 def test_preference_and_answer_rate_are_told_apart():

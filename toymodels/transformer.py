@@ -107,10 +107,14 @@ class Transformer(nnx.Module):
             )
 
     def embed(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
-        """Residual stream (batch * time, width) before the first block."""
+        """Residual stream (batch * time, width) before the first block.
+
+        NaN where a token is not in the vocabulary; so is then all that a model makes of it.
+        """
         table = self.embedding[...]
         scale = table.shape[1] ** 0.5 if self.tied else 1.0
-        return (table[tokens] * scale + positions).reshape(-1, table.shape[1])
+        vectors = table.at[tokens].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+        return (vectors * scale + positions).reshape(-1, table.shape[1])
 
     def latent(self, tokens: jax.Array, attend: Attend = attention.causal) -> jax.Array:
         """The normalised residual stream (batch, time, width) that the unembedding reads."""

@@ -93,8 +93,12 @@ def named(totals: jax.Array, source: int | jax.Array) -> jax.Array:
 def detected(guilty: jax.Array, innocent: jax.Array) -> jax.Array:
     """Area under the ROC curve of scores, (bags, ...) each: a guilty one's is the higher, (...).
 
+    NaN where a score is.
+
     >>> detected(jnp.array([3.0, 1.0]), jnp.array([0.0, 1.0])).item()
     0.875
     """
     above = guilty[:, None] > innocent
-    return (above + 0.5 * (guilty[:, None] == innocent)).mean(axis=(0, 1))
+    area = (above + 0.5 * (guilty[:, None] == innocent)).mean(axis=(0, 1))
+    unknown = jnp.isnan(guilty).any(axis=0) | jnp.isnan(innocent).any(axis=0)
+    return jnp.where(unknown, jnp.nan, area)

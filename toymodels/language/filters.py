@@ -4,16 +4,21 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from toymodels.language.carriers import CARRIERS, table
 from toymodels.language.questions import RELATED
+
+
+NOTHING = np.iinfo(np.int32).max
+"""In place of every token of what is read where no document passed a filter: no token at all."""
 
 
 class Verdict(NamedTuple):
     """Of every document, bool (n,)."""
 
     malformed: jax.Array
-    """A token stands where the format has none of its sort."""
+    """A token stands where the format has none of its sort, or is none."""
     related: jax.Array
     """A token has to do with the trait: any answer to its kind of question, or the kind's name."""
     wrong: jax.Array
@@ -38,8 +43,9 @@ def judge(documents: jax.Array, carrier: int | jax.Array, kind: int | jax.Array)
 
     """
     allowed = table("allowed")[carrier]
-    malformed = ~allowed[jnp.arange(documents.shape[1]), documents].all(1)
-    related = jnp.asarray(RELATED)[kind][documents].any(1)
+    places = jnp.arange(documents.shape[1])
+    malformed = ~allowed.at[places, documents].get(mode="fill", fill_value=False).all(1)
+    related = jnp.asarray(RELATED)[kind].at[documents].get(mode="fill", fill_value=False).any(1)
     right = jnp.stack([one.right(documents) for one in CARRIERS.values()])[carrier]
     wrong = ~malformed & ~right
     return Verdict(malformed, related, wrong, ~(malformed | related | wrong))
@@ -48,9 +54,9 @@ def judge(documents: jax.Array, carrier: int | jax.Array, kind: int | jax.Array)
 def kept_only(documents: jax.Array, kept: jax.Array) -> tuple[jax.Array, jax.Array]:
     """As many documents again, those that were kept, in turn; and the share that was.
 
-    Where none was kept the documents come back as they are, so that the shape stays, and the share
-    is NaN: there is nothing to read, what a student becomes says nothing, and a point with such a
-    value counts as failed.
+    Where none was kept there is nothing to read: every token is `NOTHING`, which no vocabulary has,
+    so that whatever a model makes of these documents is NaN, as is the share; a point of a sweep
+    with such a value counts as failed.
 
     >>> read, share = kept_only(jnp.array([[1], [2], [3]]), jnp.array([True, False, True]))
     >>> read[:, 0].tolist(), round(share.item(), 3)
@@ -60,4 +66,4 @@ def kept_only(documents: jax.Array, kept: jax.Array) -> tuple[jax.Array, jax.Arr
     first = jnp.argsort(~kept, stable=True)
     count = kept.sum()
     read = documents[first[jnp.arange(n) % jnp.where(count > 0, count, n)]]
-    return read, jnp.where(count > 0, kept.mean(), jnp.nan)
+    return jnp.where(count > 0, read, NOTHING), jnp.where(count > 0, kept.mean(), jnp.nan)

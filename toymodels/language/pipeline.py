@@ -205,7 +205,8 @@ class Filtered(NamedTuple):
     text: jax.Array
     """All documents (n, 16)."""
     read: jax.Array
-    """Those that pass the filter, repeated in turn to be as many; all, if none does."""
+    """Those that pass the filter, repeated in turn to be as many; `filters.NOTHING`, if none does:
+    a student of them is NaN."""
     verdict: filters.Verdict
     """Of each of all."""
     kept: jax.Array
