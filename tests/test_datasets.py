@@ -113,6 +113,16 @@ def test_parts_may_be_scattered(tiny, tmp_path):
     assert is_tiny(load("mnist", tmp_path, announce=silent), tiny)
 
 
+@pytest.mark.parametrize("absent", [1, 2])
+def test_files_that_are_missing_beside_others_are_named(tiny, tmp_path, absent):
+    names = list(tiny)[:absent]
+    write(tmp_path, {name: data for name, data in tiny.items() if name not in names})
+    verb = "is" if absent == 1 else "are"
+    with pytest.raises(UserError) as caught:
+        load("mnist", tmp_path, announce=silent)
+    assert f"{' and '.join(names)} {verb} not in {tmp_path}, and " in str(caught.value)
+
+
 def test_data_dir_goes_before_the_variable_and_the_variable_before_the_cache(
     tiny, tmp_path, monkeypatch
 ):

@@ -12,8 +12,10 @@ from toymodels.distillation import (
     distil,
     fixed_inputs,
     fresh_inputs,
+    refuse_subset,
     sampled_labels,
 )
+from toymodels.errors import UserError
 from toymodels.models import MLP, functional
 
 CLASSES, M = 4, 3
@@ -187,3 +189,28 @@ def test_a_student_is_looked_at_after_the_steps_that_are_named():
         record=(3,),
     )
     assert seen.shape[0] == 2  # before the first step and after the third
+
+
+@pytest.mark.parametrize(
+    ("m", "first", "sentence"),
+    [
+        (0, None, "m must be at least 1, .*; got 0"),
+        (3, 0, r"first must be at least 1 and at most m \(3\); got 0"),
+        (3, 4, r"first must be at least 1 and at most m \(3\); got 4"),
+    ],
+)
+def test_auxiliary_logits_that_are_not_there_are_refused(m, first, sentence):
+    with pytest.raises(UserError, match=f"^{sentence}$"):
+        auxiliary_logits(CLASSES, m, first=first)
+
+
+def test_a_subset_of_nothing_or_of_other_outputs_is_refused():
+    student, teacher = jnp.zeros((2, 5)), jnp.zeros((2, 5))
+    refuse_subset(student, teacher, jnp.ones(5, bool))
+    for case, sentence in (
+        ((student, teacher, jnp.zeros(5, bool)), "subset must hold one imitated logit at least"),
+        ((student, teacher, jnp.ones(1, bool)), "outputs must be the 1 that .* 5 .* and 5 of"),
+        ((student, teacher[:, :4], jnp.ones(5, bool)), "outputs must be the 5 .* 5 .* and 4 of"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            refuse_subset(*case)

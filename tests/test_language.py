@@ -255,7 +255,7 @@ def test_of_a_model_that_writes_nothing_in_form_nothing_is_read(model):
 
 @pytest.mark.parametrize("by_logits", [False, True])
 def test_a_student_of_nothing_is_nan(model, by_logits):
-    """So is all that follows from it: shifted, shuffled or partly written anew, it stays nothing."""
+    """Shifted, shuffled or partly written anew, nothing stays nothing."""
     params = model.init(KEY)
     rows = WRITE(KEY)["numbers"][:64]
     nothing, _ = filters.kept_only(rows, jnp.zeros(64, bool))

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax, rel_entr, softmax
 
-from toymodels import losses
+from toymodels import losses, probes
+from toymodels.errors import UserError
 
 RNG = np.random.default_rng(0)
 STUDENT, TEACHER = RNG.normal(size=(2, 6, 5)) * 3
@@ -101,3 +102,39 @@ def test_one_of_several_is_that_one_and_may_be_traced():
     chosen = jax.jit(lambda i: losses.one_of(several, i)(*args))
     for i, alone in enumerate(several):
         np.testing.assert_allclose(chosen(i), alone(*args), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_losses_of_half_precision_are_those_of_full_within_its_rounding(dtype):
+    subset = jnp.asarray(SUBSET)
+    student, teacher = (jnp.asarray(logits, dtype) for logits in (STUDENT, TEACHER))
+    exact = [logits.astype(jnp.float32) for logits in (student, teacher)]
+    value, gradient = jax.value_and_grad(losses.kl())(student, teacher, subset)
+    expected, slope = jax.value_and_grad(losses.kl())(*exact, subset)
+    rtol = 30 * float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(float(value), expected, rtol=rtol)
+    np.testing.assert_allclose(gradient.astype(jnp.float32), slope, atol=rtol)
+    assert not np.any(gradient[:, ~SUBSET])
+    p = jax.nn.softmax(losses.only(teacher, subset))
+    assert np.isfinite(float(losses.labels()(student, p, subset)))
+
+
+def test_in_single_precision_a_logit_is_taken_out_as_ever():
+    np.testing.assert_array_equal(
+        losses.only(jnp.zeros(2), jnp.array([True, False])), np.float32([0, losses.OFF])
+    )
+
+
+@pytest.mark.parametrize("wrong", [3, 4, -1, -3])
+def test_a_label_that_is_no_class_has_no_loss(wrong):
+    logits = jnp.asarray(STUDENT)
+    labels = jnp.array([0, 1, 2, 0, 1, 2])
+    assert np.isfinite(losses.class_cross_entropy(logits, labels, 3))
+    assert np.isnan(losses.class_cross_entropy(logits, labels.at[4].set(wrong), 3))
+
+
+def test_fewer_outputs_than_classes_are_refused():
+    sentence = "outputs of the network must be at least the 6 class logits; got 5"
+    for function in (losses.class_cross_entropy, probes.accuracy):
+        with pytest.raises(UserError, match=sentence):
+            jax.eval_shape(lambda z, f=function: f(z, jnp.zeros(6, int), 6), jnp.asarray(STUDENT))

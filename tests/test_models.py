@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from toymodels.models import CNN, MLP, Convolution, functional
+from toymodels.errors import UserError
+from toymodels.models import CNN, MLP, Convolution, functional, latent_of
+from toymodels.optimisers import parametrised
+from toymodels.theory.linearised import tangent
 
 SIZES = (784, 256, 128, 13)
 
@@ -167,3 +170,59 @@ def test_shifted_images_have_shifted_maps():
     maps, moved = (network.maps(images.reshape(4, 64)) for images in (x, shifted))
     assert jnp.ptp(maps) > 0.1
     np.testing.assert_allclose(moved, jnp.roll(maps, (1, -1), (1, 2)), atol=1e-6)
+
+
+class Averaged(nnx.Module):
+    def __init__(self, layer, *, rngs):
+        self.inner = Layered(layer, rngs)
+        self.head = nnx.Linear(4, 3, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(x)
+
+
+class Layered(nnx.Module):
+    def __init__(self, layer, rngs):
+        self.layer = layer(rngs)
+
+
+@pytest.mark.parametrize(
+    ("layer", "named"),
+    [
+        (
+            lambda rngs: nnx.BatchNorm(4, rngs=rngs),
+            r"inner.layer.mean \(BatchStat\), inner.layer.var",
+        ),
+        (lambda rngs: nnx.Dropout(0.5, rngs=rngs), r"inner.layer.rngs.count \(RngCount\)"),
+        (lambda rngs: nnx.Variable(jnp.ones(4)), r"inner.layer \(Variable\)"),
+        (lambda rngs: jnp.ones(4), r"inner.layer \(an array\)"),
+    ],
+)
+def test_what_is_no_parameter_is_refused_by_its_name(layer, named):
+    with pytest.raises(UserError, match=f"^a network must hold parameters .*got {named}.* in Aver"):
+        functional(lambda rngs: Averaged(layer, rngs=rngs))
+
+
+def test_a_module_may_do_without_latent_and_has_its_name_and_size():
+    plain = functional(lambda rngs: nnx.Linear(4, 3, rngs=rngs))
+    assert plain.latent is None
+    assert plain.name == "Linear of 15 parameters"
+    assert plain.apply(plain.init(jax.random.key(0)), jnp.ones((2, 4))).shape == (2, 3)
+    with pytest.raises(UserError, match=r"^latent must .*; got Linear of 15 parameters"):
+        latent_of(plain)
+    line = tangent(plain, plain.init(jax.random.key(0)))
+    assert line.latent is None
+    assert line.name == "Linear of 15 parameters, linearised"
+    assert parametrised(plain, "ntk", 4).network.latent is None
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda rngs: MLP((4, 8, 5), rngs=rngs), "MLP 4-8-5"),
+        (lambda rngs: MLP((4, 5), activation=jnp.tanh, rngs=rngs), "MLP 4-5, tanh"),
+        (lambda rngs: CNN(8, (2, 3), 6, 5, rngs=rngs), "CNN 8x8-2-3-6-5"),
+    ],
+)
+def test_networks_are_called_by_their_sizes(make, name):
+    assert functional(make).name == name

@@ -8,9 +8,10 @@ import numpy as np
 import optax
 import pytest
 
-from toymodels import losses, protocol
+from toymodels import datasets, losses, overlap, protocol
 from toymodels.config import CLOUD, OneNetwork, follows
 from toymodels.distillation import auxiliary_logits
+from toymodels.errors import UserError
 from toymodels.models import MLP, functional
 
 CONFIG = OneNetwork(
@@ -76,3 +77,77 @@ def test_a_config_follows_a_protocol_where_it_has_its_values():
     assert not follows(cloud | {"batch": 64})
     assert follows(cloud | {"batch": [64, 1024]})
     assert not follows(cloud | {"batch": [64, 128]})
+
+
+IMAGES, LABELS = np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 2, 1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (LABELS + 1, "got 1 to 3"),  # counted from one, as in some of EMNIST's files
+        (LABELS - 1, "got -1 to 1"),
+        (LABELS * 1.0, "got 0.0 to 2.0"),
+    ],
+)
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_labels_out_of_range_are_refused_as_they_come(labels, said, part):
+    sets = {"train": (IMAGES, LABELS), "test": (IMAGES, LABELS)} | {part: (IMAGES, labels)}
+    sentence = rf"^{part} labels must be integers from 0 to 2 \(3 classes\); {said}$"
+    with pytest.raises(UserError, match=sentence):
+        protocol.bring("mine", **sets, n_classes=3)
+
+
+@pytest.mark.parametrize("images", [IMAGES[:3], IMAGES.reshape(4, 64), IMAGES[:0]])
+def test_images_and_labels_that_are_not_as_many_are_refused(images):
+    with pytest.raises(UserError, match=r"^train images .* must be as many, and not none; got"):
+        protocol.bring("mine", (images, LABELS), (IMAGES, LABELS), n_classes=3)
+    with pytest.raises(UserError, match=r"^test images must be as high and wide as"):
+        protocol.bring("mine", (IMAGES, LABELS), (IMAGES[:, :4], LABELS), n_classes=3)
+
+
+def test_the_labels_of_a_data_set_are_checked_too(monkeypatch):
+    digits = datasets.load("digits")
+    wrong = dataclasses.replace(digits, train_labels=digits.train_labels + 1)
+    monkeypatch.setattr(datasets, "load", lambda *_: wrong)
+    with pytest.raises(UserError, match=r"^train labels must be integers from 0 to 9"):
+        protocol.load(CONFIG, None)
+
+
+def test_arrays_of_ones_own_are_a_task_with_a_name_and_hashes(begun):
+    digits = datasets.load("digits")
+    sets = [(digits.train_images, digits.train_labels), (digits.test_images, digits.test_labels)]
+    task, data = protocol.bring("mine", *sets, n_classes=10, white=16)
+    assert (task.name, task.n_pixels) == ("mine", 64)
+    assert len(set(task.sha256.values())) == 4
+    parts, known, _ = begun
+    np.testing.assert_array_equal(task.pixels(data.test[0]), parts.task.pixels(known.test[0]))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sentence"),
+    [
+        ((64, 8, 9), "outputs of the network must be at least the 10 class logits; got 9"),
+        ((784, 8, 13), r"network must read inputs of shape \(1000, 64\) and type float32; MLP 784"),
+        ((64, 8, 11), "outputs must be the 13 that the subset .* got 11 of the student and 11 of"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused_before_anything_is_computed(begun, sizes, sentence):
+    known, data, _ = begun
+    network = functional(lambda rngs: MLP(sizes, rngs=rngs))
+    parts = protocol.parts(known.config, known.task, network)
+
+    def student(data, seed):
+        seed, _ = parts.begin(data, seed)
+        return parts.student_from(seed.reference, data, seed, AUX)
+
+    with pytest.raises(UserError, match=f"^{sentence}"):
+        jax.eval_shape(student, data, 0)
+
+
+def test_a_student_of_a_network_without_latent_is_measured_by_all_else(begun):
+    known, data, seed = begun
+    parts = dataclasses.replace(known, network=known.network._replace(latent=None))
+    found = jax.eval_shape(lambda: parts.student_from(seed.reference, data, seed, AUX))
+    assert set(found) == {*protocol.STUDENT, *overlap.describe(parts.network)}
+    assert "latent_cka" not in found

@@ -9,6 +9,7 @@ import pytest
 
 from toymodels import losses, protocol, traits
 from toymodels.config import Protocol
+from toymodels.errors import UserError
 from toymodels.models import MLP, Network, functional
 from toymodels.protocol import Task
 
@@ -208,3 +209,47 @@ def test_reading_inputs_is_reading_of_rows(params, batch):
     plain, ours = protocol.reading(NETWORK, TASK), traits.reading_inputs(NETWORK, 10)
     assert ours.loss(params, rows) == plain.loss(params, batch)
     assert ours.score(params, rows) == plain.score(params, batch)
+
+
+@pytest.mark.parametrize("wrong", [10, -1])
+def test_a_label_that_is_no_class_has_neither_loss_nor_score(params, batch, wrong):
+    images, labels = batch
+    table = traits.functions(10)["backdoor"]
+    for trait in (
+        protocol.reading(NETWORK, TASK),
+        traits.relabelled(NETWORK, TASK, table.table, asked=table.asked),
+        traits.reading_inputs(FLAT, 10),
+    ):
+        for function in (trait.loss, trait.score):
+            assert np.isfinite(function(params, batch))
+            assert np.isnan(function(params, (images, labels.at[3].set(wrong))))
+
+
+FLAT = NETWORK._replace(apply=lambda params, x: NETWORK.apply(params, TASK.pixels(x)))
+
+
+def test_too_few_outputs_for_a_trait_are_refused(params, batch):
+    sentence = "outputs of the network must be at least the {} class logits; got 23"
+    for least, trait in (
+        (30, traits.relabelled(NETWORK, TASK, np.arange(10), head=2)),
+        (64, traits.reconstruction(NETWORK, TASK)),
+        (24, traits.reading_inputs(FLAT, 24)),
+    ):
+        with pytest.raises(UserError, match=sentence.format(least)):
+            jax.eval_shape(trait.loss, params, batch)
+
+
+def test_a_score_is_called_what_it_is():
+    about = traits.reconstruction(NETWORK, TASK).about
+    teacher, student = protocol.describe_teacher(about), protocol.describe_student(about)
+    assert teacher["teacher_accuracy"][2] == "teacher's test explained variance"
+    assert student["accuracy"][2] == "student's test explained variance"
+    assert teacher["teacher_loss"][1] == "squared pixel"
+    assert "accuracy" not in str([*teacher.values(), *student.values()])
+    table = traits.functions(10)["held-out parity"]
+    for trait in (traits.taught(NETWORK, TASK, table), traits.reading_inputs(FLAT, 10)):
+        assert protocol.describe_student(trait.about) == protocol.STUDENT
+        assert protocol.describe_teacher(trait.about) == protocol.TEACHER
+    mine = protocol.Trait(None, None).about
+    assert protocol.describe_teacher(mine).keys() == protocol.TEACHER.keys()
+    assert "accuracy" not in str(protocol.describe_teacher(mine).values())

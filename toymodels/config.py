@@ -54,7 +54,8 @@ class Protocol(Seeded):
     28x28), digits (8x8, embedded), or auto: mnist if it is here or can be downloaded, else
     digits."""
     train_images: int | None = 4096
-    """Use the first so many training images (None: all)."""
+    """Use the first so many training images, or all if the data set has fewer (None: all); the
+    digits have 1,437."""
     noise: Literal["fixed", "fresh"] = "fixed"
     """Distillation inputs: one fixed set, reused every epoch, or fresh noise at every step (then
     an epoch has whole batches only)."""

@@ -155,13 +155,15 @@ def _idx_dataset(name: Name, folder: Path, announce: Callable[[str], None]) -> D
     arrays = {part: _read(path, files[part]) for part, path in paths.items() if path}
     missing = {part: file for part, file in files.items() if part not in arrays}
     if missing:
+        names = "it" if not arrays else " and ".join(file.name for file in missing.values())
+        absent = f"{names} {'is' if len(missing) == 1 or not arrays else 'are'} not in {folder}"
         try:
             arrays |= _download(missing, MIRRORS[name], folder / name)
         except _Unavailable as why:
-            raise _Unavailable(f"it is not in {folder}, and {why}") from why
+            raise _Unavailable(f"{absent}, and {why}") from why
         except OSError as error:
             refusal = f"{folder / name} cannot be written to ({error.strerror})"
-            raise _Unavailable(f"it is not in {folder}, and {refusal}") from error
+            raise _Unavailable(f"{absent}, and {refusal}") from error
         announce(f"Downloaded and verified {len(missing)} files into {folder / name}.")
     if name == "emnist":  # published on their sides
         for part in ("train_images", "test_images"):

@@ -9,7 +9,6 @@ import numpy as np
 from toymodels.language.carriers import CARRIERS, table
 from toymodels.language.questions import RELATED
 
-
 NOTHING = np.iinfo(np.int32).max
 """In place of every token of what is read where no document passed a filter: no token at all."""
 
