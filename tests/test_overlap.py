@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from toymodels import overlap
 from toymodels.errors import UserError
-from toymodels.models import CNN, MLP, Network, functional
+from toymodels.models import CNN, MLP, Network, functional, no_latent
 from toymodels.order import align, partial_shuffle
 from toymodels.probes import cosine, flat, layer_cosines, layers
 
@@ -538,6 +538,7 @@ class Normed(nnx.Module):
 
 
 def made(**how):
+    """Such a network."""
     return functional(lambda rngs: Normed(**how, rngs=rngs))
 
 
@@ -597,7 +598,7 @@ class Wide(nnx.Module):
 
 
 def test_a_network_that_tells_of_no_latent_is_measured_without_it():
-    plain = network()._replace(latent=None)
+    plain = network()._replace(latent=no_latent)
     assert set(overlap.describe(plain)) == set(overlap.VARIABLES) - {"latent_cka"}
     x, parts = jnp.eye(SIZES[0]), overlap.groups(drawn(), CLASSES)
     found = overlap.measured(plain, drawn(), drawn(), parts, x, CLASSES)
@@ -646,3 +647,22 @@ def test_a_group_that_holds_no_parameter_is_not_there(name):
 def test_without_biases_or_auxiliary_logits_there_are_no_groups_of_them():
     init = {"head": {"kernel": jnp.ones((2, 3))}}
     assert list(overlap.groups(init, 3)) == ["class_head", "heads", "all"]
+
+
+@pytest.mark.parametrize("width", [2, 3])
+def test_a_narrow_residual_network_is_found_out_too(width):
+    class Narrow(nnx.Module):
+        def __init__(self, rngs):
+            self.hidden1 = nnx.Linear(6, width, rngs=rngs)
+            self.hidden2 = nnx.Linear(width, width, rngs=rngs)
+            self.head = nnx.Linear(width, 3, rngs=rngs)
+
+        def __call__(self, x):
+            x = jnp.tanh(self.hidden1(x))
+            return self.head(x + jnp.tanh(self.hidden2(x)))
+
+    with pytest.raises(UserError, match="is another function"):
+        overlap.permutation(functional(Narrow))
+    with pytest.raises(UserError, match="is another function"):
+        overlap.units(functional(lambda rngs: MLP((6, 4, 3), activation=jnp.cumsum, rngs=rngs)))
+    overlap.permutation(functional(lambda rngs: MLP((6, width, width, 3), rngs=rngs)))

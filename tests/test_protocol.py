@@ -12,7 +12,7 @@ from toymodels import datasets, losses, overlap, protocol
 from toymodels.config import CLOUD, OneNetwork, follows
 from toymodels.distillation import auxiliary_logits
 from toymodels.errors import UserError
-from toymodels.models import MLP, functional
+from toymodels.models import MLP, functional, no_latent
 
 CONFIG = OneNetwork(
     dataset="digits", widths=(8,), noise_images=128, teacher_epochs=1, student_epochs=1
@@ -147,7 +147,7 @@ def test_a_network_that_does_not_fit_is_refused_before_anything_is_computed(begu
 
 def test_a_student_of_a_network_without_latent_is_measured_by_all_else(begun):
     known, data, seed = begun
-    parts = dataclasses.replace(known, network=known.network._replace(latent=None))
+    parts = dataclasses.replace(known, network=known.network._replace(latent=no_latent))
     found = jax.eval_shape(lambda: parts.student_from(seed.reference, data, seed, AUX))
     assert set(found) == {*protocol.STUDENT, *overlap.describe(parts.network)}
     assert "latent_cka" not in found

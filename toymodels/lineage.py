@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import xarray as xr
 
-from toymodels.models import Network, Params, latent_of
+from toymodels.models import Network, Params
 from toymodels.probes import cka, cosine, flat
 from toymodels.protocol import Data, Parts, SeedKeys
 from toymodels.representations import principal_subspace, subspace_overlap
@@ -79,7 +79,7 @@ def look(
     """
 
     def asked(x: jax.Array) -> Seen:
-        latent = latent_of(network)(params, x)
+        latent = network.latent(params, x)
         # Less the mean, q rows span q - 1 directions at most: another would be noise.
         subspaces = [principal_subspace(latent[:q], max(1, min(k, q - 1))) for q in queries]
         return Seen(latent, network.apply(params, x), subspaces)

@@ -178,6 +178,14 @@ Function = Callable[[Params, jax.Array], jax.Array]
 """``function(params, x) -> array`` of one model."""
 
 
+def no_latent(params: Params, x: jax.Array) -> jax.Array:
+    """The ``latent`` of a network that tells of no last hidden layer: raises a UserError."""
+    raise UserError(
+        "latent must be a method of the network where its last hidden layer is compared; "
+        "this one has none"
+    )
+
+
 class Network(NamedTuple):
     """A model as pure functions."""
 
@@ -185,10 +193,15 @@ class Network(NamedTuple):
     """``init(key) -> params``."""
     apply: Function
     """``apply(params, x) -> logits``."""
-    latent: Function | None = None
-    """``latent(params, x) -> activations of the last hidden layer``; None: it tells of none."""
+    latent: Function = no_latent
+    """``latent(params, x) -> activations of the last hidden layer``; `no_latent` if it has none."""
     name: str = "a network without a name"
     """Kind and size, for results: ``MLP 784-256-256-13``, ``Residual of 35,604 parameters``."""
+
+    @property
+    def has_latent(self) -> bool:
+        """Whether the last hidden layer can be looked at."""
+        return self.latent is not no_latent
 
 
 def whole(network: Network) -> Network:
@@ -203,26 +216,11 @@ def whole(network: Network) -> Network:
     return network
 
 
-def latent_of(network: Network) -> Function:
-    """The network's ``latent``, for what cannot do without it.
-
-    Raises:
-        UserError: it has none.
-
-    """
-    if network.latent is None:
-        raise UserError(
-            f"latent must be a method of the network where its last hidden layer is compared; "
-            f"got {network.name}"
-        )
-    return network.latent
-
-
 def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     """Split a module into ``init`` and ``apply``, the form that goes through jit, vmap and scan.
 
     Any NNX module whose only state is its parameters will do. A module without a method ``latent``
-    becomes a network whose ``latent`` is None. The name is the module's ``title`` if it has one,
+    becomes a network without one. The name is the module's ``title`` if it has one,
     else its class and its number of parameters.
 
     Raises:
@@ -251,7 +249,7 @@ def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
 
     size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state))
     name = getattr(module, "title", f"{type(module).__name__} of {size:,} parameters")
-    return Network(init, apply, latent if hasattr(module, "latent") else None, name)
+    return Network(init, apply, latent if hasattr(module, "latent") else no_latent, name)
 
 
 def refuse_running_state(module: nnx.Module) -> None:

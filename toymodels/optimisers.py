@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from toymodels.models import Function, Network, Params
+from toymodels.models import Function, Network, Params, no_latent
 from toymodels.probes import HEADS, layers
 
 Rate = float | jax.Array
@@ -134,7 +134,7 @@ def parametrised(network: Network, name: Parametrisation, base: int) -> Parametr
         Network(
             lambda key: times(initial, network.init(key)),
             multiplied(network.apply),
-            network.latent and multiplied(network.latent),
+            multiplied(network.latent) if network.has_latent else no_latent,
             f"{network.name}, parametrisation {name}",
         ),
         rates,

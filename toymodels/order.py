@@ -1,5 +1,8 @@
 """Hidden units of an MLP, and their order: other parameters, the same function."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,33 +33,42 @@ def dense(params: Params) -> list[str]:
 def refuse_order(network: Network) -> None:
     """Raise a UserError unless hidden units may change their order and the function stays.
 
-    The function is evaluated on eight inputs, with random parameters and with the same ones in
-    another order: it differs if a layer's units mean something to more than the next layer, as
-    those of a residual network do, or if the layers are not named in their order.
+    The function is evaluated on eight inputs, with random parameters and with the same ones after
+    the units of one layer have changed places: it differs if they mean something to more than the
+    next layer, as those of a residual network do, or if layers are not named in their order. (Of
+    all layers at once the same change is none to a residual network.)
     """
     shapes = jax.eval_shape(whole(network).init, jax.random.key(0))
     names, random = dense(shapes), np.random.default_rng(0)
-    hidden = [name for name in names if name not in HEADS]
     params = jax.tree.map(
         lambda w: np.asarray(random.normal(size=w.shape) / w.shape[0] ** 0.5, w.dtype), shapes
     )
     x = random.normal(size=(8, shapes[names[0]]["kernel"].shape[0])).astype(np.float32)
+    still = {name: np.arange(len(params[name]["bias"])) for name in names}
+
+    def function(params: Params) -> np.ndarray:
+        return np.asarray(jax.jit(network.apply)(params, x), np.float64)
+
+    def moved(name: str) -> np.ndarray:
+        order = random.permutation(still[name])
+        order = np.roll(order, 1) if (order == still[name]).all() else order
+        return function(permuted(params, still | {name: order}))
+
+    why: Exception | None = None
+    same = False
     try:
-        orders = {name: random.permutation(len(params[name]["bias"])) for name in hidden}
         with jax.ensure_compile_time_eval(), jax.default_matmul_precision("float32"):
-            before, after = (
-                np.asarray(jax.jit(network.apply)(weights, x), np.float64)
-                for weights in (params, permuted(params, orders))
-            )
+            before = function(params)
+            after = np.stack([before, *(moved(name) for name in names if name not in HEADS)])
         same = bool(abs(after - before).max() <= 1e-4 * abs(before).max())
-    except (TypeError, ValueError, IndexError):
-        same = False  # layers that do not follow one another in the order of their names
+    except (TypeError, ValueError, IndexError) as error:
+        why = error  # layers that do not follow one another in the order of their names
     if not same:
         raise UserError(
             "units and their order need a plain MLP of rows of inputs, with layers hidden1, "
             "hidden2, ... and head (or class_head and aux_head): in another order of its hidden "
             f"units {network.name} is another function (layers: {', '.join(names)})"
-        )
+        ) from why
 
 
 def partial_shuffle(
@@ -73,10 +85,10 @@ def partial_shuffle(
     return jnp.zeros(n, int).at[places].set(mixed_up)
 
 
-def permuted(params: Params, orders: dict[str, jax.Array]) -> Params:
+def permuted(params: Params, orders: Mapping[str, Any]) -> Params:
     """Hidden layers with their units in other orders: unit i of the result is orders[layer][i].
 
-    The function of the network stays the same.
+    The function of a plain MLP stays the same, and that of no other network (`refuse_order`).
     """
     names = dense(params)
     moved, below = {}, jnp.arange(len(params[names[0]]["kernel"]))
@@ -90,7 +102,7 @@ def permuted(params: Params, orders: dict[str, jax.Array]) -> Params:
 
 
 def align(params: Params, target: Params) -> Params:
-    """Reorder hidden units to match those of ``target``; the function stays the same.
+    """Reorder hidden units of a plain MLP to match those of ``target``; its function stays.
 
     Layer by layer from the inputs, the assignment that maximises the inner product of incoming
     weights (Ainsworth et al. 2023, arXiv 2209.04836, section 3.2, one pass).

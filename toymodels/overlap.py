@@ -343,14 +343,14 @@ def measured(
         return logits - logits.mean(axis=0)
 
     here, there = centred(params), centred(init)
-    latent = network.latent
-    likeness = {} if latent is None else {"latent_cka": cka(latent(params, x), latent(init, x))}
-    return {
+    found = {
         "overlap": jnp.stack([cosine(inside(p, params), inside(p, init)) for p in parts.values()]),
         "class_agreement": cosine(here[:, :n_classes].ravel(), there[:, :n_classes].ravel()),
         "aux_agreement": cosine(here[:, n_classes:].ravel(), there[:, n_classes:].ravel()),
-        **likeness,
     }
+    if network.has_latent:
+        found["latent_cka"] = cka(network.latent(params, x), network.latent(init, x))
+    return found
 
 
 VARIABLES = {
@@ -374,5 +374,8 @@ def describe(network: Network) -> dict[str, tuple[tuple[str, ...], str, str]]:
     >>> list(describe(nameless))
     ['overlap', 'class_agreement', 'aux_agreement']
     """
-    absent = {"latent_cka"} if network.latent is None else set()
-    return {name: about for name, about in VARIABLES.items() if name not in absent}
+    return {
+        name: about
+        for name, about in VARIABLES.items()
+        if name != "latent_cka" or network.has_latent
+    }

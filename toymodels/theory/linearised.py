@@ -27,7 +27,7 @@ import jax.numpy as jnp
 
 from toymodels.decompositions import eigh
 from toymodels.losses import Imitation
-from toymodels.models import Function, Network, Params
+from toymodels.models import Function, Network, Params, no_latent
 from toymodels.theory.kernels import Side, function, kernel, product
 
 Filter = Callable[[jax.Array], jax.Array]
@@ -56,7 +56,7 @@ def tangent(network: Network, at: Params) -> Network:
     return Network(
         network.init,
         linear(network.apply),
-        network.latent and linear(network.latent),
+        linear(network.latent) if network.has_latent else no_latent,
         f"{network.name}, linearised",
     )
 
