@@ -151,3 +151,12 @@ def test_a_student_of_a_network_without_latent_is_measured_by_all_else(begun):
     found = jax.eval_shape(lambda: parts.student_from(seed.reference, data, seed, AUX))
     assert set(found) == {*protocol.STUDENT, *overlap.describe(parts.network)}
     assert "latent_cka" not in found
+
+
+@pytest.mark.parametrize("name", ["loss", "score"])
+def test_a_trait_that_gives_more_than_a_number_is_refused(begun, name):
+    known, data, _ = begun
+    each = known.trait._replace(**{name: lambda params, batch: jnp.zeros(len(batch[1]))})
+    parts = dataclasses.replace(known, trait=each)
+    with pytest.raises(UserError, match=f"^{name} of a trait must be one number for a batch; got"):
+        jax.eval_shape(parts.begin, data, 0)

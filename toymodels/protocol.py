@@ -13,12 +13,26 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from toymodels import distillation, losses, overlap, probes
+from toymodels import distillation, losses, overlap
 from toymodels.config import Protocol
 from toymodels.errors import UserError
 from toymodels.inputs import uniform_noise
 from toymodels.models import Network, Params
-from toymodels.tasks import Data, Images, Task, bring, load
+from toymodels.tasks import (
+    LABELS,
+    STUDENT,
+    TEACHER,
+    About,
+    Data,
+    Images,
+    Task,
+    Trait,
+    bring,
+    describe_student,
+    describe_teacher,
+    load,
+    reading,
+)
 from toymodels.training import Observe, Source, Tree, drawn, reshuffled, train
 
 __all__ = [
@@ -44,46 +58,6 @@ __all__ = [
     "reading",
     "seed_keys",
 ]
-
-
-class About(NamedTuple):
-    """What a result says of a trait: its task, and the names and units of its two measures."""
-
-    task: str = "a task without a name"
-    """What the teacher learns to tell."""
-    score: str = "score"
-    """Name of the score, a number without a unit: accuracy, explained variance."""
-    loss: str = "loss"
-    loss_unit: str = "unit of the loss"
-
-
-LABELS = About("the label", "accuracy", "cross-entropy", "nat")
-"""To read the labels."""
-
-
-class Trait(NamedTuple):
-    """What the teacher learns, and how it is told whether a network has it."""
-
-    loss: Callable[[Params, Images], jax.Array]
-    """``loss(params, (images, labels)) -> scalar``, what the teacher descends."""
-    score: Callable[[Params, Images], jax.Array]
-    """``score(params, (images, labels)) -> scalar``, on test images: as a rule an accuracy."""
-    about: About = About()
-    """What a result says of them; a score is an accuracy only where it is called so here."""
-
-
-def reading(network: Network, task: Task) -> Trait:
-    """To read the labels: cross-entropy, and accuracy, of the class logits."""
-
-    def loss(params: Params, batch: Images) -> jax.Array:
-        logits = network.apply(params, task.pixels(batch[0]))
-        return losses.class_cross_entropy(logits, batch[1], task.n_classes)
-
-    def score(params: Params, images: Images) -> jax.Array:
-        logits = network.apply(params, task.pixels(images[0]))
-        return probes.accuracy(logits, images[1], task.n_classes)
-
-    return Trait(loss, score, LABELS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +100,7 @@ class Parts:
         With ``also(params) -> arrays by name`` more of the teacher is observed. Raises a UserError
         if the network cannot read the distillation inputs, or has fewer outputs than classes.
         """
-        refuse_network(self)
+        refuse_misfit(self, data)
         keys = seed_keys(seed)
         reference = self.network.init(keys.init)
 
@@ -244,22 +218,31 @@ def parts(config: Protocol, task: Task, network: Network) -> Parts:
     )
 
 
-def refuse_network(parts: Parts) -> None:
-    """Raise a UserError unless a network reads the distillation inputs, and answers all classes."""
+def refuse_misfit(parts: Parts, data: Data) -> None:
+    """Raise a UserError unless network, inputs, classes and trait fit together.
+
+    The network must read the distillation inputs and answer all classes, and a trait's loss and
+    score must each be a number; nothing is computed to see it.
+    """
     key, network = jax.random.key(0), parts.network
     x = jax.eval_shape(lambda key: parts.noise(key, 1000), key)
 
     def logits(params: Params, x: jax.Array) -> jax.Array:
         return losses.class_logits(network.apply(params, x), parts.task.n_classes)
 
+    params = jax.eval_shape(network.init, key)
     try:
-        jax.eval_shape(logits, jax.eval_shape(network.init, key), x)
+        jax.eval_shape(logits, params, x)
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"network must read inputs of shape {x.shape} and type {x.dtype}; {network.name} "
             f"does not: {reason}"
         ) from error
+    for name in ("loss", "score"):
+        value = jax.eval_shape(getattr(parts.trait, name), params, data.test)
+        if getattr(value, "shape", None) != ():
+            raise UserError(f"{name} of a trait must be one number for a batch; got {value}")
 
 
 class Lesson(NamedTuple):
@@ -305,32 +288,3 @@ def epochs(config: Protocol) -> dict[str, range]:
 
 STARTS = ("shared", "other")
 """Where a student starts, as `Parts.start` numbers it: the reference, or an unrelated init."""
-
-Variables = dict[str, tuple[tuple[str, ...], str, str]]
-"""Dimensions (behind the axes), unit and meaning of what is recorded."""
-
-
-def describe_teacher(about: About) -> Variables:
-    """What `Parts` records of a teacher, in the words of its trait.
-
-    >>> describe_teacher(About("a sum", "explained variance"))["teacher_accuracy"][2]
-    "teacher's test explained variance"
-    """
-    loss = f"teacher's {about.loss} on the test images"
-    return {
-        "teacher_accuracy": (("teacher_epoch",), "1", f"teacher's test {about.score}"),
-        "teacher_loss": (("teacher_epoch",), about.loss_unit, loss),
-    }
-
-
-def describe_student(about: About) -> Variables:
-    """What `Parts` records of a student, in the words of its teacher's trait."""
-    unit = "nat (kl) or squared logit (mse)"
-    return {
-        "accuracy": (("epoch",), "1", f"student's test {about.score}"),
-        "loss": (("epoch",), unit, "imitation loss on 1,000 unseen noise images"),
-    }
-
-
-TEACHER, STUDENT = describe_teacher(LABELS), describe_student(LABELS)
-"""What `Parts` records where the labels are read."""

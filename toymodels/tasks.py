@@ -1,8 +1,9 @@
-"""Labelled images as a task: those of the data sets, or arrays of one's own."""
+"""What a teacher learns: labelled images, of a data set or of one's own, and what of them."""
 
 import dataclasses
 import hashlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toymodels import datasets
+from toymodels import datasets, losses, probes
 from toymodels.config import Protocol
 from toymodels.errors import UserError
+from toymodels.models import Network, Params
 
 Images = tuple[Any, Any]
 """Arrays: uint8 images (n, height, width) and their labels (n,)."""
@@ -111,3 +113,73 @@ def refuse_labels(part: str, images: Any, labels: Any, n_classes: int) -> None:
             f"{part} labels must be integers from 0 to {n_classes - 1} ({n_classes} classes); "
             f"got {least} to {most}"
         )
+
+
+class About(NamedTuple):
+    """What a result says of a trait: its task, and the names and units of its two measures."""
+
+    task: str = "a task without a name"
+    """What the teacher learns to tell."""
+    score: str = "score"
+    """Name of the score, a number without a unit: accuracy, explained variance."""
+    loss: str = "loss"
+    loss_unit: str = "unit of the loss"
+
+
+LABELS = About("the label", "accuracy", "cross-entropy", "nat")
+"""To read the labels."""
+
+
+class Trait(NamedTuple):
+    """What the teacher learns, and how it is told whether a network has it."""
+
+    loss: Callable[[Params, Images], jax.Array]
+    """``loss(params, (images, labels)) -> scalar``, what the teacher descends."""
+    score: Callable[[Params, Images], jax.Array]
+    """``score(params, (images, labels)) -> scalar``, on test images: as a rule an accuracy."""
+    about: About = About()
+    """What a result says of them; a score is an accuracy only where it is called so here."""
+
+
+def reading(network: Network, task: Task) -> Trait:
+    """To read the labels: cross-entropy, and accuracy, of the class logits."""
+
+    def loss(params: Params, batch: Images) -> jax.Array:
+        logits = network.apply(params, task.pixels(batch[0]))
+        return losses.class_cross_entropy(logits, batch[1], task.n_classes)
+
+    def score(params: Params, images: Images) -> jax.Array:
+        logits = network.apply(params, task.pixels(images[0]))
+        return probes.accuracy(logits, images[1], task.n_classes)
+
+    return Trait(loss, score, LABELS)
+
+
+Variables = dict[str, tuple[tuple[str, ...], str, str]]
+"""Dimensions (behind the axes), unit and meaning of what is recorded."""
+
+
+def describe_teacher(about: About) -> Variables:
+    """What `toymodels.protocol.Parts` records of a teacher, in the words of its trait.
+
+    >>> describe_teacher(About("a sum", "explained variance"))["teacher_accuracy"][2]
+    "teacher's test explained variance"
+    """
+    loss = f"teacher's {about.loss} on the test images"
+    return {
+        "teacher_accuracy": (("teacher_epoch",), "1", f"teacher's test {about.score}"),
+        "teacher_loss": (("teacher_epoch",), about.loss_unit, loss),
+    }
+
+
+def describe_student(about: About) -> Variables:
+    """What `toymodels.protocol.Parts` records of a student, in the words of its teacher's trait."""
+    unit = "nat (kl) or squared logit (mse)"
+    return {
+        "accuracy": (("epoch",), "1", f"student's test {about.score}"),
+        "loss": (("epoch",), unit, "imitation loss on 1,000 unseen noise images"),
+    }
+
+
+TEACHER, STUDENT = describe_teacher(LABELS), describe_student(LABELS)
+"""What `toymodels.protocol.Parts` records where the labels are read."""
