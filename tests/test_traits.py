@@ -223,6 +223,8 @@ def test_a_label_that_is_no_class_has_neither_loss_nor_score(params, batch, wron
         for function in (trait.loss, trait.score):
             assert np.isfinite(function(params, batch))
             assert np.isnan(function(params, (images, labels.at[3].set(wrong))))
+        slope = jax.grad(trait.loss)(params, (images, labels.at[3].set(wrong)))
+        assert np.isnan(slope["head"]["bias"]).any()
 
 
 FLAT = NETWORK._replace(apply=lambda params, x: NETWORK.apply(params, TASK.pixels(x)))

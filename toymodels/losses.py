@@ -49,13 +49,22 @@ def class_logits(logits: jax.Array, n_classes: int) -> jax.Array:
 def class_cross_entropy(logits: jax.Array, labels: jax.Array, n_classes: int) -> jax.Array:
     """Mean cross-entropy of the first n_classes of logits (batch, outputs) with labels (batch,).
 
-    NaN if a label is no class. Raises a UserError if there are fewer outputs than classes.
+    NaN, and so are its gradients, if a label is no class. Raises a UserError if there are fewer
+    outputs than classes.
     """
-    labels = jnp.where(labels < 0, n_classes, labels)  # -1 would be the last class
     each = optax.losses.softmax_cross_entropy_with_integer_labels(
         class_logits(logits, n_classes), labels
     )
-    return each.mean()
+    return (each * factor(labels, n_classes)).mean()
+
+
+def factor(labels: jax.Array, n_classes: int) -> jax.Array:
+    """1 where a label is one of n_classes, NaN where it is none: the loss, too, and its gradients.
+
+    >>> factor(jnp.array([-1, 0, 2, 3]), 3).tolist()
+    [nan, 1.0, 1.0, nan]
+    """
+    return jnp.where((labels >= 0) & (labels < n_classes), 1.0, jnp.nan)
 
 
 def kl(temperature: float | jax.Array = 1.0) -> Imitation:

@@ -18,9 +18,13 @@ def accuracy(logits: jax.Array, labels: jax.Array, n_classes: int) -> jax.Array:
     >>> accuracy(logits, jnp.array([0, 0]), 2).item(), accuracy(logits, jnp.array([0, 2]), 2).item()
     (0.5, nan)
     """
-    right = jnp.argmax(class_logits(logits, n_classes), axis=-1) == labels
+    return hits(jnp.argmax(class_logits(logits, n_classes), axis=-1), labels, n_classes).mean()
+
+
+def hits(classes: jax.Array, labels: jax.Array, n_classes: int) -> jax.Array:
+    """1 where a class (n,) is the label (n,), 0 where not, NaN where the label is no class."""
     known = (labels >= 0) & (labels < n_classes)
-    return jnp.where(known.all(), right.mean(), jnp.nan)
+    return jnp.where(known, classes == labels, jnp.nan)
 
 
 def flat(params: Params) -> jax.Array:

@@ -79,16 +79,16 @@ def relabelled(
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Masked logits (n, labels), the classes (n,), and which images count (n,).
 
-        A label that is none becomes the class after the last, of which every value is NaN.
+        Of a label that is none the class is none either: it counts, and is NaN.
         """
         images, labels = batch
         mark = jnp.arange(len(labels)) % marks
         logits = network.apply(params, task.pixels(marked(images, mark, task.white)))
         logits = losses.class_logits(logits, (head + 1) * task.n_classes)
-        target, known = table[mark, labels], (labels >= 0) & (labels < task.n_classes)
-        counted = (target >= 0) | ~known
-        target = jnp.where(known, jnp.maximum(target, 0), task.n_classes)
-        return losses.only(logits[:, head * task.n_classes :], in_use), target, counted
+        known = (labels >= 0) & (labels < task.n_classes)
+        target = jnp.where(known, table[mark, labels], task.n_classes)
+        logits = losses.only(logits[:, head * task.n_classes :], in_use)
+        return logits, jnp.maximum(target, 0), target >= 0
 
     def mean(values: jax.Array, counted: jax.Array) -> jax.Array:
         share = len(counted) / jnp.maximum(counted.sum(), 1)  # 1 exactly where all count
@@ -96,12 +96,12 @@ def relabelled(
 
     def loss(params: Params, batch: Images) -> jax.Array:
         logits, target, counted = read(params, batch, table)
-        return mean(cross_entropies(logits, target), counted)
+        each = cross_entropies(logits, target) * losses.factor(target, task.n_classes)
+        return mean(each, counted)
 
     def score(params: Params, images: Images) -> jax.Array:
         logits, target, counted = read(params, images, wanted)
-        right = jnp.where(target < task.n_classes, logits.argmax(axis=-1) == target, jnp.nan)
-        return mean(right, counted)
+        return mean(probes.hits(logits.argmax(axis=-1), target, task.n_classes), counted)
 
     return Trait(loss, score, LABELS._replace(task="a function of the label"))
 
