@@ -150,9 +150,9 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     if 0 in config.matching_epochs:
         control = done.accuracy.sel(epochs=0)
         dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
-    headline, told = "final_accuracy", findings(dataset)
+    headline = "final_accuracy"
     return results.described(
-        dataset, "behavioural_cloning", headline, config, task, execution, told
+        dataset, "behavioural_cloning", headline, config, task, execution, findings
     )
 
 

@@ -150,8 +150,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     )
     dataset = transfer.against_control(dataset)
     headline = "transfer final_accuracy"
-    told, drawn = findings(dataset), results.Drawn("modular addition")
-    return results.described(dataset, "modular_aux", headline, config, drawn, execution, told)
+    drawn = results.Drawn("modular addition")
+    return results.described(dataset, "modular_aux", headline, config, drawn, execution, findings)
 
 
 def made(config: Config, name: str, vocabulary: int) -> Network:

@@ -1,11 +1,30 @@
 """The one error that is meant for the user, and the checks that raise it."""
 
 import math
+import traceback
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 
 class UserError(Exception):
     """Something the user can mend: one clear sentence; the command line prints it and exits 2."""
+
+
+def plain(text: str) -> str:
+    r"""A text without what a terminal would obey: control characters are shown, not sent.
+
+    >>> plain("red: \x1b[31m")
+    'red: \\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def sentence(error: Exception) -> str:
+    """An unexpected error in one line: its kind, what it says, and the line of code it is from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    if isinstance(error, UserError):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{place}"
 
 
 def at_least(config: Any, least: int, *names: str, most: int = 2**31 - 1) -> None:
