@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from toymodels import cli
 from toymodels.config import CLOUD, OneNetwork
-from toymodels.errors import at_least, distinct
+from toymodels.errors import at_least, distinct, positive
 
 if TYPE_CHECKING:
     import jax
@@ -46,6 +46,7 @@ class Config(OneNetwork):
         super().__post_init__()
         at_least(self, 1, "matching_inputs")
         at_least(self, 0, "matching_epochs")
+        positive(self, "matching_lr")
         distinct(self, "matching_epochs", "matching_inputs")
 
 

@@ -67,7 +67,7 @@ class Config(Seeded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "m", "depth", "widths", "sequences", "batch")
+        at_least(self, 1, "m", "others", "depth", "widths", "sequences", "batch")
         at_least(self, 1, "teacher_epochs", "student_epochs")
         at_least(self, 2, "p")
         at_least(self, 4, "width")

@@ -65,6 +65,7 @@ class Options:
         at_least(self, 1, "chunk", "devices")
         if self.memory is not None:
             positive(self, "memory")
+            at_least(self, 0, "memory", most=10**9)
         _ = self.worker
 
     @property

@@ -20,52 +20,52 @@ def marked(where: xr.DataArray) -> list[dict[str, Any]]:
     ]
 
 
+def curve_of(dataset: xr.Dataset, name: str) -> xr.DataArray | None:
+    """A variable that every point has along one more dimension, such as epochs; None: no such."""
+    axes = set(dataset.failed.dims)
+    array = dataset.get(name)
+    if array is None or not axes < set(array.dims) or len(array.dims) != len(axes) + 1:
+        return None
+    (dim,) = set(array.dims) - axes
+    return array.transpose(dim, *dataset.failed.dims)
+
+
 def unmoved_points(dataset: xr.Dataset) -> list[dict[str, Any]]:
     """The coordinates of every point that training left as it was, as far as is recorded.
 
-    All its curves over epochs are constant to the bit, the loss among them: the rate may be too
-    small for float32, or there may be nothing to learn (the KL loss of a single logit is zero).
+    Its loss stays the same from the first record to the last, up to rounding (the first is computed
+    by a program of its own), and its accuracy too. Its rate may be too small for float32, or there
+    may be nothing to learn: the KL loss of a single logit is zero.
     """
-    axes = set(dataset.failed.dims)
-    curves = {
-        name: array
-        for name, array in dataset.data_vars.items()
-        if array.dtype.kind == "f" and set(array.dims) >= axes | {"epoch"}
-    }
-    if "loss" not in curves or dataset.sizes["epoch"] < 2:
+    loss, accuracy = curve_of(dataset, "loss"), curve_of(dataset, "accuracy")
+    if loss is None or len(loss) < 2:
         return []
-    still = ~dataset.failed
-    for array in curves.values():
-        same = (array == array.isel(epoch=0)) | array.isnull()
-        still = still & same.all([dim for dim in array.dims if dim not in axes])
+    still = ~dataset.failed & (abs(loss - loss[0]) <= 1e-6 * abs(loss[0])).all(loss.dims[0])
+    if accuracy is not None:
+        still = still & (accuracy == accuracy[0]).all(accuracy.dims[0])
     return marked(still)
 
 
 def remarks(dataset: xr.Dataset) -> list[str]:
     """One line on the points that failed, one on those that did not move; where there are any."""
     kinds = {
-        "points failed, with values that are not finite": failed_points(dataset),
-        "points did not move: their curves are constant to the bit": unmoved_points(dataset),
+        "failed, with values that are not finite": failed_points(dataset),
+        "did not move: their loss never changed, but for rounding": unmoved_points(dataset),
     }
     lines = []
     for words, points in kinds.items():
         places = [", ".join(f"{k} {v}" for k, v in point.items()) for point in points[:5]]
         more = f" and {len(points) - 5} more" if len(points) > 5 else ""
         if points:
-            lines.append(
-                f"{len(points)} of {dataset.failed.size} {words}: {'; '.join(places)}{more}"
-            )
+            where = "; ".join(places) + more
+            lines.append(f"{len(points)} of {dataset.failed.size} points {words}: {where}")
     return lines
 
 
 def diverged(dataset: xr.Dataset) -> bool:
     """Whether points that failed were finite before their training: then rates may be the cause."""
-    curves = [
-        array.where(dataset.failed, drop=True)
-        for array in dataset.data_vars.values()
-        if array.dtype.kind == "f" and set(array.dims) >= {*dataset.failed.dims, "epoch"}
-    ]
-    return bool(curves) and all(np.isfinite(array.isel(epoch=0)).all() for array in curves)
+    loss = curve_of(dataset, "loss")
+    return loss is not None and bool(np.isfinite(loss[0].values[dataset.failed.values]).all())
 
 
 def label(value: Any) -> Any:
