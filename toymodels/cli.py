@@ -247,8 +247,7 @@ def execute(
         keep_compiled_programs()
     this = f"{shlex.join(sys.orig_argv)}, process {os.getpid()} of {platform.node()}"
     with results.output_folder(folder), files.claimed(folder, f"{experiment}-{digest}", this):
-        files.clean(folder)
-        files.clean(store.folder)
+        files.clean(folder, store.folder, *store.folder.glob("*/"))
         if not options.force:
             results.refuse_another(folder, experiment, config)
         with progress_display(quiet) as progress, memory_errors(), warnings.catch_warnings():

@@ -161,14 +161,15 @@ def recover(folder: Path) -> None:
             move_complete(folder)
 
 
-def clean(folder: Path) -> None:
-    """Finish or delete what killed processes have left in a folder, where there is one."""
-    if not folder.is_dir():
-        return
-    with cannot_write_to(folder), locked(folder) as alone:
-        move_complete(folder)
-        for path in folder.glob(f"{PARTIAL}*") if alone else ():
-            shutil.rmtree(path, ignore_errors=True)
+def clean(*folders: Path) -> None:
+    """Finish or delete what killed processes have left in folders, those of them that exist."""
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        with cannot_write_to(folder), locked(folder) as alone:
+            move_complete(folder)
+            for path in folder.glob(f"{PARTIAL}*") if alone else ():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager

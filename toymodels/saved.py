@@ -25,7 +25,8 @@ def opened(folder: Path) -> xr.Dataset:
     """The result in a folder.
 
     Raises:
-        UserError: there is none, or what is there was not written by `files`, or can't be read.
+        UserError: there is none, or what is there was not written by `toymodels.results.files`, or
+            can't be read.
 
     """
     recover(folder)
@@ -66,34 +67,37 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """What the summary.json of a result holds.
 
     Raises:
-        UserError: there is none, or it is not one that `files` has written.
+        UserError: there is none, or it is not one that `toymodels.results.files` has written.
 
     """
     recover(folder)
     path = folder / "summary.json"
     try:
         found = json.loads(read_regular(path, most=2**28))
-        whole = isinstance(found, dict) and all(
-            isinstance(found[name], kind)
-            for name, kind in (
-                ("experiment", str),
-                ("config", dict),
-                ("dataset", dict),
-                ("metrics", dict),
-                ("findings", list),
-            )
-        )
-        whole = whole and all(
-            {"mean", "ci_low", "ci_high", "n"} <= metric.keys()
-            for metric in found["metrics"].values()
-        )
+        whole = is_summary(found)
     except FileNotFoundError as error:
         raise UserError(f"no result in {folder}: {path} is not there") from error
-    except (AttributeError, KeyError, ValueError, RecursionError):
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         whole = False
     if not whole:
         raise UserError(f"{path} is damaged, or not a summary of toymodels")
     return found
+
+
+def is_summary(found: dict[str, Any]) -> bool:
+    """Whether the content of a summary.json has what its readers use, each of its type."""
+    numbers = (float, int, type(None))
+    return (
+        isinstance(found["experiment"], str)
+        and isinstance(found["config"], dict)
+        and isinstance(found["dataset"]["name"], str)
+        and all(isinstance(line, str) for line in found["findings"])
+        and all(
+            isinstance(metric["n"], int)
+            and all(isinstance(metric[name], numbers) for name in ("mean", "ci_low", "ci_high"))
+            for metric in found["metrics"].values()
+        )
+    )
 
 
 def refuse_another(folder: Path, experiment: str, config: Any) -> None:
