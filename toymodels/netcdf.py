@@ -42,7 +42,7 @@ def read_netcdf(path: Path) -> xr.Dataset:
 
 def unfit(content: bytes) -> str:
     """What a file holds beside arrays of a moderate size; nothing, if it is fit to be read."""
-    import h5py
+    import h5py  # type: ignore[import-untyped]
 
     total = 0
     with h5py.File(io.BytesIO(content), "r") as file:

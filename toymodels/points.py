@@ -40,9 +40,9 @@ def unmoved_points(dataset: xr.Dataset) -> list[dict[str, Any]]:
     loss, accuracy = curve_of(dataset, "loss"), curve_of(dataset, "accuracy")
     if loss is None or len(loss) < 2:
         return []
-    still = ~dataset.failed & (abs(loss - loss[0]) <= 1e-6 * abs(loss[0])).all(loss.dims[0])
+    still = ~dataset.failed & (abs(loss - loss[0]) <= 1e-6 * abs(loss[0])).all(loss.dims[:1])
     if accuracy is not None:
-        still = still & (accuracy == accuracy[0]).all(accuracy.dims[0])
+        still = still & (accuracy == accuracy[0]).all(accuracy.dims[:1])
     return marked(still)
 
 
