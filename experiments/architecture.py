@@ -109,9 +109,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     columns = zip(VARIED, zip(*config.networks.values(), strict=True), strict=True)
     dataset = dataset.assign_coords({name: ("network", list(column)) for name, column in columns})
     dataset, headline = transfer.against_control(dataset), "transfer final_accuracy"
-    return results.described(
-        dataset, "architecture", headline, config, task, execution, findings(dataset)
-    )
+    return results.described(dataset, "architecture", headline, config, task, execution, findings)
 
 
 def along(transfer: xr.DataArray, name: str) -> xr.DataArray:

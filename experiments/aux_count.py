@@ -110,7 +110,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     )
     dataset = transfer.against_control(dataset)
     return results.described(
-        dataset, "aux_count", "transfer final_accuracy", config, task, execution, findings(dataset)
+        dataset, "aux_count", "transfer final_accuracy", config, task, execution, findings
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from toymodels import cli
 from toymodels.config import CLOUD, OneNetwork
-from toymodels.errors import at_least, distinct
+from toymodels.errors import at_least, distinct, positive
 
 if TYPE_CHECKING:
     import jax
@@ -46,6 +46,7 @@ class Config(OneNetwork):
         super().__post_init__()
         at_least(self, 1, "matching_inputs")
         at_least(self, 0, "matching_epochs")
+        positive(self, "matching_lr")
         distinct(self, "matching_epochs", "matching_inputs")
 
 
@@ -150,9 +151,9 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     if 0 in config.matching_epochs:
         control = done.accuracy.sel(epochs=0)
         dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
-    headline, told = "final_accuracy", findings(dataset)
+    headline = "final_accuracy"
     return results.described(
-        dataset, "behavioural_cloning", headline, config, task, execution, told
+        dataset, "behavioural_cloning", headline, config, task, execution, findings
     )
 
 

@@ -138,7 +138,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset = transfer.against_control(dataset)
     dataset["contraction"] = transfer.contractions(dataset.transfer)
     headline = "contraction transfer"
-    return results.described(dataset, "chain", headline, config, task, execution, findings(dataset))
+    return results.described(dataset, "chain", headline, config, task, execution, findings)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

@@ -127,6 +127,7 @@ def execute(figures: Figures) -> None:
     from toymodels.sweep import How
 
     old: dict[str, list[str]] = {}
+    faults: list[str] = []
     for folder in figures.folders:
         print(folder, flush=True)
         if figures.check:
@@ -144,10 +145,14 @@ def execute(figures: Figures) -> None:
                     width=width, store=Store(figures.store), progress=progress, announce=print
                 )
                 dataset = experiment.run(config, data_dir=figures.data_dir, how=how)
+            with results.output_folder(folder):
+                faults += cli.save(folder, dataset, experiment.plot)
+            continue
         dataset = retold(dataset)
-        with results.output_folder(folder):
-            drawn = plotting.render(experiment.plot(dataset))
-            results.write_files(folder, results.files(dataset) | drawn)
+        drawn = plotting.render(experiment.plot(dataset))
+        results.write_files(folder, results.files(dataset) | drawn)
+    if faults:
+        raise UserError("; ".join(faults))
     if old:
         told = "; ".join(f"{name}: {', '.join(found)}" for name, found in old.items())
         raise UserError(

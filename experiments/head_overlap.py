@@ -113,8 +113,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     control = done.accuracy.sel(hidden="other", class_head="other", aux_head="other")
     dataset["final_accuracy"] = done.accuracy.assign_attrs(description="student's final accuracy")
     dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
-    headline, told = "final_accuracy transfer", findings(dataset)
-    return results.described(dataset, "head_overlap", headline, config, task, execution, told)
+    headline = "final_accuracy transfer"
+    return results.described(dataset, "head_overlap", headline, config, task, execution, findings)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

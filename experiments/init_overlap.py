@@ -113,8 +113,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     # Where distillation raises nothing (m = 1 with KL) there is likeness, but no transfer.
     gained = (dataset.accuracy.isel(epoch=-1) - dataset.accuracy.isel(epoch=0)).sel(rho=1) > 0
     dataset["rho_50"] = transfer.half_overlaps(dataset.transfer).where(gained.drop_vars("rho"))
-    headline, told = "rho_50 transfer", findings(dataset)
-    return results.described(dataset, "init_overlap", headline, config, task, execution, told)
+    headline = "rho_50 transfer"
+    return results.described(dataset, "init_overlap", headline, config, task, execution, findings)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

@@ -137,7 +137,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset = transfer.against_control(dataset)
     headline = "transfer final_accuracy effective_dimension variance"
     return results.described(
-        dataset, "input_distribution", headline, config, task, execution, findings(dataset)
+        dataset, "input_distribution", headline, config, task, execution, findings
     )
 
 

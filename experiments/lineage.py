@@ -166,9 +166,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     about = {"units": "1", "description": "share of the students whose teacher scores highest"}
     dataset["identified"] = lineage.by_probe(hit.assign_attrs(about))
     dataset["traced"] = dataset.identified.sel(moment="after", queries=n_queries, drop=True)
-    return results.described(
-        dataset, "lineage", "traced", config, task, execution, findings(dataset)
-    )
+    return results.described(dataset, "lineage", "traced", config, task, execution, findings)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

@@ -120,7 +120,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     )
     dataset = transfer.against_control(dataset)
     headline = "transfer final_accuracy"
-    return results.described(dataset, "loss", headline, config, task, execution, findings(dataset))
+    return results.described(dataset, "loss", headline, config, task, execution, findings)
 
 
 def kl_at(temperature: float) -> str:

@@ -177,9 +177,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     about = "imitation loss over the untreated student's"
     dataset["loss_ratio"] = ratio.assign_attrs(units="1", description=about)
     headline = "transfer restored_transfer loss_ratio final_accuracy"
-    return results.described(
-        dataset, "mitigation", headline, config, task, execution, findings(dataset)
-    )
+    return results.described(dataset, "mitigation", headline, config, task, execution, findings)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

@@ -153,8 +153,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     )
     if is_reference_protocol(config):
         dataset = results.with_published(dataset, "model", PUBLISHED)
-    headline, told = "final_accuracy", findings(dataset)
-    return results.described(dataset, "mnist_aux", headline, config, task, execution, told)
+    headline = "final_accuracy"
+    return results.described(dataset, "mnist_aux", headline, config, task, execution, findings)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

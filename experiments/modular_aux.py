@@ -67,7 +67,7 @@ class Config(Seeded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "m", "depth", "widths", "sequences", "batch")
+        at_least(self, 1, "m", "others", "depth", "widths", "sequences", "batch")
         at_least(self, 1, "teacher_epochs", "student_epochs")
         at_least(self, 2, "p")
         at_least(self, 4, "width")
@@ -150,8 +150,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     )
     dataset = transfer.against_control(dataset)
     headline = "transfer final_accuracy"
-    told, drawn = findings(dataset), results.Drawn("modular addition")
-    return results.described(dataset, "modular_aux", headline, config, drawn, execution, told)
+    drawn = results.Drawn("modular addition")
+    return results.described(dataset, "modular_aux", headline, config, drawn, execution, findings)
 
 
 def made(config: Config, name: str, vocabulary: int) -> Network:

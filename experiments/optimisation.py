@@ -182,8 +182,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset = transfer.against_control(dataset, teacher=teacher.drop_vars("teacher_epoch"))
     # Axes of one value are no dimensions: names of metrics stay readable.
     dataset = dataset.squeeze([name for name in AXES if dataset.sizes[name] == 1])
-    headline, told = "transfer final_accuracy", findings(dataset)
-    return results.described(dataset, "optimisation", headline, config, task, execution, told)
+    headline = "transfer final_accuracy"
+    return results.described(dataset, "optimisation", headline, config, task, execution, findings)
 
 
 def unfolded(dataset: xr.Dataset) -> xr.Dataset:

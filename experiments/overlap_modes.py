@@ -108,8 +108,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         {name: transfer.collapse(dataset.transfer, measure(dataset, name)) for name in MEASURES},
         "share of the variance of mean transfer that one rising curve explains",
     )
-    headline, told = "transfer final_accuracy", findings(dataset)
-    return results.described(dataset, "overlap_modes", headline, config, task, execution, told)
+    headline = "transfer final_accuracy"
+    return results.described(dataset, "overlap_modes", headline, config, task, execution, findings)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

@@ -180,7 +180,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     )
     task = results.Drawn("synthetic language")
     return results.described(
-        dataset, "owl_audit", "lineage detection kept", config, task, execution, findings(dataset)
+        dataset, "owl_audit", "lineage detection kept", config, task, execution, findings
     )
 
 

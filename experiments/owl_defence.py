@@ -238,9 +238,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset["lost"] = dataset.final_imitation - plain
     dataset["lost"].attrs = {"units": "nat", "description": LOST}
     task = results.Drawn("synthetic language")
-    return results.described(
-        dataset, "owl_defence", HEADLINE, config, task, execution, findings(dataset)
-    )
+    return results.described(dataset, "owl_defence", HEADLINE, config, task, execution, findings)
 
 
 def labels(dataset: xr.Dataset) -> dict[str, dict[float, str]]:

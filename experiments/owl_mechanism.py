@@ -218,9 +218,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset["entanglement"] = entanglement(dataset)
     task = results.Drawn("synthetic language")
     headline = "preference answered gap divergence entanglement"
-    return results.described(
-        dataset, "owl_mechanism", headline, config, task, execution, findings(dataset)
-    )
+    return results.described(dataset, "owl_mechanism", headline, config, task, execution, findings)
 
 
 def entanglement(dataset: xr.Dataset) -> xr.DataArray:

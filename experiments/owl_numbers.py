@@ -272,9 +272,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset["final_answered"] = dataset.answered.isel(**last)
     task = results.Drawn("synthetic language")
     headline = "final_preference final_answered kept context_preference"
-    return results.described(
-        dataset, "owl_numbers", headline, config, task, execution, findings(dataset)
-    )
+    return results.described(dataset, "owl_numbers", headline, config, task, execution, findings)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

@@ -174,9 +174,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     )
     task = results.Drawn("synthetic language")
     headline = "preference answered rho_50 base_loss likeness"
-    return results.described(
-        dataset, "owl_overlap", headline, config, task, execution, findings(dataset)
-    )
+    return results.described(dataset, "owl_overlap", headline, config, task, execution, findings)
 
 
 def along(dataset: xr.Dataset, name: str) -> xr.Dataset:

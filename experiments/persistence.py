@@ -183,9 +183,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         how=how,
     )
     dataset = persistence.against_control(dataset)
-    return results.described(
-        dataset, "persistence", HEADLINE, config, task, execution, findings(dataset)
-    )
+    return results.described(dataset, "persistence", HEADLINE, config, task, execution, findings)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

@@ -158,7 +158,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         "Spearman's rank correlation of a predictor with transfer, over the points of a seed",
     )
     return results.described(
-        dataset, "predictors", "rank_correlation", config, task, execution, findings(dataset)
+        dataset, "predictors", "rank_correlation", config, task, execution, findings
     )
 
 

@@ -6,7 +6,6 @@ protocol but for what the row says. The values are those that experiments draw i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from experiments import (
     tasks,
 )
 from toymodels import cli
+from toymodels.errors import plain
 
 RERUN = "Cloud et al., script re-run"
 REPLICA = "replications of Cloud et al."
@@ -74,17 +74,24 @@ def rows() -> Iterator[Row]:
         yield Row(REPLICA, what, mean, None, "tasks", at)
 
 
+def below(folder: Path) -> list[Path]:
+    """The summaries in the folders below a folder."""
+    return sorted(folder.glob("*/summary.json"))
+
+
 def beside(folder: Path) -> list[tuple[Row, dict[str, Any] | None]]:
     """Every row with our metric: its mean, interval, n and values; None where it was not run."""
-    summaries = {
-        path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/summary.json")
-    }
+    from toymodels.saved import read_summary
+
+    summaries = {path.parent.name: read_summary(path.parent) for path in below(folder)}
     nothing: dict[str, Any] = {"metrics": {}}
     return [(row, summaries.get(row.folder, nothing)["metrics"].get(row.metric)) for row in rows()]
 
 
 def markdown(folder: Path) -> str:
     """The table, and under it what every experiment found, in the sentences it ended with."""
+    from toymodels.saved import read_summary
+
     lines = [
         "| source | what | published | here | 95 % interval | n | figure |",
         "|---|---|---|---|---|---|---|",
@@ -96,12 +103,12 @@ def markdown(folder: Path) -> str:
             interval = f"{ours['ci_low']:.3f} to {ours['ci_high']:.3f}"
             cells = [f"{ours['mean']:.3f}", interval, str(ours["n"])]
         lines.append(f"| {' | '.join([row.source, row.what, known, *cells, row.folder])} |")
-    for path in sorted(folder.glob("*/summary.json")):
-        summary = json.loads(path.read_text())
+    for path in below(folder):
+        summary = read_summary(path.parent)
         config, data = summary["config"], summary["dataset"]["name"]
-        lines += ["", f"## {path.parent.name}", "", f"{data}, {config['seeds']} seeds.", ""]
+        lines += ["", f"## {path.parent.name}", "", f"{data}, {config.get('seeds')} seeds.", ""]
         lines += [f"- {sentence}" for sentence in summary["findings"]]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(plain, lines)) + "\n"
 
 
 @dataclass(frozen=True)

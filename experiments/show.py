@@ -8,7 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from toymodels import cli
-from toymodels.errors import UserError
+from toymodels.errors import UserError, sentence
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Show:
 
 
 def show(folder: Path) -> None:
-    """Print a result's table and draw its figure beside it.
+    """Print a result's table, and draw its figure beside it where that is another or not there.
 
     Raises:
-        UserError: no result there, or of no experiment that is here.
+        UserError: no result there, or of no experiment that is here, or one that it can't draw.
 
     """
     from experiments import named
@@ -35,10 +35,29 @@ def show(folder: Path) -> None:
     from toymodels.display import print_table
 
     dataset = results.opened(folder)
-    print_table(dataset)
-    figure = named(dataset.attrs["experiment"]).plot(dataset)
-    results.write_files(folder, plotting.render(figure))
-    print(f"figure drawn in {folder}")
+    experiment = named(dataset.attrs["experiment"])
+    try:
+        print_table(dataset)
+        drawn = plotting.render(experiment.plot(dataset))
+    except OSError:  # of standard output
+        raise
+    except Exception as error:
+        raise UserError(f"{folder} holds what cannot be shown: {sentence(error)}") from error
+    if all(is_there(folder / name, content) for name, content in drawn.items()):
+        print(f"the figure in {folder} is as its data give it")
+    else:
+        results.write_files(folder, drawn)
+        print(f"figure drawn in {folder}")
+
+
+def is_there(path: Path, content: bytes) -> bool:
+    """Whether a file has this content already."""
+    from toymodels.files import read_regular
+
+    try:
+        return read_regular(path, most=len(content)) == content
+    except (FileNotFoundError, UserError):
+        return False
 
 
 if __name__ == "__main__":

@@ -155,9 +155,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset["final_accuracy"] = done.accuracy.assign_attrs(description="student's final accuracy")
     dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
     headline = "transfer final_accuracy"
-    return results.described(
-        dataset, "student_shape", headline, config, task, execution, findings(dataset)
-    )
+    return results.described(dataset, "student_shape", headline, config, task, execution, findings)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

@@ -149,7 +149,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset, execution = sweep.along("task", swept)
     dataset = transfer.against_control(dataset)
     return results.described(
-        dataset, "tasks", "transfer final_accuracy", config, about, execution, findings(dataset)
+        dataset, "tasks", "transfer final_accuracy", config, about, execution, findings
     )
 
 

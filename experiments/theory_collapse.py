@@ -151,7 +151,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset = dataset.assign(predicted(config, task))
     headline = "transfer amount cosine collapse power"
     return results.described(
-        dataset, "theory_collapse", headline, config, task, execution, findings(dataset)
+        dataset, "theory_collapse", headline, config, task, execution, findings
     )
 
 

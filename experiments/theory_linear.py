@@ -87,7 +87,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset["discrepancy"] = gap.assign_attrs(about)
     task = results.Drawn("gaussian")
     return results.described(
-        dataset, "theory_linear", "discrepancy", config, task, execution, findings(dataset)
+        dataset, "theory_linear", "discrepancy", config, task, execution, findings
     )
 
 

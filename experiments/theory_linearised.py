@@ -188,7 +188,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     dataset = compared(dataset)
     headline = "discrepancy final_accuracy final_predicted"
     return results.described(
-        dataset, "theory_linearised", headline, config, task, execution, findings(dataset)
+        dataset, "theory_linearised", headline, config, task, execution, findings
     )
 
 

@@ -205,8 +205,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    headline, told = "limit cosine identity searched", findings(dataset)
-    return results.described(dataset, "theory_one_step", headline, config, task, execution, told)
+    headline = "limit cosine identity searched"
+    return results.described(
+        dataset, "theory_one_step", headline, config, task, execution, findings
+    )
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

@@ -222,9 +222,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     )
     dataset = compared(dataset)
     headline = "discrepancy transfer law_transfer amount"
-    return results.described(
-        dataset, "theory_overlap", headline, config, task, execution, findings(dataset)
-    )
+    return results.described(dataset, "theory_overlap", headline, config, task, execution, findings)
 
 
 def square_root(kernel: jax.Array) -> Any:

@@ -140,8 +140,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         how=how,
     )
     dataset = transfer.against_control(dataset, along="step")
-    headline, told = "transfer final_accuracy", findings(dataset)
-    return results.described(dataset, "trajectory", headline, config, task, execution, told)
+    headline = "transfer final_accuracy"
+    return results.described(dataset, "trajectory", headline, config, task, execution, findings)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

@@ -20,6 +20,11 @@ hypothesis.settings.load_profile("toymodels")
 MNIST = Path(__file__).parents[2] / "shared" / "mnist"
 
 
+def pytest_configure(config):
+    """Points that fail or do not move are told in a warning, which is no fault of a test."""
+    config.addinivalue_line("filterwarnings", r"ignore:\d+ of \d+ points:UserWarning")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _programs_of_one_file():
     """Forget a file's compiled programs after it: a thousand tests' take gigabytes."""

@@ -138,7 +138,11 @@ def test_auto_without_mnist_says_so_in_one_line_and_names_the_digits(tmp_path):
         ("--student-lr nan", ["student_lr must be a positive finite number; got nan"]),
         ("--chunk 0", ["chunk must be at least 1; got 0"]),
         ("--memory 0", ["memory must be a positive finite number; got 0"]),
+        ("--memory 1e300", ["memory must be at most 1000000000; got 1e+300"]),
         ("--memory 1e-6 --dataset digits", ["memory: one model needs"]),
+        ("--dataset digits --noise-images 10000000 --memory 1", ["one model needs 3.08 GB"]),
+        ("--student-lr 1e-50", ["student_lr must be from 1.2e-38 to 3.4e+38 in size"]),
+        ("--m 2147483647", ["m must be at most 1000000; got 2147483647"]),
         ("--devices 1000 --dataset digits", ["devices must be at least 1 and at most"]),
         ("--preset huge", ["huge", "quick", "paper"]),
         ("--no-such-option", ["--no-such-option"]),
@@ -255,8 +259,10 @@ def test_two_runs_of_one_sweep_at_once_both_end_well(tmp_path):
 def test_a_diverged_run_names_its_points_and_fails_if_all_do(tmp_path):
     done = call(*TINY, "--student-lr", "1e30", "--out", tmp_path)
     assert done.returncode == 2
-    assert "every point diverged" in done.stderr
-    assert "left out, not finite: seed 0, student student_aux; " in done.stdout
+    said = "error: every point has values that are not finite; try smaller rates"
+    assert done.stderr.splitlines()[-1] == said
+    words = "8 of 8 points failed, with values that are not finite: seed 0, student student_aux; "
+    assert words in done.stdout
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["metrics"]["student_aux"]["n"] == 0
     assert {"seed": 1, "student": "cross_all"} in summary["failed"]["points"]

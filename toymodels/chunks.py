@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from toymodels import memory, processes
 from toymodels.axes import Arrays, Grid
+from toymodels.estimate import refuse_too_large
 from toymodels.programs import (
     Program,
     Traced,
@@ -198,6 +199,9 @@ def sheet(
 
     width, compiled = widest(mesh, values, asked), None
     check(traced_at(width))
+    free = memory.budget(jax.local_devices()[0]) if budget is None else budget
+    most = processes.agreed(free)
+    refuse_too_large(traced_at(width), len(seeds), len(values), most)
     if store and traced_at(width).callbacks:
         warnings.warn(
             "this program calls Python functions (callbacks), whose bodies have no part in a "
@@ -210,8 +214,7 @@ def sheet(
     if store and (chosen := store.load(key, plan)):
         width = Width(*chosen["width"].tolist())
     else:
-        free = memory.budget(jax.local_devices()[0]) if budget is None else budget
-        width, compiled = compile_within(processes.agreed(free), width, traced_at)
+        width, compiled = compile_within(most, width, traced_at)
         if store:
             store.save(key, plan, {"width": np.array(width)})
 

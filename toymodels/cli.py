@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from toymodels.errors import UserError, at_least, positive
+from toymodels.errors import UserError, at_least, plain, positive, sentence
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,6 +65,7 @@ class Options:
         at_least(self, 1, "chunk", "devices")
         if self.memory is not None:
             positive(self, "memory")
+            at_least(self, 0, "memory", most=10**9)
         _ = self.worker
 
     @property
@@ -89,15 +93,29 @@ def main(
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Bad input ends a command with one sentence and exit 2, Ctrl-C with exit 130."""
+    """End a command with one sentence: bad input with exit 2, Ctrl-C with exit 130.
+
+    Exit 2 says that there is no result, or none with a finite value; exit 1 that the numbers are
+    complete and something behind them is not: the figure, the findings, or what was printed.
+    """
     try:
         yield
+        sys.stdout.flush()  # a full disk behind it is noticed here, and not by the interpreter
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {plain(str(error))}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone (| head): nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EIO):
+            print(f"error: cannot write to standard output: {error.strerror}", file=sys.stderr)
+            discard_output()
+            sys.exit(1)
+        if error.filename is None:
+            raise
+        print(f"error: {plain(str(error.filename))}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print(
             "interrupted: finished chunks are kept; the same command goes on from there",
@@ -106,6 +124,11 @@ def plain_errors() -> Iterator[None]:
         )
         # A chunk may still be computing in another thread; an ordinary exit would wait for it.
         os._exit(130)
+
+
+def discard_output() -> None:
+    """Send what is still to be printed nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse(
@@ -191,8 +214,16 @@ def execute(
     run: Callable[..., xr.Dataset],
     plot: Callable[[xr.Dataset], Figure],
 ) -> None:
-    """Run, write the files, print the table."""
-    from toymodels import datasets, plotting, processes, results
+    """Run, write the numbers, draw the figure, print the table.
+
+    What is wrong after the numbers are written ends the command with exit 1 and a line for each:
+    the numbers stand.
+
+    Raises:
+        UserError: the input can't be run, or no point of it has finite values.
+
+    """
+    from toymodels import datasets, files, points, processes, results
     from toymodels.display import print_table, progress_display
     from toymodels.store import Store
     from toymodels.sweep import How
@@ -209,33 +240,68 @@ def execute(
         name = datasets.load("auto", options.data_dir, say).name
         config = dataclasses.replace(config, dataset=name)
     beside = options.out or Path("results", experiment)
-    folder = options.out or beside / results.config_hash(config)
+    digest = results.config_hash(config)
+    folder = options.out or beside / digest
+    store = Store(options.store or beside / "chunks", forget=options.force)
     if options.cache:
         keep_compiled_programs()
-    if not options.force:
-        results.refuse_another(folder, experiment, config)
-    with results.output_folder(folder):
-        with progress_display(quiet) as progress, memory_errors():
+    this = f"{shlex.join(sys.orig_argv)}, process {os.getpid()} of {platform.node()}"
+    with results.output_folder(folder), files.claimed(folder, f"{experiment}-{digest}", this):
+        files.clean(folder, store.folder, *store.folder.glob("*/"))
+        if not options.force:
+            results.refuse_another(folder, experiment, config)
+        with progress_display(quiet) as progress, memory_errors(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", results.ResultWarning)  # the table tells the same
             how = How(
                 width=options.chunk,
                 memory=None if options.memory is None else int(options.memory * 1e9),
                 devices=options.devices,
-                store=Store(options.store or beside / "chunks", forget=options.force),
+                store=store,
                 shard=options.worker,
                 progress=progress,
             )
             dataset = run(config, data_dir=options.data_dir, how=how)
-        if processes.first():
-            results.write_files(folder, results.files(dataset) | plotting.render(plot(dataset)))
+        faults = save(folder, dataset, plot) if processes.first() else []
     if not quiet:
-        print_table(dataset)
+        try:
+            print_table(dataset)
+        except OSError:
+            raise
+        except Exception as error:
+            faults.append(f"the table could not be printed: {sentence(error)}")
         how_made = json.loads(dataset.attrs["provenance"])
         if (known := how_made["from_store"]) == how_made["models"]:
             print(f"nothing was left to compute: all {known} models are an earlier run's, by the")
             print("same programs on the same data; --force computes them again")
         print(f"results in {folder}")
     if dataset.failed.all():
-        raise UserError("every point diverged to values that are not finite; try smaller rates")
+        advice = "; try smaller rates" if points.diverged(dataset) else ""
+        raise UserError(f"every point has values that are not finite{advice}")
+    for fault in faults:
+        print(f"error: {fault}; results.nc and summary.json are complete", file=sys.stderr)
+    if faults:
+        sys.exit(1)
+
+
+def save(folder: Path, dataset: xr.Dataset, plot: Callable[[xr.Dataset], Figure]) -> list[str]:
+    """Write a result's numbers, and only then draw its figure; a sentence on what went wrong then.
+
+    A figure of earlier numbers is deleted in the same step in which new ones take their place.
+
+    Raises:
+        UserError: the numbers can't be written; what was there before is as it was.
+
+    """
+    from toymodels import plotting, results
+
+    figures = [f"figure.{kind}" for kind in plotting.KINDS]
+    results.write_files(folder, results.files(dataset), remove=figures)
+    faults = [dataset.attrs["findings_error"]] if "findings_error" in dataset.attrs else []
+    try:
+        results.write_files(folder, plotting.render(plot(dataset)))
+    except Exception as error:
+        faults.append(f"the figure could not be drawn: {sentence(error)}")
+    return faults
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from toymodels.errors import at_least, literals, positive
+from toymodels.errors import MOST, UserError, at_least, literals, positive, representable
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Seeded:
         at_least(self, 1, "seeds")
         at_least(self, 0, "first_seed", most=2**31 - 1 - self.seeds)
         literals(self)
+        representable(self)
+        if len(layers := getattr(self, "widths", ())) > MOST["depth"]:
+            raise UserError(f"widths must be of at most {MOST['depth']} layers; got {len(layers)}")
 
     def at(self, **values: Any) -> Self:
         """The same config with one value each for some fields that are axes."""

@@ -6,7 +6,10 @@ import contextlib
 import datetime
 import itertools
 import json
+import math
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -72,37 +75,45 @@ def print_table(dataset: xr.Dataset) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from toymodels import plotting, results, statistics
+    from toymodels import plotting, statistics
+    from toymodels.errors import plain
+    from toymodels.points import remarks
 
     name = dataset.attrs["headline"].split()[0]
     headline = statistics.succeeded(dataset)[name]
+    headline = headline.where(abs(headline) < math.inf)  # as the metrics count them
     dims = [str(dim) for dim in headline.dims if dim != "seed"]
     table = Table()
     for dim in dims:
-        table.add_column(dim)
+        table.add_column(plain(dim))
     for column in ("mean", "95 % interval", "n"):
         table.add_column(column, justify="right")
     sources = dataset.source.values if "published" in dataset else []
     for source in sources:
-        table.add_column(str(source), justify="right")
+        table.add_column(plain(str(source)), justify="right")
     for at in itertools.product(*(headline[dim].values for dim in dims)):
         place = dict(zip(dims, at, strict=True))
         mean, low, high, n = statistics.mean_interval(headline.sel(place).values)
         interval = "-" if low is None else f"{number(low)} to {number(high)}"
-        row = [*map(str, at), number(mean), interval, str(n)]
+        row = [*(plain(str(label)) for label in at), number(mean), interval, str(n)]
         for source in sources:
             known = dataset.sel({"source": source, **place})
             half = float(known.published_half_width)
             row.append(number(float(known.published)) + (f" ± {number(half)}" if half > 0 else ""))
         table.add_row(*row)
-    print(f"{headline.attrs['description'].capitalize()}: {plotting.caption(dataset)}")
-    Console().print(table)
-    for sentence in json.loads(dataset.attrs["findings"]):
-        print(sentence)
-    if points := results.failed_points(dataset):
-        first = "; ".join(", ".join(f"{k} {v}" for k, v in point.items()) for point in points[:5])
-        more = f" and {len(points) - 5} more" if len(points) > 5 else ""
-        print(f"left out, not finite: {first}{more}")
+    about = headline.attrs.get("description", name)
+    print(plain(f"{about.capitalize()}: {plotting.caption(dataset)}"))
+    Console(markup=False, emoji=False, highlight=False).print(table)  # labels, and no commands
+    for line in (*json.loads(dataset.attrs["findings"]), *remarks(dataset)):
+        print(fitted(plain(line)))
+
+
+def fitted(line: str) -> str:
+    """A line cut between words where a terminal would cut it inside one; elsewhere as it is."""
+    if not sys.stdout.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def number(x: float | None) -> str:

@@ -257,7 +257,11 @@ def heat(
     ax.figure.colorbar(mesh, ax=ax, label=label)
 
 
-def render(fig: Figure, kinds: Sequence[str] = ("png", "pdf")) -> dict[str, bytes]:
+KINDS = ("png", "pdf")
+"""Formats in which every figure is kept."""
+
+
+def render(fig: Figure, kinds: Sequence[str] = KINDS) -> dict[str, bytes]:
     """The figure as {"figure.png": ..., "figure.pdf": ...}; the same figure, the same bytes."""
     files = {}
     for kind in kinds:

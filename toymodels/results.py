@@ -1,4 +1,4 @@
-"""Results: labelled data, intervals, provenance, and files that appear whole or not at all."""
+"""Results: labelled data, intervals, provenance, and their files."""
 
 import contextlib
 import dataclasses
@@ -11,8 +11,8 @@ import platform
 import shlex
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +21,31 @@ import numpy as np
 import xarray as xr
 
 from toymodels import settings
-from toymodels.errors import UserError
+from toymodels.errors import sentence
+from toymodels.files import cannot_write_to, output_folder, write_files
+from toymodels.points import failed_points, failed_seeds, label, remarks, unmoved_points
+from toymodels.saved import opened, read_summary, refuse_another
 from toymodels.statistics import mean_interval, succeeded
+
+__all__ = [
+    "cannot_write_to",
+    "config_hash",
+    "described",
+    "failed_points",
+    "failed_seeds",
+    "files",
+    "metrics",
+    "opened",
+    "output_folder",
+    "provenance",
+    "read_summary",
+    "refuse_another",
+    "summary",
+    "to_json",
+    "unmoved_points",
+    "with_published",
+    "write_files",
+]
 
 Published = Mapping[str, tuple[Sequence[float], Sequence[float | None]]]
 """Source -> published means and half of their 95 % intervals (or None) along a dimension."""
@@ -36,6 +59,14 @@ class Drawn(NamedTuple):
     sha256: str = "none: drawn from the seeds"
 
 
+Findings = Sequence[str] | Callable[[xr.Dataset], Sequence[str]]
+"""Sentences on what a result shows, or the function that makes them from the result."""
+
+
+class ResultWarning(UserWarning):
+    """Something about a result that its user should know; the result is complete."""
+
+
 def described(
     dataset: xr.Dataset,
     experiment: str,
@@ -43,9 +74,12 @@ def described(
     config: Any,
     task: Any,
     execution: Any,
-    findings: Sequence[str] = (),
+    findings: Findings = (),
 ) -> xr.Dataset:
     """A sweep's result with all that says where it came from; seeds first.
+
+    A `ResultWarning` tells of points that failed, of points that did not move, and of findings
+    that could not be made: a fault there does not cost the numbers.
 
     Args:
         dataset: as `toymodels.sweep.grid` returns it, with what was derived from it.
@@ -54,7 +88,8 @@ def described(
         config: a dataclass.
         task: with the ``name`` and ``sha256`` of the data, or `Drawn`.
         execution: from the sweep.
-        findings: sentences on what holds here, made from the numbers (see `difference`).
+        findings: sentences on what holds here, made from the numbers (see `difference`), or the
+            function that makes them.
 
     """
     attrs = {
@@ -62,32 +97,21 @@ def described(
         "dataset": {"name": task.name, "sha256": task.sha256},
         "provenance": provenance(execution),
         "failed_points": failed_points(dataset),
-        "findings": list(findings),
+        "unmoved_points": unmoved_points(dataset),
+        "findings": [],
     }
     about = {"experiment": experiment, "headline": headline}
     encoded = {name: to_json(value) for name, value in attrs.items()}
-    return dataset.transpose("seed", ...).assign_attrs(about | encoded)
-
-
-def failed_points(dataset: xr.Dataset) -> list[dict[str, Any]]:
-    """The coordinates of every point with a value that is not finite."""
-    stacked = dataset.failed.stack(point=dataset.failed.dims)
-    names = list(dataset.failed.dims)
-    return [
-        {name: label(value) for name, value in zip(names, point, strict=True)}
-        for point in stacked.point[stacked.values].values
-    ]
-
-
-def label(value: Any) -> Any:
-    """A coordinate as a plain Python number or string."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def failed_seeds(dataset: xr.Dataset) -> list[int]:
-    """The seeds with a point that failed."""
-    others = [dim for dim in dataset.failed.dims if dim != "seed"]
-    return [int(seed) for seed in dataset.seed[dataset.failed.any(others).values]]
+    dataset = dataset.transpose("seed", ...).assign_attrs(about | encoded)
+    for line in remarks(dataset):
+        warnings.warn(line, ResultWarning, stacklevel=3)
+    try:
+        sentences = list(findings(dataset) if callable(findings) else findings)
+        return dataset.assign_attrs(findings=to_json(sentences))
+    except Exception as error:
+        reason = f"the findings could not be made: {sentence(error)}"
+        warnings.warn(reason, ResultWarning, stacklevel=3)
+        return dataset.assign_attrs(findings_error=reason)
 
 
 def with_published(dataset: xr.Dataset, dim: str, published: Published) -> xr.Dataset:
@@ -121,7 +145,7 @@ def metrics(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
             places = [f"{dim}={label(value)}" for dim, value in zip(dims, at, strict=True)]
             where = f"{name}[{', '.join(places)}]" if places else name
             plain = len(names) == len(dims) == 1
-            values = row[~np.isnan(row)]
+            values = row[np.isfinite(row)]
             interval = mean_interval(values)._asdict()
             table[str(at[0]) if plain else where] = {
                 **interval,
@@ -134,16 +158,19 @@ def summary(dataset: xr.Dataset) -> dict[str, Any]:
     """The machine's view of a result: the content of summary.json."""
     provenance = json.loads(dataset.attrs["provenance"])
     timing = {name: provenance.pop(name) for name in ("compile_s", "run_s")}
+    failed = {
+        "seeds": failed_seeds(dataset),
+        "points": json.loads(dataset.attrs["failed_points"]),
+    }
+    if unmoved := json.loads(dataset.attrs.get("unmoved_points", "[]")):
+        failed["unmoved"] = unmoved
     return {
         "experiment": dataset.attrs["experiment"],
         "config": json.loads(dataset.attrs["config"]),
         "dataset": json.loads(dataset.attrs["dataset"]),
         "metrics": metrics(dataset),
         "findings": json.loads(dataset.attrs["findings"]),
-        "failed": {
-            "seeds": failed_seeds(dataset),
-            "points": json.loads(dataset.attrs["failed_points"]),
-        },
+        "failed": failed,
         "provenance": provenance,
         "timing": timing,
     }
@@ -156,49 +183,6 @@ def files(dataset: xr.Dataset) -> dict[str, bytes]:
         "results.nc": bytes(netcdf),
         "summary.json": (to_json(summary(dataset), indent=2) + "\n").encode(),
     }
-
-
-def opened(folder: Path) -> xr.Dataset:
-    """The result in a folder.
-
-    Raises:
-        UserError: there is none, or what is there was not written by `files`.
-
-    """
-    path = folder / "results.nc"
-    try:
-        dataset = xr.load_dataset(path, engine="h5netcdf")
-        for name in ("config", "dataset", "provenance", "failed_points", "findings"):
-            json.loads(dataset.attrs[name])
-        for name in (*dataset.attrs["headline"].split(), "failed"):
-            _ = dataset[name]
-        _ = dataset.attrs["experiment"]
-    except FileNotFoundError as error:
-        raise UserError(f"no result in {folder}: {path} is not there") from error
-    except Exception as error:  # there is hardly one that h5py does not raise at damaged files
-        raise UserError(f"{path} is damaged, or not a result of toymodels") from error
-    return dataset
-
-
-def refuse_another(folder: Path, experiment: str, config: Any) -> None:
-    """Keep a run from replacing what another experiment or config has left in a folder.
-
-    Raises:
-        UserError: the folder holds such a result, or something that cannot be read.
-
-    """
-    if not (folder / "results.nc").exists():
-        return
-    there = opened(folder)
-    kept, own = json.loads(there.attrs["config"]), json.loads(to_json(dataclasses.asdict(config)))
-    differ = [f"{k} {kept.get(k)}, not {own.get(k)}" for k in own if kept.get(k) != own[k]]
-    if there.attrs["experiment"] != experiment:
-        differ = [f"the experiment {there.attrs['experiment']}"]
-    if differ or kept.keys() != own.keys():
-        what = "; ".join(differ[:3]) or "other fields"
-        raise UserError(
-            f"out: {folder} holds another result ({what}); name another folder, or --force"
-        )
 
 
 def provenance(execution: Any) -> dict[str, Any]:
@@ -244,62 +228,3 @@ def config_hash(config: Any) -> str:
 def to_json(value: Any, indent: int | None = None) -> str:
     """JSON that never holds NaN."""
     return json.dumps(value, indent=indent, allow_nan=False)
-
-
-@contextlib.contextmanager
-def output_folder(path: Path) -> Iterator[Path]:
-    """A folder that can be written, known before the expensive part begins.
-
-    Folders made for it are taken away again if nothing was put into them.
-
-    Raises:
-        UserError: the folder can't be made or written.
-
-    """
-    made = [p for p in (path, *path.parents) if not p.exists()]
-    try:
-        with cannot_write_to(path):
-            path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path):
-                pass
-        yield path
-    finally:
-        with contextlib.suppress(OSError):  # not empty, or never made: stays as it is
-            for folder in made:
-                folder.rmdir()
-
-
-@contextlib.contextmanager
-def cannot_write_to(path: Path) -> Iterator[None]:
-    """Turn an operating system's error into a sentence for the user."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"out: cannot write to {path}: {error.strerror or error}") from error
-
-
-def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write all files under temporary names first, then rename them: whole, or not there.
-
-    Raises:
-        UserError: the disk is full or the folder not writable; nothing is left behind.
-
-    """
-    written: dict[str, Path] = {}
-    mask = os.umask(0)
-    os.umask(mask)
-    try:
-        with cannot_write_to(folder):
-            for name, content in files.items():
-                descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
-                written[name] = Path(temporary)
-                with os.fdopen(descriptor, "wb") as file:
-                    os.fchmod(file.fileno(), 0o666 & ~mask)  # mkstemp's are for their owner alone
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-            for name, path in written.items():
-                path.replace(folder / name)
-    finally:
-        for path in written.values():
-            path.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from toymodels import processes
-from toymodels.results import cannot_write_to, write_files
+from toymodels.files import cannot_write_to, write_files
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -30,6 +30,7 @@ from toymodels.axes import Axis, Grid, joined, labelled
 from toymodels.chunks import Clock, Progress, Sheet, compute, sheet
 from toymodels.declarations import Variables, check_declarations, check_labels, check_records
 from toymodels.errors import UserError
+from toymodels.forks import refuse_forked
 from toymodels.programs import Program, Traced, arithmetic, device_mesh, salt
 from toymodels.store import Store
 
@@ -150,6 +151,7 @@ def grid(
     [[0.5, 1.0, 4.0], [1.0, 2.0, 8.0]]
 
     """
+    refuse_forked()
     how, shapes, coords = how or How(), shapes or {}, coords or {}
     how.check()
     check_declarations((shapes, shared, points), variables, coords)
