@@ -23,7 +23,7 @@ import jax
 import xarray as xr
 from jax.sharding import NamedSharding, PartitionSpec
 
-from toymodels import processes
+from toymodels import processes, soundness
 from toymodels.axes import Axis, Grid, Variables, joined, labelled
 from toymodels.chunks import Clock, Progress, compute, sheet
 from toymodels.errors import UserError
@@ -138,6 +138,7 @@ def grid(
     ]
     start = time.perf_counter()
     sheets = []
+    soundness.refuse_wrong_sums(mesh.devices.flat[0].platform)
     with products(precision, mesh):
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
         common = salt(mesh, precision, data)
