@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml constraints.txt
-CORE := attention axes decompositions distillation models results sweep training transformer
+CONSTRAINTS ?= constraints.txt
+SOURCES := pyproject.toml $(CONSTRAINTS)
+CORE := attention axes decompositions distillation models results soundness sweep training transformer
 
-.PHONY: quick test test-core test-slow lint types docs notebooks figures benchmark benchmark-overlap benchmark-kernels \
-  benchmark-transformer benchmark-accelerator clean
+.PHONY: quick test test-core test-core-lowest test-slow lint types docs notebooks figures \
+  benchmark benchmark-overlap benchmark-kernels benchmark-transformer benchmark-soundness \
+  benchmark-accelerator clean
 
 quick: $(VENV)/run  ## the main experiment, small, in under a minute
 	$(BIN)/python -m experiments.mnist_aux
@@ -16,6 +18,9 @@ test: $(VENV)/dev  ## all tests but the slow ones
 
 test-core: $(VENV)/dev  ## what all else stands on; for another Python: PYTHON=python3.12 VENV=.venv312
 	$(BIN)/python -m pytest -n auto --dist loadfile $(CORE:%=tests/test_%.py)
+
+test-core-lowest:  ## the same on the oldest versions that pyproject.toml allows
+	$(MAKE) test-core VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
 
 test-slow: $(VENV)/dev  ## the scientific checks of minutes; they need MNIST
 	$(BIN)/python -m pytest -m slow
@@ -48,6 +53,9 @@ benchmark-kernels: $(VENV)/run  ## the tangent kernel by layers against contract
 benchmark-transformer: $(VENV)/benchmark  ## tokens per second beside a PyTorch peer
 	$(BIN)/python benchmarks/transformer.py $(ARGS)
 
+benchmark-soundness: $(VENV)/run  ## does compiled code compute the right numbers, every time?
+	$(BIN)/python benchmarks/soundness.py $(ARGS)
+
 benchmark-accelerator: $(VENV)/run  ## what one GPU or TPU does; needs one, and MNIST
 	$(BIN)/python benchmarks/accelerator.py $(ARGS)
 
@@ -60,9 +68,9 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) -e .
 	@touch $@
 
 $(VENV)/dev $(VENV)/docs $(VENV)/benchmark: $(VENV)/%: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[$*]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) -e ".[$*]"
 	@touch $@

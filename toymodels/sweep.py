@@ -32,6 +32,7 @@ from toymodels.declarations import Variables, check_declarations, check_labels, 
 from toymodels.errors import UserError
 from toymodels.forks import refuse_forked
 from toymodels.programs import Program, Traced, arithmetic, device_mesh, salt
+from toymodels.soundness import refuse_wrong_sums
 from toymodels.store import Store
 
 __all__ = ["Execution", "How", "Program", "Progress", "along", "grid"]
@@ -157,6 +158,7 @@ def grid(
     check_declarations((shapes, shared, points), variables, coords)
     seeds, values = Grid.of(shared), Grid.of(points)
     mesh = device_mesh(how.devices, len(seeds), len(values))
+    refuse_wrong_sums(mesh.devices.flat[0].platform)
     combinations = [
         dict(zip(shapes, chosen, strict=True)) for chosen in itertools.product(*shapes.values())
     ]
