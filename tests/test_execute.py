@@ -180,6 +180,16 @@ def test_smaller_rates_are_advised_only_where_training_broke_what_was_finite(
     assert set(names(tmp_path)) >= set(NUMBERS)
 
 
+def test_where_all_points_failed_and_no_figure_can_be_drawn_both_are_told(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        execute(tmp_path, sweep((1.0, np.nan, np.nan)), fault, fault)
+    assert ended.value.code == 2
+    told = [line.split(":")[1] for line in capsys.readouterr().err.splitlines()[-3:]]
+    assert told[:2] == [" the findings could not be made", " the figure could not be drawn"]
+    assert told[2].startswith(" every point has values that are not finite")
+    assert names(tmp_path) == NUMBERS
+
+
 # A run of one config that is at work while another begins.
 RUN = """
 import sys, time

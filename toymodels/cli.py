@@ -274,11 +274,11 @@ def execute(
             print(f"nothing was left to compute: all {known} models are an earlier run's, by the")
             print("same programs on the same data; --force computes them again")
         print(f"results in {folder}")
+    for fault in faults:
+        print(f"error: {fault}; results.nc and summary.json are complete", file=sys.stderr)
     if dataset.failed.all():
         advice = "; try smaller rates" if points.diverged(dataset) else ""
         raise UserError(f"every point has values that are not finite{advice}")
-    for fault in faults:
-        print(f"error: {fault}; results.nc and summary.json are complete", file=sys.stderr)
     if faults:
         sys.exit(1)
 

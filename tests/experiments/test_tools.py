@@ -130,6 +130,32 @@ def test_a_result_shown_again_is_the_same_picture(folder, capsys):
     assert "student_aux" in capsys.readouterr().out
 
 
+def test_a_figure_that_is_there_already_is_not_written_again(folder, capsys):
+    show.show(folder)
+    before = {path.name: path.stat() for path in (folder, *folder.iterdir())}
+    show.show(folder)
+    assert {path.name: path.stat() for path in (folder, *folder.iterdir())} == before
+    assert capsys.readouterr().out.endswith(f"the figure in {folder} is as its data give it\n")
+
+
+def test_a_result_that_cannot_be_shown_is_a_sentence(folder):
+    dataset = results.opened(folder)
+    dataset.drop_vars("loss").to_netcdf(folder / "results.nc", engine="h5netcdf")
+    with pytest.raises(UserError, match=r"tiny holds what cannot be shown: AttributeError: .*loss"):
+        show.show(folder)
+
+
+def test_a_damaged_summary_is_a_sentence_in_the_published_table(folder):
+    assert "tiny" in published.markdown(folder.parent)
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["findings"] = ["\x1b]0;owned\x07"]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    assert r"\x1b]0;owned\x07" in published.markdown(folder.parent)
+    (folder / "summary.json").write_text('{"metrics": {}}')
+    with pytest.raises(UserError, match=r"summary\.json is damaged, or not a summary"):
+        published.markdown(folder.parent)
+
+
 def test_what_is_no_result_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match="no result in"):
         show.show(tmp_path)
