@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import hashlib
 import json
 import os
 import platform
@@ -20,7 +19,6 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -223,7 +221,7 @@ def execute(
         UserError: the input can't be run, or no point of it has finite values.
 
     """
-    from toymodels import datasets, files, points, processes, results
+    from toymodels import compilation, datasets, files, points, processes, results
     from toymodels.display import print_table, progress_display
     from toymodels.store import Store
     from toymodels.sweep import How
@@ -244,7 +242,7 @@ def execute(
     folder = options.out or beside / digest
     store = Store(options.store or beside / "chunks", forget=options.force)
     if options.cache:
-        keep_compiled_programs()
+        compilation.keep_compiled_programs()
     this = f"{shlex.join(sys.orig_argv)}, process {os.getpid()} of {platform.node()}"
     with results.output_folder(folder), files.claimed(folder, f"{experiment}-{digest}", this):
         files.clean(folder, store.folder, *store.folder.glob("*/"))
@@ -317,22 +315,3 @@ def memory_errors() -> Iterator[None]:
                 "out of memory: lower chunk, batch, widths or the number of images"
             ) from error
         raise
-
-
-def keep_compiled_programs() -> None:
-    """Turn on JAX's compilation cache in a folder of this jaxlib and this processor alone.
-
-    Programs compiled for another processor have crashed processes: never share the folder.
-    """
-    import jax
-    import pooch
-
-    info = Path("/proc/cpuinfo")
-    cpu = info.read_text().split("\n\n")[0] if info.exists() else platform.processor()
-    stable = [line for line in cpu.splitlines() if line.startswith(("model name", "flags"))]
-    key = hashlib.sha256("\n".join(stable or [cpu]).encode()).hexdigest()[:8]
-    folder = Path(
-        pooch.os_cache("toymodels"), "compiled", f"jaxlib-{metadata.version('jaxlib')}-{key}"
-    )
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
