@@ -1,7 +1,7 @@
 """Versions of jaxlib that add up wrongly on CPUs, and the refusal to compute on them.
 
-From 0.10.2 on XLA hands sums on CPUs to another library (YNNPACK). Until 0.12.0 that library's
-threads raced where a sum runs over a broadcast array, and 0.10.2 also sums squares of small
+XLA hands large sums on CPUs to another library (YNNPACK), from 0.10.2 on those over a broadcast
+array, too. Until 0.12.0 that library's threads raced there, and 0.10.2 also sums squares of small
 products wrongly, on one thread as on many. See docs/soundness.md.
 
 Affected versions are listed and not found out at run time: a race shows itself in 70 % of calls or
