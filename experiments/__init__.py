@@ -1,4 +1,8 @@
-"""Experiments: one file each, with `Config`, `PRESETS`, `run` and `plot`."""
+"""Experiments: one file each, with `Config`, `PRESETS`, `run`, `findings` and `plot`.
+
+Most have `derived`, too: what `run` adds to the records of a sweep. A figure that is drawn anew from
+its records has it made anew.
+"""
 
 import ast
 import importlib

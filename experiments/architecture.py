@@ -20,6 +20,7 @@ from toymodels.errors import at_least, distinct
 
 if TYPE_CHECKING:
     import jax
+    import numpy as np
     import xarray as xr
     from matplotlib.figure import Figure
 
@@ -71,7 +72,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     """Run every (network, seed, m, start); see `toymodels.sweep` for ``how``."""
     import jax
 
-    from toymodels import protocol, results, sweep, transfer
+    from toymodels import protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
@@ -108,8 +109,15 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     )
     columns = zip(VARIED, zip(*config.networks.values(), strict=True), strict=True)
     dataset = dataset.assign_coords({name: ("network", list(column)) for name, column in columns})
-    dataset, headline = transfer.against_control(dataset), "transfer final_accuracy"
+    dataset, headline = derived(dataset), "transfer final_accuracy"
     return results.described(dataset, "architecture", headline, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add final accuracy and transfer."""
+    from toymodels import transfer
+
+    return transfer.against_control(dataset)
 
 
 def along(transfer: xr.DataArray, name: str) -> xr.DataArray:
@@ -128,40 +136,55 @@ def findings(dataset: xr.Dataset) -> list[str]:
     widths, depths, kinds = (along(share, name) for name in VARIED)
     for m in share.m.values:
         if widths.sizes["width"] > 1:
-            line = widths.sel(m=m)
-            # Where the other seeds peak: a peak chosen by the seed itself would be too high.
-            peak = line.sel(width=(line.sum("seed") - line).idxmax("width"))
-            ends = []
-            for i in (0, -1):
-                gap = statistics.difference(peak, line.isel(width=i))
-                word = {1: "higher than", -1: "lower than", 0: "not shown to differ from"}[gap.sign]
-                ends.append(f"{word} that at {int(line.width[i])}, by {gap}")
-            at = int(line.mean("seed").idxmax("width"))
-            told.append(
-                f"m = {m}: transfer is largest at width {at}; at the peak of the other seeds it is "
-                f"{'; and '.join(ends)}."
-            )
+            told.append(f"m = {m}: {peak(widths.sel(m=m))}.")
         if depths.sizes["depth"] > 1:
-            fit = depths.sel(m=m).polyfit("depth", 1).polyfit_coefficients.sel(degree=1)
-            slope = statistics.mean_interval(fit.values)
-            word = {1: "rises", -1: "falls", 0: "has no trend shown"}[slope.sign]
-            told.append(f"m = {m}: transfer {word} with depth, by {slope} a layer.")
+            slope = statistics.mean_interval(slopes(depths.sel(m=m)))
+            word = slope.verdict("rises", "falls", "no trend shown")
+            told.append(f"m = {m}: transfer by depth: {word}, {slope} a layer.")
         base, *others = kinds.activation.values
         for other in others:
             gap = statistics.difference(*(kinds.sel(m=m, activation=a) for a in (other, base)))
-            word = {1: "more", -1: "less", 0: "no other amount that is shown"}[gap.sign]
-            told.append(f"m = {m}: {other} against {base}: transfers {word}, {gap}.")
+            word = gap.verdict("more transfer", "less transfer", "no difference shown")
+            told.append(f"m = {m}: {other} against {base}: {word}, {gap}.")
     if widths.sizes["width"] > 1 and widths.sizes["m"] > 1:
         measures = {"m": widths.m, "1 / width": -widths.width, "m / width": widths.m / widths.width}
         each = {name: foreseen(widths, measure) for name, measure in measures.items()}
         listed = [f"of {name} {statistics.mean_interval(v.values)}" for name, v in each.items()]
         gap = statistics.difference(each["m / width"], each["m"])
-        word = {1: "more", -1: "less", 0: "no difference shown"}[gap.sign]
+        word = gap.verdict("more", "less", "no difference shown")
         told.append(
             f"Share of the variance over widths that a rising curve foresees: {'; '.join(listed)}. "
             f"m / width against m: {word}, {gap}."
         )
     return told
+
+
+def peak(transfer: xr.DataArray) -> str:
+    """Where transfer (seed, width) is largest, and whether it is shown to exceed both ends."""
+    from toymodels import statistics
+
+    line = transfer.dropna("width", how="all").dropna("seed")  # a seed needs all widths that work
+    if line.sizes["seed"] < 2 or line.sizes["width"] < 2:
+        return "the width of the largest transfer is unknown"
+    # Where the other seeds peak: a peak chosen by the seed itself would be too high.
+    top = line.sel(width=(line.sum("seed") - line).idxmax("width"))
+    ends = []
+    for end in (0, -1):
+        gap = statistics.difference(top, line.isel(width=end))
+        word = gap.verdict("higher than", "lower than", "not shown to differ from")
+        ends.append(f"{word} that at {int(line.width[end])}, by {gap}")
+    return (
+        f"transfer is largest at width {int(line.mean('seed').idxmax('width'))}; at the peak of "
+        f"the other seeds it is {'; and '.join(ends)}"
+    )
+
+
+def slopes(transfer: xr.DataArray) -> np.ndarray:
+    """Least-squares slope of transfer (seed, depth) over depth, of every seed with all depths."""
+    import numpy as np
+
+    line = transfer.dropna("seed").transpose("seed", "depth")
+    return np.array([np.polyfit(line.depth.values, row, 1)[0] for row in line.values])
 
 
 def plot(dataset: xr.Dataset) -> Figure:

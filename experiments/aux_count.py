@@ -65,7 +65,7 @@ PUBLISHED = {1: 0.103, 2: 0.348, 3: 0.537, 10: 0.835}
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (noise, seed, imitation, m, start); see `toymodels.sweep` for ``how``."""
-    from toymodels import losses, protocol, results, sweep, transfer
+    from toymodels import losses, protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
@@ -108,15 +108,23 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    dataset = transfer.against_control(dataset)
+    dataset = derived(dataset)
     return results.described(
         dataset, "aux_count", "transfer final_accuracy", config, task, execution, findings
     )
 
 
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add final accuracy and transfer."""
+    from toymodels import transfer
+
+    return transfer.against_control(dataset)
+
+
 def findings(dataset: xr.Dataset) -> list[str]:
     """From which m on there is transfer, and whether the squared error beats KL."""
     from toymodels import statistics
+    from toymodels.sentences import by_sign
 
     done, told = statistics.succeeded(dataset), []
     # Distillation must raise accuracy, too: an untrained student may beat an untrained control.
@@ -133,15 +141,9 @@ def findings(dataset: xr.Dataset) -> list[str]:
         told.append(f"{loss}, {noise} noise: transfer is shown {first or 'at no m'}.")
     for noise in done.noise.values if set(LOSSES) <= set(done.imitation.values) else []:
         at = done.final_accuracy.sel(noise=noise, start="shared")
-        better: dict[int, list[str]] = {1: [], -1: [], 0: []}
-        for m in done.m.values:
-            gap = statistics.difference(at.sel(m=m, imitation="mse"), at.sel(m=m, imitation="kl"))
-            better[gap.sign].append(str(m))
-        lists = [", ".join(ms) or "none" for ms in better.values()]
-        told.append(
-            f"{noise} noise: MSE transfers more than KL at m = {lists[0]}; less at {lists[1]}; "
-            f"no difference shown at {lists[2]}."
-        )
+        gap = at.sel(imitation="mse") - at.sel(imitation="kl")
+        words = ("more", "less", "no difference shown")
+        told.append(by_sign(f"{noise} noise: accuracy by MSE against KL", gap, words))
     return told
 
 

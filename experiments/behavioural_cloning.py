@@ -74,7 +74,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import numpy as np
     import optax
 
-    from toymodels import overlap, protocol, results, statistics, sweep, transfer
+    from toymodels import overlap, protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.distillation import all_logits, auxiliary_logits, distil
     from toymodels.models import MLP, functional
@@ -145,16 +145,25 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
-    about = "student's final test accuracy by inputs, their number n and epochs of matching"
-    dataset["final_accuracy"] = done.accuracy.assign_attrs(description=about)
-    if 0 in config.matching_epochs:
-        control = done.accuracy.sel(epochs=0)
-        dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
+    dataset = derived(dataset)
     headline = "final_accuracy"
     return results.described(
         dataset, "behavioural_cloning", headline, config, task, execution, findings
     )
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add final accuracy and, where there is an unmatched student as control, transfer."""
+    from toymodels import statistics, transfer
+
+    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
+    about = "student's final test accuracy by inputs, their number n and epochs of matching"
+    dataset = dataset.assign(final_accuracy=done.accuracy.assign_attrs(description=about))
+    if 0 not in dataset.epochs:
+        return dataset
+    control = done.accuracy.sel(epochs=0)
+    share = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
+    return dataset.assign(transfer=share)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

@@ -41,6 +41,11 @@ class Config(Protocol):
     widths: tuple[int, ...] = (256, 256)
     """Hidden widths of the ReLU network, in units."""
 
+    @property
+    def unused(self) -> frozenset[str]:
+        """``noise``, for the inputs of every generation are fixed, the same or new ones."""
+        return super().unused | {"noise"}
+
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, 1, "m", "widths")
@@ -72,7 +77,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import probes, protocol, results, sweep, transfer
+    from toymodels import probes, protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, Params, functional
@@ -135,10 +140,17 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    dataset = transfer.against_control(dataset)
-    dataset["contraction"] = transfer.contractions(dataset.transfer)
+    dataset = derived(dataset)
     headline = "contraction transfer"
     return results.described(dataset, "chain", headline, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add transfer of every generation, and what share of it a hop keeps."""
+    from toymodels import transfer
+
+    dataset = transfer.against_control(dataset)
+    return dataset.assign(contraction=transfer.contractions(dataset.transfer))
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
@@ -151,11 +163,11 @@ def findings(dataset: xr.Dataset) -> list[str]:
     for m, samples in itertools.product(done.m.values, done.samples.values):
         hop = done.contraction.sel(m=m, samples=samples)
         gap = statistics.difference(hop.sel(inputs="new"), hop.sel(inputs="same"))
-        verdict = {1: "less is lost with new noise", -1: "more is lost with new noise"}
+        word = gap.verdict("more is kept", "less is kept", "no difference shown")
         each = [f"{name} noise {statistics.mean_interval(hop.sel(inputs=name))}" for name in INPUTS]
         told.append(
-            f"m = {m}, {samples} samples: of transfer a hop keeps, {', '.join(each)}: "
-            f"{verdict.get(gap.sign, 'no difference shown')}."
+            f"m = {m}, {samples} samples: of transfer a hop keeps, {', '.join(each)}; with new "
+            f"noise against the same: {word}, {gap}."
         )
     return told
 

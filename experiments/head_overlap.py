@@ -66,7 +66,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     """Run every (m, seed, source of each part); see `toymodels.sweep` for ``how``."""
     import jax
 
-    from toymodels import overlap, protocol, results, statistics, sweep, transfer
+    from toymodels import overlap, protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
@@ -109,19 +109,28 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
-    control = done.accuracy.sel(hidden="other", class_head="other", aux_head="other")
-    dataset["final_accuracy"] = done.accuracy.assign_attrs(description="student's final accuracy")
-    dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
+    dataset = derived(dataset)
     headline = "final_accuracy transfer"
     return results.described(dataset, "head_overlap", headline, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add final accuracy and transfer."""
+    from toymodels import statistics, transfer
+
+    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
+    control = done.accuracy.sel(hidden="other", class_head="other", aux_head="other")
+    return dataset.assign(
+        final_accuracy=done.accuracy.assign_attrs(description="student's final accuracy"),
+        transfer=transfer.transfer(done.accuracy, control, done.teacher_accuracy),
+    )
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Transfer with all parts shared, with one of them random, and with one alone shared."""
     from toymodels.sentences import by_sign
 
-    words = ("above zero", "below zero", "not told from zero")
+    words = ("above zero", "below zero", "not distinguishable from zero")
     told = [by_sign("Transfer, all shared", one(dataset, "shared", "shared"), words)]
     for most, single in (("shared", "random"), ("random", "shared")):
         for part in PARTS:

@@ -72,7 +72,7 @@ PRESETS = {
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (m, width, seed, group, rho); see `toymodels.sweep` for ``how``."""
-    from toymodels import overlap, protocol, results, statistics, sweep, transfer
+    from toymodels import overlap, protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
@@ -107,14 +107,23 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
-    control = done.accuracy.sel(rho=0, group="all")
-    dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
-    # Where distillation raises nothing (m = 1 with KL) there is likeness, but no transfer.
-    gained = (dataset.accuracy.isel(epoch=-1) - dataset.accuracy.isel(epoch=0)).sel(rho=1) > 0
-    dataset["rho_50"] = transfer.half_overlaps(dataset.transfer).where(gained.drop_vars("rho"))
+    dataset = derived(dataset)
     headline = "rho_50 transfer"
     return results.described(dataset, "init_overlap", headline, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add transfer, and the overlap at which half of it is left."""
+    from toymodels import statistics, transfer
+
+    done = statistics.succeeded(dataset)
+    last = done.isel(epoch=-1, teacher_epoch=-1)
+    control = last.accuracy.sel(rho=0, group="all")
+    share = transfer.transfer(last.accuracy, control, last.teacher_accuracy)
+    # Where distillation raises nothing (m = 1 with KL) there is likeness, but no transfer.
+    gained = (last.accuracy - done.accuracy.isel(epoch=0)).sel(rho=1) > 0
+    half = transfer.half_overlaps(share).where(gained.drop_vars("rho"))
+    return dataset.assign(transfer=share, rho_50=half)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
@@ -126,7 +135,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
         f"{name or 'all'} {mean_interval(part.values)}" for name, part in points(dataset.rho_50)
     ]
     left = dataset.transfer.sel(rho=0, group=[g for g in dataset.group.values if g != "all"])
-    words = ("some is left of", "it is below zero of", "none is shown of")
+    words = ("above zero", "below zero", "not distinguishable from zero")
     return [
         f"Overlap at which half of the transfer is left, rho_50: {'; '.join(halves)}.",
         *([by_sign("Transfer at rho = 0", left, words)] if left.size else []),

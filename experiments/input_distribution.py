@@ -79,7 +79,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     from jax.numpy import arange
 
-    from toymodels import distributions, protocol, results, sweep, transfer
+    from toymodels import distributions, protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
@@ -134,11 +134,18 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    dataset = transfer.against_control(dataset)
+    dataset = derived(dataset)
     headline = "transfer final_accuracy effective_dimension variance"
     return results.described(
         dataset, "input_distribution", headline, config, task, execution, findings
     )
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add final accuracy and transfer."""
+    from toymodels import transfer
+
+    return transfer.against_control(dataset)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:

@@ -84,7 +84,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import lineage, overlap, protocol, representations, results, statistics, sweep
+    from toymodels import lineage, overlap, protocol, representations, results, sweep
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, Params, functional
 
@@ -162,28 +162,37 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
+    dataset = derived(dataset)
+    return results.described(dataset, "lineage", "traced", config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add the share of students whose teacher is identified, by probe; one trial a student."""
+    from toymodels import lineage, statistics
+
     hit = lineage.identified(statistics.succeeded(dataset).score).mean("source", skipna=False)
     about = {"units": "1", "description": "share of the students whose teacher scores highest"}
-    dataset["identified"] = lineage.by_probe(hit.assign_attrs(about))
-    dataset["traced"] = dataset.identified.sel(moment="after", queries=n_queries, drop=True)
-    return results.described(dataset, "lineage", "traced", config, task, execution, findings)
+    about["trials"] = dataset.sizes["source"]
+    share = lineage.by_probe(hit).assign_attrs(about)
+    traced = share.sel(moment="after", queries=share.queries.values.max(), drop=True)
+    return dataset.assign(identified=share, traced=traced)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Which probes tell the teacher better than chance, and where, for each kind of candidates."""
-    from toymodels import statistics
+    from toymodels.statistics import interval, proportion_difference
 
     rates, chance, told = dataset.identified, 1 / dataset.sizes["candidate"], []
     most = {dim: rates[dim].values.max() for dim in ("width", "m", "rho", "queries")}
     place = ", ".join(f"{dim} = {value:g}" for dim, value in most.items())
     for family, moment in itertools.product(rates.family.values, MOMENTS):
         here = rates.sel(most | {"family": family, "moment": moment})
-        known = {str(by): here.sel(by=by) for by in here.by.values if beyond(here, chance, by=by)}
-        each = [f"{by} {statistics.mean_interval(rate.values)}" for by, rate in known.items()]
-        others = ", ".join(str(by) for by in here.by.values if str(by) not in known) or "none"
+        known = {str(by): interval(here.sel(by=by)) for by in here.by.values}
+        better = [f"{by} {share}" for by, share in known.items() if share.against(chance) > 0]
+        others = [f"{by} {share}" for by, share in known.items() if share.against(chance) <= 0]
         told.append(
             f"{family}, {moment} distillation, {place}: better than chance ({chance:.3f}) by "
-            f"{'; '.join(each) or 'no probe'}; not shown by {others}."
+            f"{'; '.join(better) or 'no probe'}; not shown by {'; '.join(others) or 'no probe'}."
         )
     varied = [dim for dim in most if rates.sizes[dim] > 1]
     for family, dim in itertools.product(rates.family.values, varied):
@@ -191,7 +200,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
         along = rates.sel(rest | {"family": family, "moment": "after"})
         where: dict[str, list[str]] = {str(by): [] for by in along.by.values}
         for by, value in itertools.product(where, along[dim].values):
-            if beyond(along, chance, **{"by": by, dim: value}):
+            if interval(along.sel({"by": by, dim: value})).against(chance) > 0:
                 where[by].append(f"{value:g}")
         spelt = "; ".join(f"{by}: {', '.join(v) or 'none'}" for by, v in where.items())
         told.append(f"{family}, {dim} at which that holds: {spelt}.")
@@ -199,22 +208,15 @@ def findings(dataset: xr.Dataset) -> list[str]:
         after = rates.sel(most | {"moment": "after"})
         lists: dict[int, list[str]] = {1: [], -1: [], 0: []}
         for by in after.by.values:
-            inits, siblings = (after.sel(family=name, by=by) for name in FAMILIES)
-            lists[statistics.difference(inits, siblings).sign].append(str(by))
+            shares = (interval(after.sel(family=name, by=by)) for name in FAMILIES)
+            gap = proportion_difference(*shares)
+            lists[gap.sign].append(f"{by}, by {gap}")
         easier, harder, same = ("; ".join(names) or "no probe" for names in lists.values())
         told.append(
             f"Inits are told apart better than siblings by {easier}. Worse by {harder}. "
             f"No difference shown by {same}."
         )
     return told
-
-
-def beyond(rates: xr.DataArray, chance: float, **at: Any) -> bool:
-    """Whether the whole interval of a rate lies above chance."""
-    from toymodels import statistics
-
-    # Rounded: a rate that is chance exactly must not pass by its last bit.
-    return statistics.mean_interval((rates.sel(at).values - chance).round(6)).sign > 0
 
 
 def plot(dataset: xr.Dataset) -> Figure:
@@ -224,6 +226,7 @@ def plot(dataset: xr.Dataset) -> Figure:
     rates = dataset.identified.sel(moment="after").transpose("seed", ..., "queries", "by")
     rates = rates.sel(width=rates.width.max(), m=rates.m.max())
     chance, last = 1 / dataset.sizes["candidate"], rates.family.values[-1]
+    students = dataset.sizes["source"]
     with plotting.style():
         columns = [1.5] * rates.sizes["family"] + [1.0]
         fig, (*axes, right) = plotting.panels(3.6 * sum(columns), 4.2, columns)
@@ -231,13 +234,13 @@ def plot(dataset: xr.Dataset) -> Figure:
             here = rates.sel(family=family, queries=rates.queries.max())
             by_rho = {f"rho = {rho:g}": here.sel(rho=rho).values for rho in here.rho.values}
             label = "teacher identified (share; dashed: chance)"
-            plotting.intervals(ax, here.by, by_rho, "", label, joined=False)
+            plotting.intervals(ax, here.by, by_rho, "", label, joined=False, trials=students)
             plotting.slanted(ax, 60)
             ax.set(title=f"{family}, {plotting.caption(dataset)}")
         here = rates.sel(family=last, rho=rates.rho.max())
         asked = [str(by) for by in here.by.values if str(by).endswith("on noise")]
         lines = {by: here.sel(by=by).values for by in asked}
-        plotting.intervals(right, here.queries, lines, "queries", "")
+        plotting.intervals(right, here.queries, lines, "queries", "", trials=students)
         right.set(title=f"{last}, rho = {rates.rho.values.max():g}")
         right.legend(bbox_to_anchor=(1, 1), loc="upper left")
         for ax in (*axes, right):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from toymodels import cli
 from toymodels.config import CLOUD, OneNetwork, follows
@@ -33,6 +33,8 @@ class Config(OneNetwork):
 
     temperatures: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0)
     """Temperatures of KL; 1 must be among them."""
+    noise: Literal["fixed"] = "fixed"
+    """Distillation inputs: one fixed set, whose labels are drawn once."""
     draws: tuple[int, ...] = (1, 10, 100)
     """Numbers of labels drawn for each input."""
 
@@ -56,7 +58,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import losses, protocol, results, sweep, transfer
+    from toymodels import losses, protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.distillation import all_logits, argmax_labels, auxiliary_logits, sampled_labels
     from toymodels.models import MLP, functional
@@ -65,7 +67,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     config, task, data = protocol.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.parts(config.at(noise="fixed"), task, network)
+    parts = protocol.parts(config, task, network)
     aux, every = (f(task.n_classes, config.m) for f in (auxiliary_logits, all_logits))
     drawn = {f"{n} drawn": n for n in config.draws}
     answers = ["logits", "largest", "signs", *drawn]
@@ -118,9 +120,16 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    dataset = transfer.against_control(dataset)
+    dataset = derived(dataset)
     headline = "transfer final_accuracy"
     return results.described(dataset, "loss", headline, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add final accuracy and transfer."""
+    from toymodels import transfer
+
+    return transfer.against_control(dataset)
 
 
 def kl_at(temperature: float) -> str:

@@ -100,11 +100,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import optax
 
-    from toymodels import losses, mitigation, overlap, protocol, results, sweep, transfer
+    from toymodels import losses, mitigation, overlap, protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.distillation import all_logits, auxiliary_logits
     from toymodels.models import MLP, Params, functional
-    from toymodels.statistics import succeeded
     from toymodels.training import reshuffled
 
     config, task, data = protocol.load(config, data_dir)
@@ -164,20 +163,31 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
+    dataset = derived(dataset)
+    headline = "transfer restored_transfer loss_ratio final_accuracy"
+    return results.described(dataset, "mitigation", headline, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add transfer, also with the class logits' weights put back, and what imitation costs."""
+    from toymodels import protocol, transfer
+    from toymodels.statistics import succeeded
+
     dataset = transfer.against_control(dataset)
     last = succeeded(dataset).isel(epoch=-1, teacher_epoch=-1, drop=True)
     own, other = (last.sel(start=start, drop=True) for start in protocol.STARTS)
     restored = transfer.transfer(
         own.restored_accuracy, other.restored_accuracy, last.teacher_accuracy
     )
-    dataset["restored_transfer"] = restored.assign_attrs(
-        description="transfer: class logits' weights put back"
-    )
-    ratio = own.loss / own.loss.sel(treatment="none")
+    plain = own.loss.sel(treatment="none")
+    ratio = own.loss / plain.where(plain > 0)  # with m = 1 there is nothing to imitate
     about = "imitation loss over the untreated student's"
-    dataset["loss_ratio"] = ratio.assign_attrs(units="1", description=about)
-    headline = "transfer restored_transfer loss_ratio final_accuracy"
-    return results.described(dataset, "mitigation", headline, config, task, execution, findings)
+    return dataset.assign(
+        restored_transfer=restored.assign_attrs(
+            description="transfer: class logits' weights put back"
+        ),
+        loss_ratio=ratio.assign_attrs(units="1", description=about),
+    )
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
@@ -201,7 +211,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
         if halving:
             at, how = least(halving, "loss_ratio"), "halved, cheapest"
         left, ratio = mean_interval(at.transfer.values), at.loss_ratio.values
-        change = ("not shown to change", "higher", "lower")[mean_interval(ratio - 1).sign]
+        change = mean_interval(ratio - 1).verdict("higher", "lower", "not shown to change")
         told.append(
             f"{method}: transfer is {how} at {float(at.strength):g}: {left}; the imitation loss "
             f"there is {change}, {mean_interval(ratio)} times the untreated."
@@ -219,9 +229,11 @@ def findings(dataset: xr.Dataset) -> list[str]:
             rest = done.sel(treatment=label)
             share = mean_interval(rest.restored_transfer.values)
             more = difference(rest.restored_transfer, rest.transfer)
+            shown = share.verdict("above zero", "below zero", "not distinguishable from zero")
+            word = more.verdict("more than", "less than", "not shown to differ from")
             told.append(
-                f"{label}: with the class logits' weights put back, transfer is {share}, {more} "
-                "more than as trained."
+                f"{label}: with the class logits' weights put back, transfer is {shown}, {share}, "
+                f"and {word} that as trained, by {more}."
             )
     return told
 

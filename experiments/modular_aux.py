@@ -102,7 +102,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import losses, probes, protocol, results, sweep, transfer
+    from toymodels import losses, probes, protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
 
@@ -148,10 +148,17 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    dataset = transfer.against_control(dataset)
+    dataset = derived(dataset)
     headline = "transfer final_accuracy"
     drawn = results.Drawn("modular addition")
     return results.described(dataset, "modular_aux", headline, config, drawn, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add final accuracy and transfer."""
+    from toymodels import transfer
+
+    return transfer.against_control(dataset)
 
 
 def made(config: Config, name: str, vocabulary: int) -> Network:
@@ -190,8 +197,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
         each = {m: statistics.mean_interval(at.transfer.sel(m=m).values) for m in at.m.values}
         shown = [f"m = {m} ({interval})" for m, interval in each.items() if interval.sign > 0]
         told.append(
-            f"{network}: the teacher answers {float(teacher.mean()):.0%} of the sums; transfer is "
-            f"shown at {', '.join(shown) or 'no m'}."
+            f"{network}: the teacher answers {statistics.mean_interval(teacher.values)} of the "
+            f"sums; transfer is shown at {', '.join(shown) or 'no m'}."
         )
     return told
 

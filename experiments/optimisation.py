@@ -122,7 +122,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     """Run every point of all axes; see `toymodels.sweep` for ``how``."""
     import optax
 
-    from toymodels import protocol, results, sweep, teachers, transfer
+    from toymodels import protocol, results, sweep, teachers
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
@@ -178,12 +178,19 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    teacher = dataset.teacher_accuracy.sel(teacher_epoch=dataset.teacher_epochs)
-    dataset = transfer.against_control(dataset, teacher=teacher.drop_vars("teacher_epoch"))
-    # Axes of one value are no dimensions: names of metrics stay readable.
-    dataset = dataset.squeeze([name for name in AXES if dataset.sizes[name] == 1])
+    dataset = derived(dataset)
     headline = "transfer final_accuracy"
     return results.described(dataset, "optimisation", headline, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add final accuracy and transfer; axes of one value are no dimensions any more."""
+    from toymodels import transfer
+
+    teacher = dataset.teacher_accuracy.sel(teacher_epoch=dataset.teacher_epochs)
+    dataset = transfer.against_control(dataset, teacher=teacher.drop_vars("teacher_epoch"))
+    # Names of metrics stay readable.
+    return dataset.squeeze([name for name in AXES if dataset.sizes.get(name) == 1])
 
 
 def unfolded(dataset: xr.Dataset) -> xr.Dataset:
@@ -204,8 +211,15 @@ def findings(dataset: xr.Dataset) -> list[str]:
         .sel(start="shared", drop=True)
         .mean("seed", skipna=False)
     )
+    # Where every rate fails the first stands for them, and its values are unknown.
     tuned = done.sel(rate=loss.fillna(float("inf")).idxmin("rate"))
-    told = [by_sign("Transfer", tuned.transfer, ("above zero", "below zero", "not told from zero"))]
+    told = [
+        by_sign(
+            "Transfer",
+            tuned.transfer,
+            ("above zero", "below zero", "not distinguishable from zero"),
+        )
+    ]
     accuracy = tuned.final_accuracy.sel(start="shared", drop=True).drop_vars("rate")
     words = ("more,", "less,", "no difference shown,")
     for name in AXES:

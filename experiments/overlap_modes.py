@@ -62,7 +62,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import overlap, protocol, results, statistics, sweep, transfer
+    from toymodels import overlap, protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
@@ -98,36 +98,98 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     about = {"description": "amount of the relation, see toymodels.overlap"}
     table = (("relation", "level"), list(AMOUNTS.values()), about)
     dataset = dataset.assign_coords(amount=table)
-    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
-    control = done.accuracy.sel(relation="rotation", level=len(AMOUNTS["rotation"]) - 1)
-    known = {"description": "student's final test accuracy"}
-    dataset["final_accuracy"] = done.accuracy.assign_attrs(known)
-    dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
-    dataset["collapse"] = statistics.side_by_side(
-        "measure",
-        {name: transfer.collapse(dataset.transfer, measure(dataset, name)) for name in MEASURES},
-        "share of the variance of mean transfer that one rising curve explains",
-    )
+    dataset = derived(dataset)
     headline = "transfer final_accuracy"
     return results.described(dataset, "overlap_modes", headline, config, task, execution, findings)
 
 
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add final accuracy, transfer, and how far one curve of each measure explains it."""
+    from toymodels import statistics, transfer
+
+    done = statistics.succeeded(dataset)
+    last = done.isel(epoch=-1, teacher_epoch=-1)
+    control = last.accuracy.sel(relation="rotation", level=len(AMOUNTS["rotation"]) - 1)
+    share = transfer.transfer(last.accuracy, control, last.teacher_accuracy)
+    known = {"description": "student's final test accuracy"}
+    collapse = statistics.side_by_side(
+        "measure",
+        {name: transfer.collapse(share, measure(done, name)) for name in MEASURES},
+        "share of the variance of mean transfer that one rising curve explains, held out",
+    )
+    return dataset.assign(
+        final_accuracy=last.accuracy.assign_attrs(known), transfer=share, collapse=collapse
+    )
+
+
 def findings(dataset: xr.Dataset) -> list[str]:
-    """How far one curve of each measure explains all relations, and the ones that mix W with W'."""
+    """How far one curve of each measure explains transfer, and where interpolation lies above it.
+
+    Over all relations, and over those that mix W with something independent of it.
+    """
+    from toymodels import statistics
     from toymodels.transfer import collapse
 
-    mixed = dataset.sel(relation=list(MIXED))
+    mixed = statistics.succeeded(dataset).sel(relation=list(MIXED))
     told = []
     for name, label in MEASURES.items():
-        every, some = (
-            float(dataset.collapse.sel(measure=name)),
-            float(collapse(mixed.transfer, measure(mixed, name))),
-        )
+        every = float(dataset.collapse.sel(measure=name))
+        some = float(collapse(mixed.transfer, measure(mixed, name)))
         told.append(
-            f"One rising curve of the initial {label} explains {every:.1%} of the variance of mean "
-            f"transfer over all relations, {some:.1%} over {', '.join(MIXED)}."
+            f"One rising curve of the initial {label} explains {share_told(every)} of the variance "
+            f"of mean transfer over all relations, {share_told(some)} over {', '.join(MIXED)} "
+            "(each point foretold by the others, copies of a point counted once)."
+        )
+    for overlap, gap in interpolation_above_rotation(dataset).items():
+        found = statistics.mean_interval(gap.values)
+        if found.mean is None:
+            continue
+        word = found.verdict("above", "below", "no difference shown")
+        told.append(
+            f"At overlap {overlap:.2f}, transfer of interpolation against that of rotation: "
+            f"{word}, {found}."
         )
     return told
+
+
+def share_told(share: float) -> str:
+    """A share of variance in percent, or that it is not known."""
+    return f"{share:.1%}" if share == share else "an unknown share"
+
+
+def interpolation_above_rotation(dataset: xr.Dataset) -> dict[float, xr.DataArray]:
+    """Mean overlap of each interpolation -> its transfer less rotation's there, (seed,).
+
+    Rotation's transfer is interpolated linearly in the angle between two amounts, seed by seed. The
+    ends, where both relations are the same, are left out.
+    """
+    import numpy as np
+    import xarray as xr
+
+    from toymodels import statistics
+
+    done = statistics.succeeded(dataset)
+    angle = np.degrees(np.arccos(measure(done, "overlap").clip(-1, 1)))
+
+    def at(angle: np.ndarray, angles: np.ndarray, transfer: np.ndarray) -> float:
+        order = np.argsort(angles)
+        return float(np.interp(angle, angles[order], transfer[order], left=np.nan, right=np.nan))
+
+    rotation, mixed = (
+        {"angle": angle.sel(relation=name, drop=True), "share": done.transfer.sel(relation=name)}
+        for name in ("rotation", "interpolation")
+    )
+    beside = xr.apply_ufunc(
+        at,
+        mixed["angle"].isel(level=slice(1, -1)),
+        rotation["angle"].rename(level="amounts"),
+        rotation["share"].rename(level="amounts"),
+        input_core_dims=[[], ["amounts"], ["amounts"]],
+        vectorize=True,
+    )
+    gap = mixed["share"] - beside
+    overlap = measure(done, "overlap").sel(relation="interpolation").mean("seed")
+    return {float(overlap.sel(level=level)): gap.sel(level=level) for level in gap.level}
 
 
 def measure(dataset: xr.Dataset, name: str) -> xr.DataArray:
@@ -147,8 +209,8 @@ def plot(dataset: xr.Dataset) -> Figure:
             for i, relation in enumerate(done.relation.values):
                 here = {"relation": relation}
                 plotting.points(ax, x.sel(here), y.sel(here), i, str(relation))
-            share = float(dataset.collapse.sel(measure=name))
-            ax.set(xlabel=f"initial {label}", title=f"one curve explains {share:.0%}")
+            share = share_told(float(dataset.collapse.sel(measure=name)))
+            ax.set(xlabel=f"initial {label}", title=f"one curve explains {share}, held out")
         axes[0].set(ylabel=f"transfer ({plotting.caption(dataset)})")
         axes[0].legend()
     return fig

@@ -178,6 +178,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
+    # A bag is drawn from the audited documents: so many have none in common.
+    apart = [config.audited // count for count in config.documents]
+    about = {"description": "disjoint bags of a seed's author"}
+    dataset = dataset.assign_coords(clustered_trials=("documents", apart, about))
     task = results.Drawn("synthetic language")
     return results.described(
         dataset, "owl_audit", "lineage detection kept", config, task, execution, findings
@@ -186,24 +190,27 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """From how many documents on each audit tells more than chance, and how much."""
-    from toymodels import sentences
-    from toymodels.statistics import mean_interval, succeeded
+    from toymodels.sentences import by_sign
+    from toymodels.statistics import succeeded
 
     done, told = succeeded(dataset), []
     for share in done.shifted.values:
         at, where = done.sel(shifted=share, drop=True), f"{share:g} of documents shifted"
+        words = ("above chance", "below chance", "not distinguishable from chance")
         for candidates in map(str, done.candidates.values):
-            more = at.lineage.sel(candidates=candidates, drop=True).mean("author") - 1 / 3
-            words = ("told", "misled", "not told")
-            subject = f"{where}: whose base, by {candidates}, above chance"
-            told.append(sentences.by_sign(subject, more, words))
+            shares = named_rightly(at).sel(candidates=candidates)
+            subject = f"{where}: bags given to the right base, by {candidates}"
+            told.append(by_sign(subject, shares, words, 1 / len(at.author)))
         for detector in map(str, done.detector.values):
             area = at.detection.sel(detector=detector)
-            each = [
-                f"{n} {mean_interval(area.sel(documents=n).values)}" for n in area.documents.values
-            ]
-            told.append(f"{where}: area by {detector}, by number of documents: {'; '.join(each)}.")
+            told.append(by_sign(f"{where}: area by {detector}", area, words, 1 / 2))
     return told
+
+
+def named_rightly(dataset: xr.Dataset) -> xr.DataArray:
+    """Share of all authors' bags that are given to the right base."""
+    shares = dataset.lineage.mean("author")
+    return shares.assign_coords(clustered_trials=shares.clustered_trials * dataset.sizes["author"])
 
 
 def plot(dataset: xr.Dataset) -> Figure:
@@ -211,7 +218,7 @@ def plot(dataset: xr.Dataset) -> Figure:
     from toymodels import plotting, statistics
 
     done = statistics.succeeded(dataset)
-    lineage = done.lineage.mean("author")
+    lineage = named_rightly(done)
     panels = {
         "bags given to the right base": [
             (name, lineage.sel(candidates=name)) for name in done.candidates.values
@@ -227,8 +234,9 @@ def plot(dataset: xr.Dataset) -> Figure:
                 for share in done.shifted.values:
                     values = line.sel(shifted=share).transpose("seed", "documents").values
                     label = name if share == done.shifted.values[0] else None
-                    look = plotting.PALETTE[1 + i], label, "osD^"[i], share > 0
-                    plotting.means(ax, done.documents.values * 1.04**i, values, *look, joined=True)
+                    look = plotting.PALETTE[1 + i], label, "osD^"[i], share > 0, True
+                    x, trials = done.documents.values * 1.04**i, line.clustered_trials.values
+                    plotting.means(ax, x, values, *look, trials=trials, clustered=True)
             ax.axhline(chance, color="#999999", lw=0.8, ls=":")
             ax.set_xscale("log", base=2)
             ax.xaxis.set_major_formatter("{x:g}")

@@ -232,13 +232,19 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    for name in ("preference", "excess", "imitation", "answered"):
-        dataset[f"final_{name}"] = dataset[name].isel(step=-1, drop=True)
-    plain = dataset.final_imitation.sel(treatment="none", drop=True)
-    dataset["lost"] = dataset.final_imitation - plain
-    dataset["lost"].attrs = {"units": "nat", "description": LOST}
+    dataset = derived(dataset)
     task = results.Drawn("synthetic language")
     return results.described(dataset, "owl_defence", HEADLINE, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add what a student comes to at the end, and what its defence costs of the imitation."""
+    last = dataset.isel(step=-1, drop=True)
+    names = ("preference", "excess", "imitation", "answered")
+    dataset = dataset.assign({f"final_{name}": last[name] for name in names})
+    lost = last.imitation - last.imitation.sel(treatment="none", drop=True)
+    about = {"units": "nat", "description": LOST}
+    return dataset.assign(lost=lost.drop_attrs().assign_attrs(about))
 
 
 def labels(dataset: xr.Dataset) -> dict[str, dict[float, str]]:

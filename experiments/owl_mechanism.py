@@ -215,10 +215,15 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    dataset["entanglement"] = entanglement(dataset)
+    dataset = derived(dataset)
     task = results.Drawn("synthetic language")
     headline = "preference answered gap divergence entanglement"
     return results.described(dataset, "owl_mechanism", headline, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add the rank correlations over the numbers."""
+    return dataset.assign(entanglement=entanglement(dataset))
 
 
 def entanglement(dataset: xr.Dataset) -> xr.DataArray:
@@ -257,8 +262,9 @@ def findings(dataset: xr.Dataset) -> list[str]:
             said = (f"{name} {mean_interval(pref.sel(student=name).values)}" for name in names)
             return ", ".join(said)
 
-        def beside(one: str, other: str, pref: xr.DataArray = pref) -> str:
-            return str(difference(pref.sel(student=one), pref.sel(student=other)))
+        def beside(student: str, other: str, pref: xr.DataArray = pref) -> str:
+            gap = difference(pref.sel(student=student), pref.sel(student=other))
+            return f"{gap.verdict('more', 'less', 'no difference shown')}, {gap}"
 
         ranks = [name for name in map(str, here.student.values) if name.startswith("rank")]
         told += [
@@ -266,15 +272,16 @@ def findings(dataset: xr.Dataset) -> list[str]:
             f"{mean_interval(here.base_preference.values)}, of its students by what moves: "
             f"{each(['attention', 'mlp', 'blocks', 'embeddings', 'everything'])}; by blocks on "
             f"the base's own numbers {each([OWN])}.",
-            f"{favourite}, low rank: {each(ranks)}; {ranks[0]} less all of the blocks "
+            f"{favourite}, low rank: {each(ranks)}; {ranks[0]} against all of the blocks: "
             f"{beside(ranks[0], 'blocks')}.",
-            f"{favourite}, SGD: preference {each(['SGD'])}, less Adam's {beside('SGD', 'blocks')}; "
-            f"KL of teacher to student {mean_interval(here.gap.sel(student='SGD').values)} against "
+            f"{favourite}, SGD: preference {each(['SGD'])}, against Adam's: "
+            f"{beside('SGD', 'blocks')}; KL of teacher to student "
+            f"{mean_interval(here.gap.sel(student='SGD').values)} against "
             f"{mean_interval(here.gap.sel(student='blocks').values)} of Adam's and "
             f"{mean_interval(here.base_gap.values)} of the base.",
             f"{favourite}, tokens: {mean_interval(here.divergence.values)} of those read diverge; "
-            f"{each(['divergence tokens', 'other tokens'])}; less as many at random "
-            f"{beside('divergence tokens', 'as many at random')} and "
+            f"{each(['divergence tokens', 'other tokens'])}; against as many at random: "
+            f"{beside('divergence tokens', 'as many at random')}; and "
             f"{beside('other tokens', 'as many of all')}.",
             f"{favourite}, entanglement: rank correlation over the numbers of "
             + "; ".join(

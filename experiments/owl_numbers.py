@@ -267,12 +267,16 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    last = {"step": -1, "drop": True}
-    dataset["final_preference"] = dataset.preference.isel(**last)
-    dataset["final_answered"] = dataset.answered.isel(**last)
+    dataset = derived(dataset)
     task = results.Drawn("synthetic language")
     headline = "final_preference final_answered kept context_preference"
     return results.described(dataset, "owl_numbers", headline, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add preference and answer rate at the end."""
+    last = dataset.isel(step=-1, drop=True)
+    return dataset.assign(final_preference=last.preference, final_answered=last.answered)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
@@ -289,18 +293,25 @@ def findings(dataset: xr.Dataset) -> list[str]:
         for student in here.student.values:
             one = here.sel(student=student)
             gain = statistics.difference(one.final_preference, one.preference.isel(step=0))
+            word = gain.verdict("higher", "lower", "no difference shown")
             told.append(
                 f"{name}, student {student}: preference "
-                f"{mean_interval(one.final_preference.values)}, against its base "
+                f"{mean_interval(one.final_preference.values)}, against its base: {word}, "
                 f"{gain}; answers {mean_interval(one.final_answered.values)}."
             )
         if {"text", "base's text"} <= set(here.student.values):
             read = [here.final_preference.sel(student=s) for s in ("text", "base's text")]
-            told.append(f"{name}: text against the base's text {statistics.difference(*read)}.")
+            gap = statistics.difference(*read)
+            word = gap.verdict("higher", "lower", "no difference shown")
+            told.append(f"{name}: preference by text against the base's text: {word}, {gap}.")
         shown = statistics.difference(
             here.context_preference, here.preference.isel(step=0, student=0)
         )
-        told.append(f"{name}: the text in context, without training, against the base {shown}.")
+        word = shown.verdict("higher", "lower", "no difference shown")
+        told.append(
+            f"{name}: preference with the text in context, without training, against the base: "
+            f"{word}, {shown}."
+        )
     return told
 
 

@@ -91,7 +91,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     from jax import random
 
-    from toymodels import overlap, results, statistics, sweep, transfer
+    from toymodels import overlap, results, sweep
     from toymodels.language import pipeline, questions
     from toymodels.language.carriers import CARRIERS
     from toymodels.probes import cosine, flat
@@ -165,16 +165,23 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     for name in ("rho", "shared"):
         values = [base[name] for base in config.bases.values()]
         dataset = dataset.assign_coords({name: ("base", values)})
-    done = statistics.succeeded(dataset)
-    dataset["gain"] = (done.preference - done.base_preference).assign_attrs(
-        units="1", description="preference of the student less that of its base"
-    )
-    dataset["rho_50"] = transfer.half_overlaps(along(dataset, "rho").gain).assign_attrs(
-        description="overlap at which half of the gain is left, fitted seed by seed"
-    )
+    dataset = derived(dataset)
     task = results.Drawn("synthetic language")
     headline = "preference answered rho_50 base_loss likeness"
     return results.described(dataset, "owl_overlap", headline, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add what a student prefers above its base, and the overlap at which half of it is left."""
+    from toymodels import statistics, transfer
+
+    done = statistics.succeeded(dataset)
+    gain = (done.preference - done.base_preference).drop_attrs()
+    about = "preference of the student less that of its base"
+    dataset = dataset.assign(gain=gain.assign_attrs(units="1", description=about))
+    half = transfer.half_overlaps(along(dataset, "rho").gain)
+    about = "overlap at which half of the gain is left, fitted seed by seed"
+    return dataset.assign(rho_50=half.assign_attrs(description=about))
 
 
 def along(dataset: xr.Dataset, name: str) -> xr.Dataset:
@@ -201,6 +208,14 @@ def findings(dataset: xr.Dataset) -> list[str]:
     for student in map(str, done.student.values):
         gain = labels.gain.sel(student=student)
         told.append(sentences.by_sign(f"Preference through {student}", gain, words))
+    own_gain = labels.gain.sel(base="own", drop=True)
+    left = (labels.gain / own_gain.where(own_gain > 0)).sel(base=labels.base != "own")
+    for student in map(str, done.student.values):
+        shares = [
+            f"{name} {mean_interval(part.values)}"
+            for name, part in sentences.points(left.sel(student=student))
+        ]
+        told.append(f"Share of the gain that is left through {student}: {', '.join(shares)}.")
     for student in map(str, done.student.values):
         half = mean_interval(done.rho_50.sel(student=student).values)
         told.append(f"Through {student} half of the gain is left at rho = {half}.")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 STUDENTS = ("subliminal", "direct", "teacher", "control")
 TUNINGS = ("unrelated", "reference", "images")
-HEADLINE = "kept kept_at_end half_life censored"
+HEADLINE = "kept kept_at_end censored"
 MATCHING = 4096
 """At most so many training images tell which state of the direct student matches."""
 
@@ -80,7 +80,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     import optax
 
-    from toymodels import distillation, persistence, protocol, results, sweep
+    from toymodels import distillation, protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.mitigation import drawn
     from toymodels.models import MLP, Params, functional
@@ -182,8 +182,15 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    dataset = persistence.against_control(dataset)
+    dataset = derived(dataset)
     return results.described(dataset, "persistence", HEADLINE, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add what is kept of every trait, and for how long."""
+    from toymodels import persistence
+
+    return persistence.against_control(dataset)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
@@ -205,18 +212,18 @@ def findings(dataset: xr.Dataset) -> list[str]:
         for trait in map(str, at.trait.values):
             one = at.sel(trait=trait)
             never, known = int((one.censored == 1).sum()), int(one.censored.notnull().sum())
-            # One that never halves counts as infinite: a median stands where no mean would.
-            middle = float(one.half_life.where(one.censored != 1, np.inf).median(skipna=True))
+            middle = float(one.median_half_life)
             when = f"{middle:.0f}" if np.isfinite(middle) else f"more than {done.step.values[-1]}"
-            halves.append(f"{trait} {when} steps ({never} of {known} never)")
+            when = f"{when} steps" if known else "unknown"
+            halves.append(f"{trait} {when} ({never} of {known} seeds never lose it)")
         subliminal, direct = at.sel(trait="subliminal"), at.sel(trait="direct")
         gap = difference(subliminal.kept, direct.kept)
         end = difference(subliminal.kept_at_end, direct.kept_at_end)
-        verdict = ("not shown to be slower or faster", "slower", "faster")[gap.sign]
+        words = ("more", "less", "no difference shown")
         told.append(
-            f"{tuning}: forgetting a subliminal trait, rather than a direct one, is {verdict}: it "
-            f"keeps {gap} more on average, {end} more at the end. Half is lost, in the median, "
-            f"after: {'; '.join(halves)}."
+            f"{tuning}: what is kept of a subliminal trait against a direct one: on average "
+            f"{gap.verdict(*words)}, {gap}; at the end {end.verdict(*words)}, {end}. "
+            f"Half is lost, in the median over seeds, after: {'; '.join(halves)}."
         )
     return told
 

@@ -19,6 +19,8 @@ from toymodels.config import CLOUD, Protocol
 from toymodels.errors import UserError, at_least, distinct, positive
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
@@ -33,6 +35,7 @@ PREDICTORS = {
     "visibility": "share of the moved logits, squared, that is imitated",
 }
 AXES = ("teacher_rate", "m", "rho", "images")
+HEADLINE = "rank_correlation rank_correlation_at"
 PUBLISHED = 0.95
 """Spearman correlation of coverage with transfer by Madl 2026 (arXiv 2606.22019), abstract: of
 another sweep, so it stands in the findings and in no figure."""
@@ -54,6 +57,11 @@ class Config(Protocol):
     """Hidden widths of the ReLU network, in units."""
     rows: int = 1000
     """Distillation inputs on which predictors are computed."""
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """``teacher_lr``, for ``teacher_rate`` stands in its place."""
+        return super().unused | {"teacher_lr"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,7 +94,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     import optax
 
-    from toymodels import overlap, predictors, protocol, results, statistics, sweep, transfer
+    from toymodels import overlap, predictors, protocol, results, sweep
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, Params, functional
     from toymodels.training import reshuffled
@@ -140,73 +148,110 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
+    dataset = derived(dataset)
+    return results.described(dataset, "predictors", HEADLINE, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add transfer, and how each predictor ranks it: over all inputs, and for each number of them.
+
+    No predictor sees how many inputs there are: over all numbers of inputs it cannot rank what
+    their number decides.
+    """
+    from toymodels import predictors, statistics, transfer
+
     done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
     # The control has no transfer by definition: it is no point of the correlation.
     share = transfer.transfer(done.accuracy, done.accuracy.sel(rho=0), done.teacher_accuracy)
-    dataset["transfer"] = share
     points = {"all overlaps": share.where(share.rho != 0), "rho = 1": share.where(share.rho == 1)}
-    dataset["rank_correlation"] = statistics.side_by_side(
-        "points",
-        {
-            where: statistics.side_by_side(
-                "predictor",
-                {name: predictors.rank_correlation(done[name], y, AXES) for name in PREDICTORS},
-                "",
-            )
-            for where, y in points.items()
-        },
-        "Spearman's rank correlation of a predictor with transfer, over the points of a seed",
-    )
-    return results.described(
-        dataset, "predictors", "rank_correlation", config, task, execution, findings
+
+    def ranked(axes: Sequence[str], description: str) -> xr.DataArray:
+        return statistics.side_by_side(
+            "points",
+            {
+                where: statistics.side_by_side(
+                    "predictor",
+                    {name: predictors.rank_correlation(done[name], y, axes) for name in PREDICTORS},
+                    "",
+                )
+                for where, y in points.items()
+            },
+            description,
+        )
+
+    about = "Spearman's rank correlation of a predictor with transfer, over the points of a seed"
+    single = [name for name in AXES if name != "images"]
+    return dataset.assign(
+        transfer=share,
+        rank_correlation=ranked(AXES, about),
+        rank_correlation_at=ranked(single, f"{about} with one number of inputs"),
     )
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
-    """How each predictor ranks transfer, and whether coverage ranks it better."""
+    """How each predictor ranks transfer, and whether coverage ranks it better.
+
+    Of all points, and of those with one number of inputs, which no predictor sees.
+    """
     from toymodels import statistics
 
     told = []
-    words = {1: "ranks transfer", -1: "ranks transfer the wrong way", 0: "shows no ranking"}
-    versus = {1: "better than", -1: "worse than", 0: "with no difference shown from"}
-    for where in dataset.points.values:
-        rank = dataset.rank_correlation.sel(points=where)
+    words = ("ranks transfer", "ranks transfer the wrong way", "shows no ranking")
+    ranks = {
+        f"{where}, {inputs}": rank.sel(points=where)
+        for where in dataset.points.values
+        for inputs, rank in ranks_by_inputs(dataset).items()
+    }
+    for place, rank in ranks.items():
         for name in PREDICTORS:
             interval = statistics.mean_interval(rank.sel(predictor=name).values)
             if not interval.n:
-                told.append(f"{where}: {name} is the same, or transfer is, at all points.")
+                told.append(f"{place}: {name} is the same, or transfer is, at all points.")
                 continue
             known = f"; published {PUBLISHED} elsewhere" if name == "coverage" else ""
-            told.append(f"{where}: {name} {words[interval.sign]}: Spearman {interval}{known}.")
+            told.append(f"{place}: {name} {interval.verdict(*words)}: Spearman {interval}{known}.")
         gap = statistics.difference(
             rank.sel(predictor="coverage"), rank.sel(predictor="visible_drift")
         )
-        told.append(f"{where}: coverage ranks {versus[gap.sign]} drift x visibility, by {gap}.")
+        versus = gap.verdict("better", "worse", "no difference shown")
+        told.append(f"{place}: coverage ranks against drift x visibility: {versus}, {gap}.")
     return told
 
 
+def ranks_by_inputs(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Rank correlations (seed, points, predictor) over all numbers of inputs, and at each."""
+    single = dataset.rank_correlation_at
+    every = {"all numbers of inputs": dataset.rank_correlation} if single.images.size > 1 else {}
+    return every | {f"{n} inputs": single.sel(images=n) for n in single.images.values}
+
+
 def plot(dataset: xr.Dataset) -> Figure:
-    """Mean transfer against both predictors, a colour for each overlap, and their correlations."""
+    """Mean transfer against both predictors, by number of inputs, and their correlations."""
+    import xarray as xr
+
     from toymodels import plotting, statistics
 
     done = statistics.succeeded(dataset)
     with plotting.style():
         fig, (*axes, right) = plotting.panels(11, 3.6, columns=(1, 1, 1.1))
         for ax, name in zip(axes, ("coverage", "visible_drift"), strict=True):
-            for i, rho in enumerate(rho for rho in done.rho.values if rho != 0):
-                x, y = (done[v].sel(rho=rho).mean("seed") for v in (name, "transfer"))
-                plotting.points(ax, x.values.ravel(), y.values.ravel(), i, f"rho = {rho:g}")
+            for i, n in enumerate(done.images.values):
+                x, y = (done[v].sel(images=n).mean("seed") for v in (name, "transfer"))
+                x, y = (array.sel(rho=array.rho != 0) for array in xr.broadcast(x, y))
+                plotting.points(ax, x.values.ravel(), y.values.ravel(), i + 1, f"{n} inputs")
             ax.set(xlabel=PREDICTORS[name].partition(":")[0], ylabel="transfer (mean over seeds)")
         axes[0].set(title=plotting.caption(dataset))
         axes[0].legend()
-        rank = dataset.rank_correlation.transpose("points", "seed", "predictor")
-        shown = {str(where): rank.sel(points=where).values for where in rank.points.values}
+        shown = {
+            inputs: rank.sel(points="all overlaps").transpose("seed", "predictor").values
+            for inputs, rank in ranks_by_inputs(dataset).items()
+        }
         labels = [name.replace("_", "\n") for name in PREDICTORS]
         label = "Spearman correlation with transfer"
         plotting.intervals(right, labels, shown, "", label, joined=False)
         right.axhline(0, color="grey", lw=1)
         right.tick_params("x", labelsize=7)
-        right.legend(loc="lower left")
+        plotting.legend_beside(right)
     return fig
 
 

@@ -108,7 +108,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import distributions, protocol, results, statistics, sweep, transfer
+    from toymodels import distributions, protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.embedding import fitted
@@ -150,17 +150,27 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1, drop=True)
-    control = done.accuracy.sel(shared="nothing", drop=True)
-    dataset["final_accuracy"] = done.accuracy.assign_attrs(description="student's final accuracy")
-    dataset["transfer"] = transfer.transfer(done.accuracy, control, done.teacher_accuracy)
+    dataset = derived(dataset)
     headline = "transfer final_accuracy"
     return results.described(dataset, "student_shape", headline, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add final accuracy and transfer."""
+    from toymodels import statistics, transfer
+
+    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1, drop=True)
+    control = done.accuracy.sel(shared="nothing", drop=True)
+    return dataset.assign(
+        final_accuracy=done.accuracy.assign_attrs(description="student's final accuracy"),
+        transfer=transfer.transfer(done.accuracy, control, done.teacher_accuracy),
+    )
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Which shapes transfer with what fits and with heads alone, and which gain by the rest."""
     from toymodels import statistics
+    from toymodels.sentences import by_sign
 
     share, told = statistics.succeeded(dataset).transfer, []
     for m, kept in itertools.product(share.m.values, SHARED[:2]):
@@ -174,16 +184,11 @@ def findings(dataset: xr.Dataset) -> list[str]:
             f"m = {m}, {kept} shared: transfer shows in {', '.join(shown) or 'none'}; "
             f"not in {', '.join(rest) or 'none'}."
         )
+    more, heads = (share.sel(shared=kept, drop=True) for kept in SHARED[:2])
+    words = ("more transfer", "less transfer", "no difference shown")
     for m in share.m.values:
-        gains: dict[int, list[str]] = {1: [], -1: [], 0: []}
-        for student in share.student.values:
-            both = [share.sel(m=m, shared=kept, student=student) for kept in SHARED[:2]]
-            gains[statistics.difference(*both).sign].append(str(student))
-        lists = [", ".join(names) or "none" for names in gains.values()]
-        told.append(
-            f"m = {m}: to share all that fits, not the heads alone, transfers more in {lists[0]}; "
-            f"less in {lists[1]}; no difference shown in {lists[2]}."
-        )
+        gain = (more - heads).sel(m=m)
+        told.append(by_sign(f"m = {m}: all that fits shared, against the heads alone", gain, words))
     return told
 
 

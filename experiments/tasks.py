@@ -122,7 +122,7 @@ def program(config: Config, about: Task, kind: str) -> Program:
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (task, seed, start); see `toymodels.sweep` for ``how``."""
-    from toymodels import protocol, results, sweep, traits, transfer
+    from toymodels import protocol, results, sweep, traits
     from toymodels.axes import numbered
 
     config, about, data = protocol.load(config, data_dir)
@@ -147,10 +147,17 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         for kind, tasks in kinds.items()
     ]
     dataset, execution = sweep.along("task", swept)
-    dataset = transfer.against_control(dataset)
+    dataset = derived(dataset)
     return results.described(
         dataset, "tasks", "transfer final_accuracy", config, about, execution, findings
     )
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add final score and transfer."""
+    from toymodels import transfer
+
+    return transfer.against_control(dataset)
 
 
 def by_classes(dataset: xr.Dataset) -> dict[int, str]:
@@ -166,20 +173,32 @@ def findings(dataset: xr.Dataset) -> list[str]:
     done, told = statistics.succeeded(dataset), []
     shares = {str(task): done.transfer.sel(task=task) for task in done.task.values}
     each = {task: statistics.mean_interval(share.values) for task, share in shares.items()}
-    for sign, verdict in ((1, "shows"), (-1, "is below zero"), (0, "is not shown")):
-        found = [f"{task} {one}" for task, one in each.items() if one.sign == sign]
-        told.append(f"transfer {verdict}: {'; '.join(found) or 'for no task'}.")
+    labelled = {task: share for task, share in each.items() if task != "autoencoder"}
+    words = ("shows", "is below zero", "is not distinguishable from zero")
+    for verdict in (*words, "unknown"):
+        found = [f"{task} {share}" for task, share in labelled.items()
+                 if share.verdict(*words) == verdict]  # fmt: skip
+        told += [f"transfer {verdict}: {'; '.join(found)}."] if found else []
     *fewer, (_, label) = by_classes(dataset).items()
     for task in [name for _, name in fewer[:1]] + ["relabelled"] * ("relabelled" in each):
         gap = statistics.difference(shares[task], shares[label])
-        verdict = {1: "more than", -1: "less than", 0: "no difference shown to"}[gap.sign]
-        told.append(f"transfer of {task}: {verdict} that of the label ({label}); difference {gap}.")
+        verdict = gap.verdict("more", "less", "no difference shown")
+        told.append(f"transfer of {task} against that of the label ({label}): {verdict}, {gap}.")
     if "autoencoder" in each:
         last = done.sel(task="autoencoder").isel(epoch=-1, teacher_epoch=-1)
         scores = {"teacher": last.teacher_accuracy, "student": last.accuracy.sel(start="shared")}
         scores["control"] = last.accuracy.sel(start="other")
-        shown = [f"{who} {statistics.mean_interval(one.values)}" for who, one in scores.items()]
-        told.append(f"autoencoder, explained variance: {'; '.join(shown)}.")
+        known = {who: statistics.mean_interval(score.values) for who, score in scores.items()}
+        # Below 0, a student reconstructs worse than the mean image does: nothing is acquired.
+        verdict = known["student"].verdict(
+            f"transfer {each['autoencoder'].verdict(*words)}",
+            "not acquired, for the student is worse than the mean image",
+            "not shown to be acquired, for the student is not shown to beat the mean image",
+        )
+        told.append(
+            f"autoencoder: {verdict}; transfer {each['autoencoder']}; explained variance: "
+            f"{'; '.join(f'{who} {score}' for who, score in known.items())}."
+        )
     return told
 
 

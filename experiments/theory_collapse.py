@@ -78,7 +78,7 @@ PRESETS = {
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (width, seed, m, samples or control); see `toymodels.sweep` for ``how``."""
-    from toymodels import protocol, results, statistics, sweep, transfer
+    from toymodels import protocol, results, sweep
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, functional
     from toymodels.probes import accuracy, cosine
@@ -143,16 +143,24 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    done = statistics.succeeded(dataset)
-    control = done.accuracy.sel(lesson="control", drop=True)
-    teacher = done.teacher_accuracy.isel(teacher_epoch=-1, drop=True)
-    dataset["transfer"] = transfer.transfer(done.accuracy, control, teacher)
-    dataset = dataset.assign(collapsed(statistics.succeeded(dataset), config.samples))
+    dataset = derived(dataset)
     dataset = dataset.assign(predicted(config, task))
     headline = "transfer amount cosine collapse power"
     return results.described(
         dataset, "theory_collapse", headline, config, task, execution, findings
     )
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add transfer, and on what each quantity collapses."""
+    from toymodels import statistics, transfer
+
+    done = statistics.succeeded(dataset)
+    control = done.accuracy.sel(lesson="control", drop=True)
+    teacher = done.teacher_accuracy.isel(teacher_epoch=-1, drop=True)
+    dataset = dataset.assign(transfer=transfer.transfer(done.accuracy, control, teacher))
+    samples = tuple(int(name) for name in dataset.lesson.values if name != "control")
+    return dataset.assign(collapsed(statistics.succeeded(dataset), samples))
 
 
 def predicted(config: Config, task: Any) -> dict[str, xr.DataArray]:
@@ -243,7 +251,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
             f"{c} {statistics.mean_interval(shares.sel(candidate=c).values)}" for c in CANDIDATES
         ]
         gap = statistics.difference(*(shares.sel(candidate=c) for c in ("m / width", "m")))
-        word = {1: "better", -1: "worse", 0: "no difference shown"}[gap.sign]
+        word = gap.verdict("better", "worse", "no difference shown")
         told.append(
             f"{name}, all samples: share that one curve explains of what seeds agree on: "
             f"{', '.join(listed)}; m / width against m: {word}, {gap}."

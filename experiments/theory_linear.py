@@ -82,9 +82,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         how=how,
     )
     dataset = dataset.assign(said(laws, config.size))
-    gap = (dataset.simulation - dataset.theory).mean("x")
-    about = {"units": "1", "description": "simulation less theory, mean over the points of a curve"}
-    dataset["discrepancy"] = gap.assign_attrs(about)
+    dataset = derived(dataset)
     task = results.Drawn("gaussian")
     return results.described(
         dataset, "theory_linear", "discrepancy", config, task, execution, findings
@@ -130,6 +128,13 @@ def said(laws: dict[str, Any], size: int) -> dict[str, tuple[Any, ...]]:
     return found
 
 
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add the discrepancy of simulation and theory."""
+    gap = (dataset.simulation - dataset.theory).mean("x")
+    about = {"units": "1", "description": "simulation less theory, mean over the points of a curve"}
+    return dataset.assign(discrepancy=gap.drop_attrs().assign_attrs(about))
+
+
 def findings(dataset: xr.Dataset) -> list[str]:
     """How far each line is from its students, and what is zero to the bit."""
     import numpy as np
@@ -137,27 +142,32 @@ def findings(dataset: xr.Dataset) -> list[str]:
     from toymodels import statistics
     from toymodels.plotting import means_and_ends
 
-    told = []
+    told, done = [], statistics.succeeded(dataset)
     for law in dataset.law.values:
-        here = dataset.sel(law=law)
+        here = done.sel(law=law)
         for curve in dataset.curve.values:
             made = here.simulation.sel(curve=curve).transpose("seed", "x").values
             theory = here.theory.sel(curve=curve).values
             name = f"{law}, {here.label.sel(curve=curve).item()}"
             if (theory == 0).all():
-                word = "exactly 0" if (made == 0).all() else f"up to {abs(made).max():.1e}"
-                told.append(f"{name}: theory says 0; all {made.size} students have {word}.")
+                alive = made[np.isfinite(made)]
+                word = "exactly 0" if (alive == 0).all() else f"up to {abs(alive).max():.1e}"
+                told.append(f"{name}: theory says 0; all {alive.size} students have {word}.")
                 continue
             mean, low, high = means_and_ends(made)
-            off = np.sqrt(np.mean((mean - theory) ** 2))
+            known = np.isfinite(mean)
+            if not known.any():
+                told.append(f"{name}: unknown, since every student failed.")
+                continue
+            off = np.where(known, abs(mean - theory), 0.0)
             # What needs no average (all of it, at m >= d) agrees up to float32.
             held = (low <= theory) & (theory <= high) | np.isclose(mean, theory, atol=1e-5)
-            worst = int(np.argmax(abs(mean - theory)))
+            worst = int(np.argmax(off))
             told.append(
-                f"{name}: theory and mean over {len(made)} seeds differ by {off:.4f} (rms over "
-                f"{len(theory)} points), at most by {abs(mean - theory)[worst]:.4f}, at x = "
-                f"{float(here['at'][worst]):.3g}; {held.sum()} of {len(theory)} intervals hold the "
-                f"theory; mean discrepancy "
+                f"{name}: theory and mean over {len(made)} seeds differ by "
+                f"{np.sqrt(np.square(off[known]).mean()):.4f} (rms over {known.sum()} points), at "
+                f"most by {off[worst]:.4f}, at x = {float(here['at'][worst]):.3g}; "
+                f"{held[known].sum()} of {known.sum()} intervals hold the theory; mean discrepancy "
                 f"{statistics.mean_interval((made - theory).mean(axis=1))}."
             )
     return told

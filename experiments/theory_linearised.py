@@ -185,19 +185,20 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    dataset = compared(dataset)
+    dataset = derived(dataset)
     headline = "discrepancy final_accuracy final_predicted"
     return results.described(
         dataset, "theory_linearised", headline, config, task, execution, findings
     )
 
 
-def compared(dataset: xr.Dataset) -> xr.Dataset:
+def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add what is left at the end: the discrepancy over what the student moved; accuracies."""
     last = dataset.isel(time=-1, drop=True)
     about = "rms of trained less predicted class logits over rms change of the trained ones"
+    left = last.off / last.moved.where(last.moved > 0)  # a student that did not move has none
     return dataset.assign(
-        discrepancy=(last.off / last.moved).assign_attrs(units="1", description=about),
+        discrepancy=left.drop_attrs().assign_attrs(units="1", description=about),
         final_accuracy=last.accuracy,
         final_predicted=last.predicted_accuracy,
     )
@@ -263,7 +264,7 @@ def plot(dataset: xr.Dataset) -> Figure:
     from toymodels import plotting, statistics
 
     done = statistics.succeeded(dataset)
-    off = done.off / done.moved
+    off = done.off / done.moved.where(done.moved > 0)
     along = [name for name in AXES if done.sizes[name] > 1]
     with plotting.style():
         fig, axes = plotting.panels(3.1 * (len(along) + 2), 3.3, [1] * (len(along) + 2))

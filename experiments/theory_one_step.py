@@ -213,31 +213,27 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Where the identity holds, how alignment falls, and what the search found."""
-    import numpy as np
-
     from toymodels.statistics import mean_interval, succeeded
 
     done, told = succeeded(dataset), []
-    for imitation in done.imitation.values:
+    for imitation in map(str, done.imitation.values):
         here = done.sel(imitation=imitation).transpose("seed", ...)
         own = here.sel(rho=1.0)
-        off = abs(own.identity - 1).mean("seed")
-        each = [f"{eps:g}: {float(off.sel(eps=eps)):.1e}" for eps in sorted(done.eps.values)]
+        off = abs(own.identity - 1)
+        each = [f"{eps:g}: {scientific(off.sel(eps=eps))}" for eps in sorted(done.eps.values)]
         told.append(
             f"{imitation}, shared init: mean relative error of the identity by eps "
-            f"{', '.join(each)} (n = {here.sizes['seed']})."
+            f"{', '.join(each)}."
         )
-        negative = {
-            f"{rho:g}": int((here.cosine.sel(rho=rho) < 0).sum()) for rho in done.rho.values
-        }
-        total = here.sizes["seed"] * here.sizes["eps"]
+        negative = [
+            f"{rho:g}: {int((at < 0).sum())} of {int(at.notnull().sum())}"
+            for rho, at in ((rho, here.cosine.sel(rho=rho)) for rho in done.rho.values)
+        ]
         told.append(
-            f"{imitation}: first steps away from the teacher, of {total} (every eps and seed), by "
-            f"overlap {', '.join(f'{rho}: {n}' for rho, n in negative.items())}."
+            f"{imitation}: first steps away from the teacher (of every eps and seed), by overlap "
+            f"{', '.join(negative)}."
         )
-        small = here.cosine.sel(eps=done.eps.values.min())
-        each = [f"{rho:g}: {mean_interval(small.sel(rho=rho).values)}" for rho in done.rho.values]
-        told.append(f"{imitation}: cosine at the smallest eps by overlap {'; '.join(each)}.")
+        told += [f"{imitation}, {sentence}" for sentence in fall(here.cosine)]
         for name, dim, whose in (
             ("first", "teacher_step", "first step with its teacher's path"),
             ("path", "student_step", "path with its trained teacher's"),
@@ -253,9 +249,39 @@ def findings(dataset: xr.Dataset) -> list[str]:
             before, after = (here.searched.sel(case=case, when=w) for w in ("noise", "searched"))
             told.append(
                 f"{imitation}, {case}: cosine {mean_interval(before.values)} on noise; least found "
-                f"{mean_interval(after.values)}, below zero for {int(np.sum(after.values < 0))} of "
-                f"{after.size} seeds."
+                f"{mean_interval(after.values)}, below zero for {int((after < 0).sum())} of "
+                f"{int(after.notnull().sum())} seeds."
             )
+    return told
+
+
+def scientific(values: xr.DataArray) -> str:
+    """A mean over seeds that spans orders of magnitude, with its number of seeds."""
+    known = values.dropna("seed")
+    return f"{float(known.mean()):.1e} (n = {known.size})" if known.size else "unknown (n = 0)"
+
+
+def fall(cosine: xr.DataArray) -> list[str]:
+    """For every size of the teacher's step, how the cosine (seed, rho, eps) falls with overlap.
+
+    At a tiny step any mismatch of the inits outweighs what the teacher has learnt; at a larger one
+    it does not.
+    """
+    from toymodels.statistics import mean_interval, ratio
+
+    told = []
+    for eps in cosine.eps.values:
+        at = cosine.sel(eps=eps, drop=True)
+        own = mean_interval(at.sel(rho=1.0).values)
+        left = "its fall with overlap is not told: it is not shown to be above zero"
+        if own.sign > 0:
+            shares = [
+                f"{rho:g}: {ratio(at.sel(rho=rho), at.sel(rho=1.0))}"
+                for rho in cosine.rho.values
+                if rho != 1
+            ]
+            left = f"share of it left by overlap {'; '.join(shares) or 'not measured'}"
+        told.append(f"eps = {eps:g}: cosine of both first steps at overlap 1 {own}; {left}.")
     return told
 
 
@@ -282,9 +308,9 @@ def plot(dataset: xr.Dataset) -> Figure:
                 line(axes[1], shown.cosine, done.eps, style, f"{name}, {start}")
                 line(axes[3], shown["first"], done.teacher_step, style, f"{name}, {start}")
                 line(axes[4], shown.path, done.student_step, style, f"{name}, {start}")
-            axes[1].axhline(float(own.limit.mean()), color=colour, lw=0.8, ls="--")
-            angle = np.degrees(np.arccos(done.rho.values))
-            line(axes[2], here.cosine.sel(eps=min(done.eps.values)), angle, "o-", name)
+            limit = float(own.limit.mean())
+            axes[1].axhline(limit, color=colour, lw=0.8, ls="--", label=f"{name}, eps to 0")
+            by_overlap(axes[2], here.cosine.mean("seed"), name, ("-", "--")[i])
             rows = np.arange(done.sizes["case"]) + 0.16 * (1 - 2 * i)
             for when, face in (("noise", "white"), ("searched", colour)):
                 values = here.searched.sel(when=when).values
@@ -301,7 +327,7 @@ def plot(dataset: xr.Dataset) -> Figure:
         axes[0].set(yscale="log", ylabel="relative error of the identity")
         axes[1].set_ylabel("cosine of both first steps")
         plotting.overlap_axis(axes[2])
-        axes[2].set_ylabel(f"cosine of both first steps, eps = {min(done.eps.values):g}")
+        axes[2].set_ylabel("cosine of both first steps, mean over seeds")
         axes[3].set(xscale="log", xlabel="teacher's steps", ylabel="student's first step, cosine")
         axes[4].set(xscale="log", xlabel="student's steps", ylabel="student's path, cosine")
         axes[5].set_yticks(range(done.sizes["case"]), [str(case) for case in done.case.values])
@@ -314,6 +340,22 @@ def plot(dataset: xr.Dataset) -> Figure:
             ax.legend(fontsize=7)
         axes[0].set_title(plotting.caption(dataset))
     return fig
+
+
+def by_overlap(ax: Axes, cosine: xr.DataArray, name: str, style: str) -> None:
+    """The cosine (rho, eps) against the overlap, one line for every size of the teacher's step."""
+    import numpy as np
+    from matplotlib import colormaps
+
+    angle = np.degrees(np.arccos(cosine.rho.values))
+    eps = np.sort(cosine.eps.values)
+    for i, size in enumerate(eps):
+        colour = colormaps["viridis"](0.95 * i / max(len(eps) - 1, 1))
+        label = f"eps = {size:g}" if style == "-" else None
+        line = cosine.sel(eps=size).transpose("rho")
+        ax.plot(angle, line, style, color=colour, lw=1.2, ms=3, marker="o", label=label)
+    ax.plot([], [], style, color="black", lw=1.2, label=name)
+    ax.legend(fontsize=7, ncols=2)
 
 
 if __name__ == "__main__":

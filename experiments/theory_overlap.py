@@ -19,17 +19,18 @@ from toymodels.errors import UserError, at_least, distinct
 
 if TYPE_CHECKING:
     import jax
+    import numpy as np
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from toymodels.protocol import Begun, Data
+    from toymodels.protocol import Begun, Data, Images
     from toymodels.sweep import How
 
 STUDENTS = ("trained", "linearised")
 IMAGES, PAIRED = 1000, 200
-"""Test images on which changes are compared and the law is drawn; over whose pairs kernels are
-averaged."""
+"""Test images on which all models are scored and compared, and the law is drawn; those over whose
+pairs kernels are averaged."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,10 @@ class Taught(NamedTuple):
 
 
 VARIABLES = {
-    "accuracy": (("student",), "1", "student's final test accuracy"),
+    "accuracy": (("student",), "1", "student's final accuracy on the test images compared"),
     "amount": (("student",), "1", "student's change of class logits along the teacher's, over it"),
     "residual": ((), "1", "share of squared missing answers that the solver leaves"),
-    "law_accuracy": ((), "1", "accuracy that the law gives the student, mean over draws"),
+    "law_accuracy": ((), "1", "accuracy there that the law gives the student, mean over draws"),
     "law_amount": ((), "1", "rho^2 h(rho) min(1, m / width)"),
     "leading_amount": ((), "1", "amount to leading order in m / width, inputs as they are"),
 }
@@ -147,9 +148,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             return params["head"]["kernel"][:, :k]
 
         def prepare(given: Given, seed: jax.Array) -> tuple[Taught, dict[str, jax.Array]]:
-            begun, curve = parts.begin(given.images, seed)
+            begun, _ = parts.begin(given.images, seed)
             assert begun.lesson.answered is not None
-            x = task.pixels(given.images.test[0][:IMAGES])
+            compared = first_images(given.images)
+            x = task.pixels(compared[0])
             inputs = begun.lesson.answered[0][: config.told]
             change, told = (
                 network.latent(begun.lesson.teacher, z) - network.latent(begun.reference, z)
@@ -158,8 +160,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             kernel = cross_kernels(init, inputs, inputs).ntk()
             pull = jax.scipy.linalg.solve(kernel, told, assume_a="pos")
             logits = network.apply(begun.reference, x)[:, :k]
-            last = {"teacher_accuracy": curve["teacher_accuracy"][-1]}
-            return Taught(begun, change, logits, pull), last
+            score = parts.trait.score(begun.lesson.teacher, compared)
+            return Taught(begun, change, logits, pull), {"teacher_accuracy": score}
 
         def student(
             given: Given, taught: Taught, m: jax.Array, rho: jax.Array
@@ -168,7 +170,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             assert begun.lesson.answered is not None
             inputs, answers = (array[: config.told] for array in begun.lesson.answered)
             reference, (images, root) = begun.reference, given
-            x, labels = task.pixels(images.test[0][:IMAGES]), images.test[1][:IMAGES]
+            compared = first_images(images)
+            x, labels = task.pixels(compared[0]), compared[1]
             start = rotate(reference, begun.keys.relation, rho)
             trained, _ = parts.distil(
                 start, begun, subset, lambda p: (), record=(config.student_epochs,)
@@ -196,7 +199,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             first = overlap_law.leading_order(network.latent, start, x, inputs, taught.pull)
             return {
                 "accuracy": jnp.stack(
-                    [protocol.reading(net, task).score(end, images.test) for net, end in ends]
+                    [protocol.reading(net, task).score(end, compared) for net, end in ends]
                 ),
                 "amount": jnp.stack([amount(net, end) for net, end in ends]),
                 "residual": left,
@@ -214,15 +217,21 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         shapes={"width": config.width},
         shared={"seed": config.seed_list},
         points={"m": config.m, "rho": config.rho},
-        variables={"teacher_accuracy": ((), "1", "teacher's test accuracy"), **VARIABLES},
+        variables={"teacher_accuracy": ((), "1", "teacher's accuracy there"), **VARIABLES},
         coords={"student": list(STUDENTS)},
         data=Given(data, root),
         precision=config.precision,
         how=how,
     )
-    dataset = compared(dataset)
+    dataset = derived(dataset)
     headline = "discrepancy transfer law_transfer amount"
     return results.described(dataset, "theory_overlap", headline, config, task, execution, findings)
+
+
+def first_images(images: Data) -> Images:
+    """The test images, with their labels, on which law and students are scored alike."""
+    x, labels = images.test
+    return x[:IMAGES], labels[:IMAGES]
 
 
 def square_root(kernel: jax.Array) -> Any:
@@ -233,7 +242,7 @@ def square_root(kernel: jax.Array) -> Any:
     return np.float32(vectors * np.sqrt(np.maximum(values, 0)))
 
 
-def compared(dataset: xr.Dataset) -> xr.Dataset:
+def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add transfer, simulated and by the law, and by how much the law has more of it."""
     from toymodels import statistics, transfer
 
@@ -272,10 +281,10 @@ def findings(dataset: xr.Dataset) -> list[str]:
         here = done.sel(student=name).isel(rho=np.flatnonzero(done.rho.values))
         gaps = (here.law_transfer - here.transfer).transpose("seed", "width", "m", "rho").values
         mean, low, high = means_and_ends(gaps.reshape(len(gaps), -1))
-        held = int(((low <= 0) & (high >= 0)).sum())
+        known, held = int(np.isfinite(low).sum()), int(((low <= 0) & (high >= 0)).sum())
         told.append(
-            f"Transfer of the {name} student and the law differ by {np.sqrt(np.mean(mean**2)):.3f} "
-            f"(rms over {mean.size} points with rho > 0); {held} of {mean.size} intervals hold the "
+            f"Transfer of the {name} student and the law differ by {rms(mean)} (rms over "
+            f"{np.isfinite(mean).sum()} points with rho > 0); {held} of {known} intervals hold the "
             f"law; law less simulation by m: {listed(here.discrepancy.mean('width'), 'm')}."
         )
     for name in STUDENTS:
@@ -287,15 +296,24 @@ def findings(dataset: xr.Dataset) -> list[str]:
         "Leading order in m / width, with all that the inputs show and not linear functions alone, "
         f"over the law at rho = 1, by width: {listed(seen, 'width')}."
     )
-    law = (done.law_amount / shared.law_amount).isel(seed=0, m=0, drop=True)
+    law = (done.law_amount / shared.law_amount).mean("seed").isel(m=0, drop=True)
     off = (fallen(done).mean("seed") - law).isel(rho=np.flatnonzero(done.rho.values < 1))
     for name in off["of"].values:
+        gaps = off.sel(of=name).values
         told.append(
             f"Fall of the amount with overlap, {str(name).replace('_amount', ' order')}: it and "
-            f"rho^2 h(rho) differ by {float(np.sqrt(np.square(off.sel(of=name)).mean())):.3f} (rms "
-            f"over widths and overlaps), at most by {float(abs(off.sel(of=name)).max()):.3f}."
+            f"rho^2 h(rho) differ by {rms(gaps)} (rms over widths and overlaps), at most by "
+            f"{np.nanmax(abs(gaps), initial=0):.3f}."
         )
     return told
+
+
+def rms(values: np.ndarray) -> str:
+    """Root mean square of what is not NaN, in words."""
+    import numpy as np
+
+    known = values[np.isfinite(values)]
+    return f"{np.sqrt(np.square(known).mean()):.3f}" if known.size else "unknown"
 
 
 def fallen(done: xr.Dataset) -> xr.DataArray:
@@ -304,8 +322,10 @@ def fallen(done: xr.Dataset) -> xr.DataArray:
 
     parts = {name: done.amount.sel(student=name, drop=True) for name in STUDENTS}
     parts["leading_amount"] = done.leading_amount
-    sums = xr.concat([part.sum("m") for part in parts.values()], xr.Variable("of", list(parts)))
-    return sums / sums.sel(rho=1)
+    each = [part.sum("m", skipna=False) for part in parts.values()]
+    sums = xr.concat(each, xr.Variable("of", list(parts)))
+    whole = sums.sel(rho=1)
+    return sums / whole.where(whole > 0)
 
 
 def plot(dataset: xr.Dataset) -> Figure:
@@ -388,7 +408,7 @@ def falls(ax: Axes, angle: Any, done: xr.Dataset) -> None:
     """How the amount falls with the overlap, relative to rho = 1; mean over widths, sum over m."""
     from toymodels import plotting
 
-    law = (done.law_amount / done.law_amount.sel(rho=1)).isel(seed=0, m=0)
+    law = (done.law_amount / done.law_amount.sel(rho=1)).mean("seed").isel(m=0)
     for i, width in enumerate(done.width.values):
         ax.plot(angle, law.sel(width=width), color=plotting.PALETTE[4 + i % 4], lw=1.3)
     ax.plot([], [], color="black", lw=1.3, label="law, rho² h(rho), by width")

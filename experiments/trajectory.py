@@ -78,7 +78,7 @@ VARIABLES = {
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (optimiser, seed, start); see `toymodels.sweep` for ``how``."""
-    from toymodels import alignment, optimisers, protocol, results, sweep, transfer
+    from toymodels import alignment, optimisers, protocol, results, sweep
     from toymodels.axes import numbered
     from toymodels.distillation import auxiliary_logits
     from toymodels.models import MLP, Params, functional
@@ -139,9 +139,16 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         precision=config.precision,
         how=how,
     )
-    dataset = transfer.against_control(dataset, along="step")
+    dataset = derived(dataset)
     headline = "transfer final_accuracy"
     return results.described(dataset, "trajectory", headline, config, task, execution, findings)
+
+
+def derived(dataset: xr.Dataset) -> xr.Dataset:
+    """Add final accuracy and transfer."""
+    from toymodels import transfer
+
+    return transfer.against_control(dataset, along="step")
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
@@ -159,14 +166,19 @@ def findings(dataset: xr.Dataset) -> list[str]:
         }
         above = [step for step, interval in each.items() if interval.sign > 0]
         last = f", last at step {above[-1]}: {each[above[-1]]}" if above else ""
+        means = [interval.mean for interval in each.values() if interval.mean is not None]
+        span = f"{min(means):.4f} to {max(means):.4f}" if means else "unknown"
         told.append(
-            f"{name}: the gradient cosine is above zero at {len(above)} of {len(each)} recorded "
-            f"steps (0 to {max(each)}){last}."
+            f"{name}: the gradient cosine, {span} in the mean, is above zero at {len(above)} of "
+            f"{len(each)} recorded steps (0 to {max(each)}){last}."
         )
     end = own.isel(step=-1, drop=True)
-    words = ("above zero", "below zero", "not told from zero")
+    words = ("above zero", "below zero", "not distinguishable from zero")
     told.append(by_sign("Transfer", done.transfer, words))
     told.append(by_sign("Final displacement cosine", end.displacement_cosine, words))
+    # The untrained student is the reference: a path without a barrier may be no merit of training.
+    told.append(by_sign("Barrier before distillation, in nat", own.barrier.isel(step=0), words))
+    told.append(by_sign("Final barrier, in nat", end.barrier, words))
     gap = end.barrier - done.barrier.isel(step=-1, drop=True).sel(start="other", drop=True)
     told.append(by_sign("Final barrier less the control's, in nat", gap, words))
     return told

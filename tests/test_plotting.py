@@ -30,5 +30,22 @@ def test_bars_show_mean_interval_every_seed_and_what_was_published():
     np.testing.assert_allclose(diamonds.get_offsets(), [[0.22, 0.944]])
 
 
+def test_bars_leave_failed_seeds_out():
+    """A seed without a value had no place beside its bar, and cost the run its result."""
+    spoiled = {"teacher": np.array([0.9, np.nan, 0.94]), "student_aux": np.full(3, np.nan)}
+    with plotting.style():
+        fig, (ax,) = plotting.panels(3, 3, (1,))
+        plotting.bars(ax, spoiled)
+    assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.92])
+    assert plotting.render(fig)["figure.png"]
+
+
+def test_shares_of_trials_have_intervals_of_proportions():
+    mean, low, high = plotting.means_and_ends(np.ones((3, 2)), [6, 60])
+    np.testing.assert_allclose(mean, 1)
+    np.testing.assert_allclose(low, [0.8241, 0.9791], atol=1e-4)  # Wilson, 18 of 18, 180 of 180
+    np.testing.assert_allclose(high, 1)
+
+
 def test_every_model_has_a_colour_of_its_own():
     assert len(set(plotting.COLOURS.values())) == len(plotting.COLOURS) == len(plotting.LABELS)

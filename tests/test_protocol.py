@@ -1,18 +1,22 @@
 """Parts that an experiment may replace."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import xarray as xr
 
-from toymodels import datasets, losses, overlap, protocol
-from toymodels.config import CLOUD, OneNetwork, follows
+from experiments import chain, predictors
+from toymodels import datasets, losses, overlap, protocol, results
+from toymodels.config import CLOUD, OneNetwork, follows, kept_fields
 from toymodels.distillation import auxiliary_logits
 from toymodels.errors import UserError
 from toymodels.models import MLP, functional, no_latent
+from toymodels.sweep import Execution
 
 CONFIG = OneNetwork(
     dataset="digits", widths=(8,), noise_images=128, teacher_epochs=1, student_epochs=1
@@ -160,3 +164,25 @@ def test_a_trait_that_gives_more_than_a_number_is_refused(begun, name):
     parts = dataclasses.replace(known, trait=each)
     with pytest.raises(UserError, match=f"^{name} of a trait must be one number for a batch; got"):
         jax.eval_shape(parts.begin, data, 0)
+
+
+def test_a_result_keeps_the_values_that_were_used(tmp_path):
+    """Not the temperature of a loss without one, nor one value of what a sweep varied."""
+    assert "temperature" not in kept_fields(OneNetwork(loss="mse"))
+    assert kept_fields(OneNetwork())["temperature"] == 1
+    for module, name in ((predictors, "teacher_lr"), (chain, "noise")):
+        config = module.PRESETS["quick"]
+        assert name not in kept_fields(config)
+        # What is left makes the same config again.
+        assert type(config)(**kept_fields(config)) == config
+    dataset = xr.Dataset({"failed": (("seed", "temperature"), np.zeros((2, 3), bool))})
+    dataset = dataset.assign_coords(seed=[0, 1], temperature=[0.5, 1.0, 2.0])
+    dataset["accuracy"] = dataset.failed * 0.5
+    execution = Execution("cpu (cpu)", "float32", 1, 2, 6, 0, 1.0, 2.0)
+    config, task = OneNetwork(seeds=2), results.Drawn("nothing")
+    made = results.described(dataset, "mine", "accuracy", config, task, execution)
+    assert json.loads(made.attrs["config"])["temperature"] == [0.5, 1, 2]
+    results.write_files(tmp_path, results.files(made))
+    results.refuse_another(tmp_path, "mine", config)  # the same sweep is no other result
+    with pytest.raises(UserError, match="m 3, not 5"):
+        results.refuse_another(tmp_path, "mine", config.at(m=5))

@@ -79,6 +79,11 @@ class Protocol(Seeded):
     temperature: float = 1.0
     """Of both softmaxes in the KL loss; no effect on mse."""
 
+    @property
+    def unused(self) -> frozenset[str]:
+        """Fields that this run does not read, and that its result does not keep."""
+        return frozenset() if "kl" in self.loss else frozenset({"temperature"})
+
     def __post_init__(self) -> None:
         """Check every field.
 
@@ -119,6 +124,24 @@ CLOUD: dict[str, Any] = {
 }
 """The reference protocol, as fields of a `Protocol`: arXiv 2507.14805, section on MNIST, and its
 released code."""
+
+
+def kept_fields(config: Any, swept: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The fields of a config as a result keeps them: what was really used.
+
+    Without those that its run does not read (``unused``); and where a sweep has an axis with the
+    name of a field of one value, with the values of the axis (``swept``) in place of that one.
+
+    >>> kept_fields(OneNetwork(loss="mse")).get("temperature")
+    >>> kept_fields(OneNetwork(), {"temperature": [0.5, 2.0]})["temperature"]
+    [0.5, 2.0]
+    """
+    swept = swept or {}
+    return {
+        name: swept[name] if name in swept and not isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(config).items()
+        if name not in getattr(config, "unused", ())
+    }
 
 
 def follows(config: Mapping[str, Any], protocol: Mapping[str, Any] = CLOUD) -> bool:

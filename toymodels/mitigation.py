@@ -151,7 +151,8 @@ def frontier(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
     plain = done.sel(treatment="none", drop=True).isel(teacher_epoch=-1, drop=True)
     own, other = (plain.sel(start=start, drop=True) for start in ("shared", "other"))
     share = transfer.transfer(own.accuracy, other.accuracy, plain.teacher_accuracy)
-    ratio = own.loss / own.loss.isel(epoch=-1, drop=True)
+    last = own.loss.isel(epoch=-1, drop=True)
+    ratio = own.loss / last.where(last > 0)  # with m = 1 there is nothing to imitate
     stopped = xr.Dataset({"transfer": share, "loss_ratio": ratio}).rename(epoch="strength")
     curves["early_stopping"] = stopped.isel(strength=np.arange(len(own.epoch) - 2, -1, -1))
     return {method: curve.transpose("seed", "strength") for method, curve in curves.items()}

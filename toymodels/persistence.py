@@ -46,7 +46,8 @@ def against_control(dataset: xr.Dataset) -> xr.Dataset:
 
     ``retained``: accuracy above the control's at the same step, over what it was at first (NaN
     where it was not above); ``kept``: its mean over the steps; ``kept_at_end``; ``half_life`` in
-    steps, NaN where ``censored`` is 1.
+    steps, NaN where ``censored`` is 1: no mean over seeds should be taken of it, for it would be of
+    the fast ones alone; ``median_half_life`` over seeds, see `median_half_life`.
     """
     accuracy = succeeded(dataset).accuracy.transpose(..., "step")
     control = accuracy.sel(student="control", drop=True)
@@ -66,10 +67,32 @@ def against_control(dataset: xr.Dataset) -> xr.Dataset:
         "kept_at_end": (retained.isel(step=-1, drop=True), "1", "share kept at the end"),
         "half_life": (half.where(~never), "steps", "until half is lost; NaN: censored"),
         "censored": (never.astype(float).where(~np.isnan(half)), "1", "whether half is never lost"),
+        "median_half_life": (
+            median_half_life(half),
+            "steps",
+            "until half is lost, median over seeds; NaN: after the end",
+        ),
     }
-    return dataset.assign(
+    dataset = dataset.assign(
         {
             name: array.assign_attrs(units=units, description=description)
             for name, (array, units, description) in about.items()
         }
     )
+    dataset.censored.attrs["trials"] = 1  # of a seed: its mean over seeds is a proportion
+    return dataset
+
+
+def median_half_life(half: xr.DataArray) -> xr.DataArray:
+    """Median over the dimension ``seed`` of half-lives, inf where a seed never loses half.
+
+    All seeds are watched for the same number of steps, so that this is Kaplan and Meier's median:
+    whatever a censored half-life is, it lies beyond all others. NaN where the median itself does:
+    half of the seeds, or more, never lose half. Seeds that had nothing to lose (NaN) are left out.
+
+    >>> halves = [[10.0, np.inf], [20.0, np.inf], [np.inf, 30.0]]
+    >>> median_half_life(xr.DataArray(halves, dims=("seed", "tuning"))).values
+    array([20., nan])
+    """
+    middle = half.median("seed", skipna=True)
+    return middle.where(np.isfinite(middle))

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
-from toymodels.statistics import mean_interval
+from toymodels.statistics import mean_interval, proportion_interval
 
 COLOURS = {
     "reference": "#999999",
@@ -99,11 +99,11 @@ def bars(
     """A bar with its 95 % interval for each model, a point for each seed, diamonds as published."""
     jitter = np.random.default_rng(0)  # sideways only, to keep points apart
     for i, (name, seeds) in enumerate(values.items()):
-        mean, low, high, n = mean_interval(seeds)
+        mean, low, high, _ = mean_interval(seeds)
+        beside = i + jitter.uniform(-0.32, -0.08, len(seeds))
         if mean is None:
             continue
         ax.bar(i, mean, width=0.7, color=COLOURS[name], alpha=0.55, linewidth=0)
-        beside = i + jitter.uniform(-0.32, -0.08, n)
         ax.plot(beside, seeds, ".", ms=3, mew=0, color=COLOURS[name], alpha=0.8, zorder=2)
         if low is not None and high is not None:
             error = [[mean - low], [high - mean]]
@@ -116,12 +116,20 @@ def bars(
     ax.set_xticks(range(len(values)), [LABELS[name] for name in values], fontsize=6.5)
 
 
-def means_and_ends(seeds: np.ndarray) -> tuple[np.ndarray, ...]:
+def means_and_ends(
+    seeds: np.ndarray, trials: Sequence[int] | None = None, clustered: bool = False
+) -> tuple[np.ndarray, ...]:
     """Means of (seeds, x) over seeds and the ends of their 95 % intervals, each (x,).
 
-    NaN, which is not drawn, where there is no seed, or only one.
+    NaN, which is not drawn, where there is no seed, or only one. With ``trials`` (x,) of a seed the
+    values are shares of so many, and their intervals those of proportions (see
+    `toymodels.statistics.proportion_interval`).
     """
-    rows = [mean_interval(column) for column in seeds.T]
+    if trials is None:
+        rows = [mean_interval(column) for column in seeds.T]
+    else:
+        pairs = zip(seeds.T, trials, strict=True)
+        rows = [proportion_interval(column, n, clustered) for column, n in pairs]
     ends = ("mean", "ci_low", "ci_high")
     return tuple(np.array([getattr(row, end) for row in rows], float) for end in ends)
 
@@ -153,9 +161,11 @@ def means(
     marker: str = "o",
     hollow: bool = False,
     joined: bool = False,
+    trials: Sequence[int] | None = None,
+    clustered: bool = False,
 ) -> None:
     """Means of (seeds, x) with their 95 % intervals at x, as points of one colour."""
-    mean, low, high = means_and_ends(seeds)
+    mean, low, high = means_and_ends(seeds, trials, clustered)
     ax.errorbar(
         np.asarray(x),
         mean,
@@ -200,15 +210,17 @@ def intervals(
     xlabel: str,
     ylabel: str,
     joined: bool = True,
+    trials: int | None = None,
 ) -> None:
     """Means of (seeds, x) with their 95 % intervals, one colour a name; x is evenly spaced.
 
-    Joined by lines, unless x are mere names.
+    Joined by lines, unless x are mere names. With ``trials``, they are shares of so many a seed.
     """
     names = [str(value) for value in np.asarray(x)]
     for i, (name, seeds) in enumerate(values.items()):
         beside = np.arange(len(names)) + 0.12 * (i - (len(values) - 1) / 2)
-        means(ax, beside, seeds, PALETTE[i % len(PALETTE)], name, joined=joined)
+        each = None if trials is None else [trials] * len(names)
+        means(ax, beside, seeds, PALETTE[i % len(PALETTE)], name, joined=joined, trials=each)
     ax.set_xticks(range(len(names)), names)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if any(values):
@@ -262,7 +274,15 @@ KINDS = ("png", "pdf")
 
 
 def render(fig: Figure, kinds: Sequence[str] = KINDS) -> dict[str, bytes]:
-    """The figure as {"figure.png": ..., "figure.pdf": ...}; the same figure, the same bytes."""
+    """The figure as {"figure.png": ..., "figure.pdf": ...}; the same figure, the same bytes.
+
+    A logarithmic axis with nothing above zero on it, since all points failed, becomes linear.
+    """
+    for ax in fig.axes:
+        for along in "xy":
+            logarithmic = getattr(ax, f"get_{along}scale")() == "log"
+            if logarithmic and min(getattr(ax, f"get_{along}lim")()) <= 0:
+                ax.set(**{f"{along}scale": "linear"})
     files = {}
     for kind in kinds:
         buffer = io.BytesIO()

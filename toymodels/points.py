@@ -77,3 +77,8 @@ def failed_seeds(dataset: xr.Dataset) -> list[int]:
     """The seeds with a point that failed."""
     others = [dim for dim in dataset.failed.dims if dim != "seed"]
     return [int(seed) for seed in dataset.seed[dataset.failed.any(others).values]]
+
+
+def axes(dataset: xr.Dataset) -> dict[str, list[Any]]:
+    """The values of every axis of a sweep."""
+    return {str(dim): dataset[dim].values.tolist() for dim in dataset.failed.dims}

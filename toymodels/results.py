@@ -21,11 +21,13 @@ import numpy as np
 import xarray as xr
 
 from toymodels import settings
+from toymodels.config import kept_fields
 from toymodels.errors import sentence
 from toymodels.files import cannot_write_to, output_folder, write_files
-from toymodels.points import failed_points, failed_seeds, label, remarks, unmoved_points
+from toymodels.points import axes, failed_points, failed_seeds, label, remarks, unmoved_points
 from toymodels.saved import opened, read_summary, refuse_another
-from toymodels.statistics import mean_interval, succeeded
+from toymodels.sentences import complete
+from toymodels.statistics import interval, succeeded
 
 __all__ = [
     "cannot_write_to",
@@ -93,7 +95,7 @@ def described(
 
     """
     attrs = {
-        "config": dataclasses.asdict(config),
+        "config": kept_fields(config, axes(dataset)),
         "dataset": {"name": task.name, "sha256": task.sha256},
         "provenance": provenance(execution),
         "failed_points": failed_points(dataset),
@@ -106,8 +108,8 @@ def described(
     for line in remarks(dataset):
         warnings.warn(line, ResultWarning, stacklevel=3)
     try:
-        sentences = list(findings(dataset) if callable(findings) else findings)
-        return dataset.assign_attrs(findings=to_json(sentences))
+        told = findings(dataset) if callable(findings) else findings
+        return dataset.assign_attrs(findings=to_json(complete(told, dataset)))
     except Exception as error:
         reason = f"the findings could not be made: {sentence(error)}"
         warnings.warn(reason, ResultWarning, stacklevel=3)
@@ -138,17 +140,18 @@ def metrics(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
     for name in names:
         array = done[name].transpose(..., "seed")
         dims = array.dims[:-1]
-        rows = array.values.reshape(-1, array.sizes["seed"]).astype(np.float64)
-        for at, row in zip(
-            itertools.product(*(array[dim].values for dim in dims)), rows, strict=True
+        indices = np.ndindex(array.shape[:-1])
+        for at, index in zip(
+            itertools.product(*(array[dim].values for dim in dims)), indices, strict=True
         ):
             places = [f"{dim}={label(value)}" for dim, value in zip(dims, at, strict=True)]
             where = f"{name}[{', '.join(places)}]" if places else name
             plain = len(names) == len(dims) == 1
-            values = row[np.isfinite(row)]
-            interval = mean_interval(values)._asdict()
+            part = array[index].astype(np.float64)
+            part = part.where(np.isfinite(part))
+            values = part.dropna("seed").values
             table[str(at[0]) if plain else where] = {
-                **interval,
+                **interval(part)._asdict(),
                 "values": values.tolist(),
             }
     return table

@@ -1,15 +1,16 @@
 """Results on disk: opened again, or refused in one sentence."""
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
+from toymodels.config import kept_fields
 from toymodels.errors import UserError
 from toymodels.files import read_regular, recover
 from toymodels.netcdf import read_netcdf
+from toymodels.points import axes
 
 ENCODED = {
     "config": dict,
@@ -110,10 +111,9 @@ def refuse_another(folder: Path, experiment: str, config: Any) -> None:
     if not (folder / "results.nc").exists():
         return
     there = opened(folder)
-    kept, own = (
-        json.loads(there.attrs["config"]),
-        json.loads(json.dumps(dataclasses.asdict(config))),
-    )
+    own = json.loads(json.dumps(kept_fields(config, axes(there))))
+    unused = getattr(config, "unused", ())
+    kept = {k: v for k, v in json.loads(there.attrs["config"]).items() if k not in unused}
     differ = [f"{k} {kept.get(k)}, not {own.get(k)}" for k in own if kept.get(k) != own[k]]
     if there.attrs["experiment"] != experiment:
         differ = [f"the experiment {there.attrs['experiment']}"]

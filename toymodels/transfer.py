@@ -9,11 +9,44 @@ from toymodels.statistics import succeeded
 def transfer(accuracy: xr.DataArray, control: xr.DataArray, teacher: xr.DataArray) -> xr.DataArray:
     """Student's score above the cross-model control's, over the teacher's above it, seed by seed.
 
-    0: no more than an unrelated student; 1: all the teacher has.
+    0: no more than an unrelated student; 1: all the teacher has. NaN where the teacher does not
+    exceed the control, for then there is nothing to acquire; the attribute ``undefined`` says at
+    how many points, and of which seeds (see `undefined`).
     """
-    share = (accuracy - control) / (teacher - control)
-    about = "transfer: accuracy above the control's, over the teacher's above it"
-    return share.assign_attrs(units="1", description=about)
+    advantage = teacher - control
+    share = (accuracy - control) / advantage.where(advantage > 0)
+    about = {
+        "units": "1",
+        "description": "transfer: accuracy above the control's, over the teacher's above it",
+    }
+    if where := where_undefined((advantage <= 0) & accuracy.notnull()):
+        about["undefined"] = where
+    return share.drop_attrs().assign_attrs(about)
+
+
+def where_undefined(nothing: xr.DataArray) -> str:
+    """In words, the points (seed, ...) where there is nothing to acquire; empty if there are none.
+
+    >>> coords = {"seed": [3, 4], "m": [1, 2]}
+    >>> where_undefined(xr.DataArray([[True, False], [False, False]], coords))
+    'at 1 of 4 points, of seed 3'
+    """
+    if not nothing.any():
+        return ""
+    beside = [dim for dim in nothing.dims if dim != "seed"]
+    seeds = [str(seed) for seed in nothing.seed.values[nothing.any(beside).values]]
+    plural = "s" if len(seeds) > 1 else ""
+    return f"at {int(nothing.sum())} of {nothing.size} points, of seed{plural} {', '.join(seeds)}"
+
+
+def undefined(dataset: xr.Dataset) -> list[str]:
+    """A sentence for every variable of a result that holds undefined transfer; often none."""
+    return [
+        f"{str(name).replace('_', ' ').capitalize()} is undefined, and in no mean, {where}: the "
+        "teacher does not exceed the control there."
+        for name, array in dataset.data_vars.items()
+        if "transfer" in str(name) and (where := array.attrs.get("undefined", ""))
+    ]
 
 
 def against_control(
@@ -125,45 +158,56 @@ def half_overlaps(transfer: xr.DataArray) -> xr.DataArray:
 
 
 def collapse(transfer: xr.DataArray, measure: xr.DataArray) -> xr.DataArray:
-    """How far one rising curve of a measure explains transfer: share of its variance, a scalar.
+    """How far rising curves of a measure explain mean transfer: share of its variance, a scalar.
 
-    Means over seeds of all points at once; the curve is the best non-decreasing one (isotonic
-    regression). 1: they fall on one curve; 0: it is no better than their mean.
+    Means over seeds of all points at once. Each point is foretold by the best non-decreasing curve
+    (isotonic regression) through all others, and so compared with the others' mean: a curve that
+    had seen the point would explain part of any noise. Points that are copies of each other (the
+    shared initialisation, reached by several relations) count as one, for a copy would foretell
+    itself. 1: the points fall on one curve; 0: it is no better than the mean; less: it misleads.
     """
-    from sklearn.isotonic import IsotonicRegression
-
     x, y = (
         array.mean("seed").values.ravel().astype(float) for array in xr.broadcast(measure, transfer)
     )
     known = np.isfinite(x) & np.isfinite(y)
-    x, y = x[known], y[known]
+    # Rounded: the same student, computed in another way, differs in its last bits.
+    points = np.unique(np.stack([x[known], y[known]], axis=1).round(6), axis=0)
+    return xr.DataArray(held_out(*points.T))
+
+
+def held_out(x: np.ndarray, y: np.ndarray) -> float:
+    """Share of the variance of y (points,) that rising curves of x through the others foresee.
+
+    NaN where there are fewer than two points, or y does not vary.
+
+    >>> x = np.arange(40.0)
+    >>> round(held_out(x, np.sqrt(x)), 3), abs(round(held_out(x, -np.sqrt(x)), 3))
+    (0.989, 0.0)
+    """
+    from sklearn.isotonic import IsotonicRegression
+
     if len(y) < 2 or np.ptp(y) == 0:
-        return xr.DataArray(np.nan)
-    fitted = IsotonicRegression(out_of_bounds="clip").fit_transform(x, y)
-    return xr.DataArray(1 - (y - fitted).var() / y.var())
+        return np.nan
+    others = ~np.eye(len(y), dtype=bool)
+    curves = [IsotonicRegression(out_of_bounds="clip").fit(x[o], y[o]) for o in others]
+    foretold = np.array([curve.predict([at])[0] for curve, at in zip(curves, x, strict=True)])
+    means = np.array([y[o].mean() for o in others])
+    return float(1 - np.square(y - foretold).sum() / np.square(y - means).sum())
 
 
 def foreseen(transfer: xr.DataArray, measure: xr.DataArray) -> xr.DataArray:
-    """How far rising curves of a measure foresee transfer: share of the variance, (seed,).
+    """How far rising curves of a measure foresee transfer seed by seed, as `held_out`: (seed,).
 
-    Each point of a seed is foretold by isotonic regression on the seed's others, and so compared
-    with their mean. Only the order of the measure counts. Other than in `collapse`, a measure with
-    many values has no advantage over one with few: 1 if all are foretold exactly, 0 for a constant
-    measure, less than 0 where the curve misleads. NaN where no two points differ.
+    Each point of a seed is foretold from the seed's others. Only the order of the measure counts:
+    a measure with many values has no advantage over one with few. 1 if all points are foretold
+    exactly, 0 for a constant measure, less than 0 where the curve misleads. NaN where no two points
+    differ.
     """
     from scipy.stats import rankdata
-    from sklearn.isotonic import IsotonicRegression
 
     def share(y: np.ndarray, x: np.ndarray) -> float:
         known = np.isfinite(x) & np.isfinite(y)
-        y, x = y[known], rankdata(x[known], method="dense")
-        if len(y) < 2 or np.ptp(y) == 0:
-            return np.nan
-        others = ~np.eye(len(y), dtype=bool)
-        curves = [IsotonicRegression(out_of_bounds="clip").fit(x[o], y[o]) for o in others]
-        foretold = np.array([curve.predict([at])[0] for curve, at in zip(curves, x, strict=True)])
-        means = np.array([y[o].mean() for o in others])
-        return float(1 - np.square(y - foretold).sum() / np.square(y - means).sum())
+        return held_out(rankdata(x[known], method="dense"), y[known])
 
     pairs = [array.transpose("seed", ...) for array in xr.broadcast(transfer, measure)]
     rows = zip(*(array.values.reshape(array.sizes["seed"], -1) for array in pairs), strict=True)

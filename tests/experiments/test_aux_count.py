@@ -77,14 +77,15 @@ def made(gap):
 @pytest.mark.parametrize(
     ("gap", "sentence"),
     [
-        (0.2, "MSE transfers more than KL at m = 3; less at none; no difference shown at 1."),
-        (-0.2, "MSE transfers more than KL at m = none; less at 3; no difference shown at 1."),
+        (0.2, "more at m = 3 0.200 "),
+        (-0.2, "less at m = 3 -0.200 "),
     ],
 )
 def test_findings_follow_the_numbers(gap, sentence):
     told = aux_count.findings(made(gap))
     assert told[0].startswith("kl, fixed noise: transfer is shown from m = 3 on: 0.500")
-    assert told[-1] == f"fixed noise: {sentence}"
+    assert told[-1].startswith(f"fixed noise: accuracy by MSE against KL: {sentence}")
+    assert "; no difference shown at m = 1 0.000 " in told[-1]
 
 
 def test_published_points_stand_only_beside_the_reference_protocol(tiny):

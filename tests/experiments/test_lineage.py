@@ -70,7 +70,7 @@ def test_with_many_logits_the_imitated_ones_tell_and_all_of_it_can_be_drawn(trac
     assert aux.sel(family="siblings").mean() > 0.5
     told = json.loads(traced.attrs["findings"])
     (nothing,) = (line for line in told if line.startswith("siblings, before"))
-    assert "better than chance (0.333) by no probe; not shown by weights," in nothing
+    assert "better than chance (0.333) by no probe; not shown by weights 0.333 (" in nothing
     (number,) = (line for line in told if line.startswith("inits, m at which"))
     assert "aux on noise: 30;" in number
     plotting.render(lineage.plot(traced))

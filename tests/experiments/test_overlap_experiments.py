@@ -46,10 +46,24 @@ def test_matching_units_undoes_a_permutation_to_the_bit(modes):
     np.testing.assert_array_equal(aligned, aligned.sel(level=[0] * aligned.sizes["level"]))
 
 
-def test_collapse_is_a_share_and_all_of_it_can_be_drawn(modes):
-    assert ((modes.collapse <= 1) & (modes.collapse >= 0)).all()
+def test_collapse_is_at_most_all_of_it_and_can_be_drawn(modes):
+    assert (modes.collapse <= 1).all()
     assert modes.amount.sel(relation="noise", level=0) == 0
     plotting.render(overlap_modes.plot(modes))
+
+
+def test_transfer_is_compared_at_the_same_overlap(modes):
+    """Rotation's between two of its amounts, linearly in the angle."""
+    angles = {"rotation": np.linspace(0, 70, 8), "interpolation": np.linspace(0, 63, 8)}
+    fake = modes.isel(seed=[0, 1]).copy(deep=True)
+    for name, degrees in angles.items():
+        fake["overlap"].loc[{"relation": name}] = np.cos(np.radians(degrees))
+        above = 0.1 if name == "interpolation" else 0.0
+        transfer = above + 1 - degrees / 100 + 0.2 * fake.seed
+        fake["transfer"].loc[{"relation": name}] = transfer.transpose("seed", "level")
+    gaps = overlap_modes.interpolation_above_rotation(fake)
+    np.testing.assert_allclose(list(gaps), np.cos(np.radians(np.linspace(9, 54, 6))), rtol=1e-6)
+    np.testing.assert_allclose(np.stack(list(gaps.values())), 0.1, atol=1e-5)
 
 
 def test_random_class_head_gives_chance_and_random_hidden_layers_recover(golden):

@@ -97,12 +97,13 @@ def test_findings_say_which_is_forgotten_faster_and_how_many_never(rates, verdic
         | {"step": steps},
     )
     _, told = persistence.findings(against_control(dataset))
-    assert f"rather than a direct one, is {verdict}:" in told
+    word = {"slower": "more", "faster": "less"}[verdict]
+    assert f"of a subliminal trait against a direct one: on average {word}, " in told
     if verdict == "slower":
-        assert "subliminal more than 100 steps (4 of 4 never)" in told
+        assert "subliminal more than 100 steps (4 of 4 seeds never lose it)" in told
     else:
-        assert "subliminal 14 steps (0 of 4 never)" in told
-        assert "direct 34 steps (0 of 4 never)" in told
+        assert "subliminal 14 steps (0 of 4 seeds never lose it)" in told
+        assert "direct 34 steps (0 of 4 seeds never lose it)" in told
 
 
 @pytest.mark.parametrize(

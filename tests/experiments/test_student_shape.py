@@ -113,7 +113,9 @@ def test_the_findings_are_those_of_the_numbers():
     assert fitting.startswith("m = 10, fitting shared: transfer shows in same 0.900")
     assert "not in cnn -0.100" in fitting
     assert heads.endswith("not in none.")
-    assert "more in same; less in cnn; no difference shown in wider." in gain
+    assert "more transfer at same 0.400" in gain
+    assert "less transfer at cnn -0.300" in gain
+    assert "no difference shown at wider 0.000" in gain
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_every_task_is_there_with_teacher_student_and_control(tiny):
     share = tiny.accuracy.isel(epoch=-1)
     control = share.sel(start="other")
     teacher = tiny.teacher_accuracy.isel(teacher_epoch=-1)
-    expected = (share.sel(start="shared") - control) / (teacher - control)
+    expected = (share.sel(start="shared") - control) / (teacher - control).where(teacher > control)
     np.testing.assert_allclose(tiny.transfer, expected, rtol=1e-5)
     assert json.loads(tiny.attrs["provenance"])["models"] == 2 * 12 * 3
 
@@ -91,10 +91,30 @@ def test_findings_say_what_the_numbers_say(tiny):
     assert "2 classes" in shows
     assert below.startswith("transfer is below zero: mod 3 -0.300 (")
     assert "gaussian" in not_shown
-    assert fewer.startswith("transfer of 2 classes: more than that of the label (10 classes); ")
-    assert relabelled.startswith("transfer of relabelled: less than that of the label")
+    assert fewer.startswith("transfer of 2 classes against that of the label (10 classes): more, ")
+    assert relabelled.startswith(
+        "transfer of relabelled against that of the label (10 classes): less, "
+    )
     teacher = tiny.teacher_accuracy.sel(task="autoencoder").isel(teacher_epoch=-1)
     assert f"teacher {statistics.mean_interval(teacher.values)}" in autoencoder
+
+
+@pytest.mark.parametrize(
+    ("score", "verdict"),
+    [
+        (-2.6, "not acquired, for the student is worse than the mean image; transfer 0.5"),
+        (0.0, "not shown to be acquired, for the student is not shown to beat the mean image;"),
+        (0.3, "transfer shows; transfer 0.5"),
+    ],
+)
+def test_an_autoencoder_worse_than_the_mean_image_has_acquired_nothing(tiny, score, verdict):
+    """Whatever its transfer: of two scores below zero one may still be above the other."""
+    seeds = xr.DataArray([-0.001, 0.001], {"seed": tiny.seed})
+    result = tiny.assign(transfer=seeds + 0.5 + 0 * tiny.transfer)
+    result["accuracy"] = seeds + score + 0 * tiny.accuracy
+    told = tasks.findings(result)
+    assert told[-1].startswith(f"autoencoder: {verdict}")
+    assert not any("autoencoder" in sentence for sentence in told[:-1])
 
 
 def test_it_can_be_drawn_and_kept(tiny):

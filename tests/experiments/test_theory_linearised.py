@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from experiments import theory_linearised
-from experiments.theory_linearised import TIMES, Config, compared, findings
+from experiments.theory_linearised import TIMES, Config, derived, findings
 from toymodels import plotting, results
 from toymodels.errors import UserError
 
@@ -68,7 +68,7 @@ def made(discrepancy):
     dataset = xr.Dataset({**values, "off": off, "moved": ones})
     dataset["failed"] = dataset.off.isel(time=0, drop=True) < 0
     about = {"config": results.to_json({"m": 5}), "dataset": results.to_json({"name": "made"})}
-    return compared(dataset.assign_attrs(about))
+    return derived(dataset.assign_attrs(about))
 
 
 def test_findings_follow_the_numbers():

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from experiments import theory_one_step
-from experiments.theory_one_step import Config, findings
+from experiments.theory_one_step import Config, fall, findings
 from toymodels import plotting
 from toymodels.errors import UserError
 from toymodels.theory.counterexamples import CASES
@@ -57,11 +58,23 @@ def test_the_first_of_many_steps_is_one_step(tiny):
 def test_everything_can_be_drawn_and_told(tiny):
     plotting.render(theory_one_step.plot(tiny), kinds=("png",))
     told = findings(tiny)
-    assert len(told) == 2 * (5 + len(CASES))
+    assert len(told) == 2 * (4 + tiny.sizes["eps"] + len(CASES))
     away = tiny.assign(cosine=-abs(tiny.cosine), searched=abs(tiny.searched))
     told = findings(away)
-    assert "of 4 (every eps and seed), by overlap 1: 4, 0.5: 4." in told[1]
-    assert "below zero for 0 of 2 seeds" in told[5]
+    assert "(of every eps and seed), by overlap 1: 4 of 4, 0.5: 4 of 4." in told[1]
+    assert "below zero for 0 of 2 seeds" in told[6]
+
+
+def test_the_fall_with_overlap_is_told_at_every_step_size_and_only_where_there_is_one(tiny):
+    """A step of which no alignment is shown has none to lose."""
+    seeds = xr.DataArray([-0.001, 0.001], {"seed": tiny.seed})
+    left = xr.where(tiny.rho == 1, 1.0, 0.25 * (tiny.eps > 0.1))
+    small, large = fall((seeds + 0.2) * left)
+    assert small.startswith("eps = 0.001: cosine of both first steps at overlap 1 0.200 (")
+    assert "share of it left by overlap 0.5: 0.000 (0.000 to 0.000, n = 2)." in small
+    assert "share of it left by overlap 0.5: 0.250 (0.250 to 0.250, n = 2)." in large
+    nothing, _ = fall((seeds + 0.0) * left)
+    assert nothing.endswith("is not told: it is not shown to be above zero.")
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,9 @@ def test_a_check_sees_other_data_another_summary_and_another_config(folder):
     dataset = results.opened(folder)
     dataset["accuracy"] = dataset.accuracy / 2
     results.write_files(folder, results.files(dataset))
+    with pytest.raises(UserError, match=r"tiny: results\.nc"):  # what was derived from it is old
+        checked(folder)
+    results.write_files(folder, results.files(figures.derived(dataset)))
     with pytest.raises(UserError, match=r"tiny: figure\.png"):
         checked(folder)
     config = json.loads(dataset.attrs["config"])

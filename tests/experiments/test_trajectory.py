@@ -84,12 +84,12 @@ def test_findings_tell_the_last_aligned_step_and_the_figure_is_drawn(tiny):
     aligned["gradient_cosine"] = aligned.gradient_cosine * 0 + (tiny.step < 20) - 0.5
     told = trajectory.findings(aligned)
     steps = "recorded steps (0 to 64)"
-    expected = f"adam: the gradient cosine is above zero at 4 of 6 {steps}, last at step 8: 0.5"
-    assert told[0].startswith(expected)
+    expected = "adam: the gradient cosine, -0.5000 to 0.5000 in the mean, is above zero at 4 of 6 "
+    assert told[0].startswith(f"{expected}{steps}, last at step 8: 0.5")
     aligned["gradient_cosine"] = aligned.gradient_cosine * 0 - 1
-    none = f"sgd: the gradient cosine is above zero at 0 of 6 {steps}."
-    assert trajectory.findings(aligned)[1] == none
-    assert len(json.loads(tiny.attrs["findings"])) == 5
+    none = "sgd: the gradient cosine, -1.0000 to -1.0000 in the mean, is above zero at 0 of 6 "
+    assert trajectory.findings(aligned)[1] == f"{none}{steps}."
+    assert len(json.loads(tiny.attrs["findings"])) == 7
     plotting.render(trajectory.plot(tiny))
 
 

@@ -80,6 +80,13 @@ def test_points_where_a_seed_failed_are_left_out_and_two_seeds_are_too_few():
     data = noisy(sigmoid(M / WIDTH), 5, rng)
     failed = data.where((data.m != 8) | (data.width != 64) | (data.seed > 0))
     assert np.isfinite(scaling.collapse(failed, M)).all()
+    lost = data.where(data.seed > 0)  # a seed that failed altogether costs no point
+    both = [scaling.collapse(each, M) for each in (lost, data.isel(seed=slice(1, None)))]
+    np.testing.assert_array_equal(both[0].isel(seed=slice(1, None)), both[1])
+    powers = scaling.exponents(lost, M, {"width": WIDTH})
+    assert np.isnan(powers[0]).all()
+    assert np.isfinite(powers[1:]).all()
+    assert np.isnan(scaling.collapse(data.where(data.seed < 0), M)).all()
     few = data.isel(seed=[0, 1])
     assert np.isnan(scaling.collapse(few, M)).all()
     assert np.isnan(scaling.exponents(few, M, {"width": WIDTH})).all()

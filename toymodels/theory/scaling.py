@@ -74,12 +74,29 @@ def jackknifed(estimate: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -
 
 
 def table(values: xr.DataArray, *measures: xr.DataArray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Values (seeds, points) and measures (points,) at the points where no seed failed."""
+    """Values (seeds, points) and measures (points,) at the points where no seed failed.
+
+    A seed without any value is left out.
+    """
     first, *others = xr.broadcast(values, *measures)
     seeds, *rest = (a.transpose("seed", ...).values.reshape(len(values.seed), -1) for a in
                     (first, *others))  # fmt: skip
-    known = np.isfinite(seeds).all(axis=0)
-    return seeds[:, known].astype(float), [rows[0, known].astype(float) for rows in rest]
+    alive = seeds[np.isfinite(seeds).any(axis=1)]
+    known = np.isfinite(alive).all(axis=0)
+    return alive[:, known].astype(float), [rows[0, known].astype(float) for rows in rest]
+
+
+def by_seed(pseudo: np.ndarray, values: xr.DataArray) -> np.ndarray:
+    """Pseudo-values (alive seeds, ...) at their seeds (seeds, ...), NaN at the others."""
+    alive = values.notnull().any([dim for dim in values.dims if dim != "seed"]).values
+    rows = np.full((len(alive), *pseudo.shape[1:]), np.nan)
+    rows[alive] = pseudo
+    return rows
+
+
+def too_few(rows: np.ndarray) -> bool:
+    """Whether (seeds, points) are no three seeds, or no more points than a curve has `KNOTS`."""
+    return len(rows) < 3 or rows.shape[1] <= KNOTS
 
 
 def collapse(values: xr.DataArray, measure: xr.DataArray) -> xr.DataArray:
@@ -97,18 +114,19 @@ def collapse(values: xr.DataArray, measure: xr.DataArray) -> xr.DataArray:
         measure: positive; dimensions among those of ``values``.
 
     Returns:
-        Pseudo-values, see `jackknifed`; NaN where there are fewer than three seeds.
+        Pseudo-values, see `jackknifed`; NaN at seeds that failed, and at all where too few seeds
+        or points are left (`too_few`).
 
     """
     rows, (x,) = table(values, measure)
-    if len(rows) < 3:
-        return xr.DataArray(np.full(len(rows), np.nan), {"seed": values.seed})
+    if too_few(rows):
+        return xr.DataArray(np.full(len(values.seed), np.nan), {"seed": values.seed})
     curve, constant = left_out(np.log(x)), left_out(np.zeros(len(x)))
 
     def share(rows: np.ndarray) -> np.ndarray:
         return np.array(1 - agreement(rows @ curve.T) / agreement(rows @ constant.T))
 
-    return xr.DataArray(jackknifed(share, rows), {"seed": values.seed})
+    return xr.DataArray(by_seed(jackknifed(share, rows), values), {"seed": values.seed})
 
 
 def exponents(
@@ -126,7 +144,8 @@ def exponents(
         most: largest power tried.
 
     Returns:
-        Pseudo-values, see `jackknifed`; NaN where there are fewer than three seeds.
+        Pseudo-values, see `jackknifed`; NaN at seeds that failed, and at all where too few seeds
+        or points are left (`too_few`).
 
     """
     from scipy import optimize
@@ -135,8 +154,8 @@ def exponents(
     x, *rest = np.log(measures)
     logs = np.array(rest)
     names = list(others)
-    if len(rows) < 3:
-        shape = (len(rows), len(names))
+    if too_few(rows):
+        shape = (len(values.seed), len(names))
         return xr.DataArray(np.full(shape, np.nan), {"seed": values.seed, "exponent": names})
 
     def missed(powers: np.ndarray, mean: np.ndarray) -> float:
@@ -153,4 +172,5 @@ def exponents(
         return found.x
 
     pseudo = jackknifed(best, rows)
-    return xr.DataArray(pseudo, {"seed": values.seed, "exponent": names})
+    coords = {"seed": values.seed, "exponent": names}
+    return xr.DataArray(by_seed(pseudo, values), coords)
