@@ -257,6 +257,7 @@ def execute(
                 store=store,
                 shard=options.worker,
                 progress=progress,
+                announce=say,
             )
             dataset = run(config, data_dir=options.data_dir, how=how)
         faults = save(folder, dataset, plot) if processes.first() else []

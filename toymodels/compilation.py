@@ -1,12 +1,13 @@
 """Compiled programs kept on disk for the next process."""
 
 import hashlib
-import platform
 from importlib import metadata
 from pathlib import Path
 
 import jax
 import pooch
+
+from toymodels import settings
 
 
 def keep_compiled_programs() -> None:
@@ -14,10 +15,7 @@ def keep_compiled_programs() -> None:
 
     Programs compiled for another processor have crashed processes: never share the folder.
     """
-    info = Path("/proc/cpuinfo")
-    cpu = info.read_text().split("\n\n")[0] if info.exists() else platform.processor()
-    stable = [line for line in cpu.splitlines() if line.startswith(("model name", "flags"))]
-    key = hashlib.sha256("\n".join(stable or [cpu]).encode()).hexdigest()[:8]
+    key = hashlib.sha256(settings.processor().encode()).hexdigest()[:8]
     folder = Path(
         pooch.os_cache("toymodels"), "compiled", f"jaxlib-{metadata.version('jaxlib')}-{key}"
     )
