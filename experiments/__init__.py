@@ -1,7 +1,7 @@
 """Experiments: one file each, with `Config`, `PRESETS`, `run`, `findings` and `plot`.
 
-Most have `derived`, too: what `run` adds to the records of a sweep. Where a figure is drawn anew
-from its records, `derived` is called again.
+Most have `derived`, too: what `run` adds to the records of a sweep, and what is made anew when a
+figure is drawn anew from them.
 """
 
 import ast

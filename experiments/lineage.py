@@ -171,12 +171,9 @@ def derived(dataset: xr.Dataset) -> xr.Dataset:
     from toymodels import lineage, statistics
 
     hit = lineage.identified(statistics.succeeded(dataset).score).mean("source", skipna=False)
-    about = {
-        "units": "1",
-        "description": "share of the students whose teacher scores highest",
-        "trials": dataset.sizes["source"],
-    }
-    share = lineage.by_probe(hit).assign_attrs(about)
+    about = "share of the students whose teacher scores highest"
+    trials = dataset.sizes["source"]
+    share = lineage.by_probe(hit).assign_attrs(units="1", description=about, trials=trials)
     traced = share.sel(moment="after", queries=share.queries.values.max(), drop=True)
     return dataset.assign(identified=share, traced=traced)
 

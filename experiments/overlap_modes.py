@@ -169,7 +169,7 @@ def interpolation_above_rotation(dataset: xr.Dataset) -> dict[float, xr.DataArra
     from toymodels import statistics
 
     done = statistics.succeeded(dataset)
-    angle: Any = np.degrees(np.arccos(measure(done, "overlap").clip(-1, 1)))
+    angle: xr.DataArray = xr.apply_ufunc(np.arccos, measure(done, "overlap").clip(-1, 1))
 
     def at(angle: np.ndarray, angles: np.ndarray, transfer: np.ndarray) -> float:
         order = np.argsort(angles)
