@@ -199,7 +199,7 @@ from pathlib import Path
 
 def plot(dataset):
     print("at work", flush=True)
-    time.sleep(60)
+    time.sleep(600)  # until it is killed
 
 t.execute(Path(sys.argv[1]), plot=plot)
 """

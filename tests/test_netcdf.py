@@ -139,7 +139,7 @@ OPEN = """
 import h5py, sys, time
 file = h5py.File(sys.argv[1], sys.argv[2], **({"libver": "latest"} if sys.argv[2] == "a" else {}))
 print("open", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
