@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,14 +46,14 @@ def compute(way: Way, calls: int, path: Path) -> None:
     if way.one_core:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import jax  # after the core is chosen: JAX counts its threads when it starts
-    import jaxlib
     import numpy as np
     from soundness_programs import cases
 
     def widened(leaf: Any) -> Any:
         return leaf.astype("float64") if getattr(leaf, "dtype", None) == np.float32 else leaf
 
-    arrays, report = {}, {}
+    arrays: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     with jax.default_matmul_precision("float32"):
         for name, case in cases().items():
             if way.wide and case.random:
@@ -71,7 +72,7 @@ def compute(way: Way, calls: int, path: Path) -> None:
             arrays |= {f"{name} {i} most": leaf for i, leaf in enumerate(most)}
             jax.clear_caches()
     np.savez(path, **arrays)
-    print(json.dumps({"jaxlib": jaxlib.__version__, "programs": report}))
+    print(json.dumps({"jaxlib": metadata.version("jaxlib"), "programs": report}))
 
 
 def apart(ours: Any, others: Any, name: str) -> float:

@@ -11,10 +11,10 @@ The tests make hundreds of such calls on every version that this project is test
 
 import functools
 import re
+from importlib import metadata
 
 import jax
 import jax.numpy as jnp
-import jaxlib
 
 from toymodels.errors import UserError
 
@@ -51,8 +51,9 @@ def refuse_wrong_sums(platform: str) -> None:
             without `PROTECTION`.
 
     """
-    if platform == "cpu" and affected(jaxlib.__version__) and not protected():
+    version = metadata.version("jaxlib")
+    if platform == "cpu" and affected(version) and not protected():
         raise UserError(
-            f"jaxlib {jaxlib.__version__} computes wrong sums on CPUs: install jax and jaxlib "
+            f"jaxlib {version} computes wrong sums on CPUs: install jax and jaxlib "
             f"0.10.1, or 0.12 or newer, or set XLA_FLAGS={PROTECTION} before Python starts"
         )

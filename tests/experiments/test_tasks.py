@@ -47,10 +47,17 @@ def test_every_task_is_there_with_teacher_student_and_control(tiny):
 
 
 def test_a_student_begins_with_the_score_of_its_teachers_beginning(tiny):
-    """The reference is the same, and so is what it is asked."""
-    np.testing.assert_array_equal(
-        tiny.accuracy.sel(start="shared", epoch=0), tiny.teacher_accuracy.sel(teacher_epoch=0)
-    )
+    """The reference is the same, and so is what it is asked.
+
+    An R^2 is a sum of squares, which the programs of teachers and of students may round each in
+    their own way; accuracies are counts.
+    """
+    student = tiny.accuracy.sel(start="shared", epoch=0)
+    teacher = tiny.teacher_accuracy.sel(teacher_epoch=0)
+    np.testing.assert_allclose(student, teacher, rtol=3e-7)
+    counts = student >= 0
+    assert counts.any()
+    np.testing.assert_array_equal(student.where(counts), teacher.where(counts))
 
 
 def test_all_classes_are_the_plain_protocol(tiny):
