@@ -221,7 +221,7 @@ def execute(
         UserError: the input can't be run, or no point of it has finite values.
 
     """
-    from toymodels import compilation, datasets, files, points, processes, results
+    from toymodels import compilation, datasets, files, points, processes, results, settings
     from toymodels.display import print_table, progress_display
     from toymodels.store import Store
     from toymodels.sweep import How
@@ -259,7 +259,8 @@ def execute(
                 progress=progress,
                 announce=say,
             )
-            dataset = run(config, data_dir=options.data_dir, how=how)
+            with settings.fixed():
+                dataset = run(config, data_dir=options.data_dir, how=how)
         faults = save(folder, dataset, plot) if processes.first() else []
     if not quiet:
         try:
