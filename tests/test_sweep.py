@@ -2,11 +2,13 @@
 
 import ast
 import functools
+import io
 import os
 import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from types import SimpleNamespace
 
 import jax
@@ -18,7 +20,7 @@ import xarray as xr
 from toymodels import chunks, programs, sweep
 from toymodels.axes import Grid
 from toymodels.errors import UserError
-from toymodels.store import Store
+from toymodels.store import Store, signature
 from toymodels.sweep import How, Program
 
 DATA = {"x": np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)}
@@ -529,6 +531,77 @@ def test_two_chunks_exchanged_in_one_store_are_not_believed(tmp_path):
     again, how = run(store=Store(tmp_path))
     assert how.from_store < how.models
     xr.testing.assert_identical(again, whole)
+
+
+def forged(path, body):
+    """A chunk of any body, under the hash that its place asks for."""
+    path.write_bytes(signature(path.parent.name, path.stem, body) + body)
+
+
+def npz(**arrays):
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        npz(),
+        npz(**{"axis 0": np.zeros((), "U3")}),
+        npz(**{"axis 0": np.zeros((2, 2), "U3")}),
+        npz(**{"axis 0": np.zeros(2)}),
+        npz(width=np.array([0, 0])),
+        npz(width=np.array([1, 2**40])),
+        npz(width=np.array("4")),
+        npz(other=np.array(4)),
+    ],
+)
+def test_a_body_that_is_no_chunk_is_passed_over_whatever_its_hash(tmp_path, body):
+    whole, _ = run(store=Store(tmp_path))
+    for path in tmp_path.glob("*/*.chunk"):
+        forged(path, body)
+    again, how = run(store=Store(tmp_path))
+    assert how.from_store == 0
+    xr.testing.assert_identical(again, whole)
+
+
+def test_a_chunk_whose_content_is_no_array_or_too_large_unpacked_is_none(tmp_path):
+    store, body = Store(tmp_path), npz(x=np.zeros(10**6))
+    store.save("key", "name", {})
+    forged(store.path("key", "name"), body)
+    assert store.load("key", "name", most=10**8)["x"].shape == (10**6,)
+    assert len(body) < 10**5
+    assert store.load("key", "name", most=10**5) is None
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x.npy", b"no array")
+    forged(store.path("key", "name"), file.getvalue())
+    assert store.load("key", "name") is None
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe.chunk", b"a\nb.chunk", b" .chunk", b".chunk"])
+def test_files_of_any_other_name_are_no_chunks(tmp_path, name):
+    run(store=Store(tmp_path))
+    for folder in tmp_path.iterdir():
+        (folder / os.fsdecode(name)).write_bytes(b"")
+    _, how = run(store=Store(tmp_path))
+    assert how.from_store == how.models
+
+
+def test_a_folder_in_a_chunks_place_or_a_file_in_a_folders_is_refused_before(tmp_path, monkeypatch):
+    run(store=Store(tmp_path))
+    path = min(chunk_files(tmp_path))
+    path.unlink()
+    path.mkdir()
+    monkeypatch.setattr(chunks, "compile_within", lambda *_: pytest.fail("compiled"))
+    with pytest.raises(UserError, match=f"out: cannot write to {path}: it is a folder"):
+        run(store=Store(tmp_path))
+    shutil.rmtree(path.parent)
+    path.parent.write_text("")
+    with pytest.raises(UserError, match=f"out: cannot write to {path.parent}: Not a directory"):
+        run(store=Store(tmp_path))
 
 
 @pytest.mark.parametrize("field", ["value curve", "axis 1"])

@@ -73,6 +73,8 @@ class Table:
     def unpack(self, chunk: Arrays) -> None:
         """Take what a chunk has of this grid; nothing, unless its shapes and types are right."""
         axes = [chunk.get(f"axis {i}", np.zeros(0, str)) for i in range(self.known.ndim)]
+        if any(axis.ndim != 1 or axis.dtype.kind != "U" for axis in axes):
+            return
         sizes = tuple(map(len, axes))
         expected = {f"value {name}": array for name, array in self.arrays.items()}
         if chunk.keys() != expected.keys() | {f"axis {i}" for i in range(len(axes))} or any(
@@ -202,6 +204,9 @@ def sheet(
     free = memory.budget(jax.local_devices()[0]) if budget is None else budget
     most = processes.agreed(free)
     refuse_too_large(traced_at(width), len(seeds), len(values), most)
+    if store:
+        store.check(traced_at(width).prepare_key)
+        store.check(traced_at(width).point_key)
     if store and traced_at(width).callbacks:
         warnings.warn(
             "this program calls Python functions (callbacks), whose bodies have no part in a "
@@ -211,8 +216,8 @@ def sheet(
         store = None
     # Memory may have been short when this sweep began: it goes on at the width chosen then.
     key, plan = traced_at(width).point_key, f"width-{budget or 'free'}"
-    if store and (chosen := store.load(key, plan)):
-        width = Width(*chosen["width"].tolist())
+    if store and (chosen := chosen_width(store.load(key, plan, CHUNK_BYTES), width)):
+        width = chosen
     else:
         width, compiled = compile_within(most, width, traced_at)
         if store:
@@ -222,6 +227,20 @@ def sheet(
     if found.missing:
         found.compiled = compiled or compiled_now(found.traced)
     return found
+
+
+def chosen_width(plan: Arrays | None, most: Width) -> Width | None:
+    """The width that a store remembers, at most ``most``; None if it remembers none that can be.
+
+    >>> chosen_width({"width": np.array([1, 2])}, Width(1, 4))
+    Width(shared=1, points=2)
+    """
+    chosen = (plan or {}).get("width", np.zeros(0))
+    if chosen.shape != (2,) or chosen.dtype.kind != "i":
+        return None
+    shared, points = chosen.tolist()
+    fits = 1 <= shared <= most.shared and 1 <= points <= most.points
+    return Width(shared, points) if fits else None
 
 
 def compute(

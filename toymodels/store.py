@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,11 +23,15 @@ from typing import NamedTuple
 import numpy as np
 
 from toymodels import processes
+from toymodels.errors import UserError
 from toymodels.files import cannot_write_to, write_files
 
 Arrays = Mapping[str, np.ndarray]
 
 DIGEST = hashlib.sha256().digest_size
+
+NAME = re.compile(r"[\w.-]+", re.ASCII)
+"""What a chunk is called; other files are not chunks."""
 
 
 class Store(NamedTuple):
@@ -43,11 +48,14 @@ class Store(NamedTuple):
         found: list[str] = []
         with contextlib.suppress(OSError):
             found = sorted(p.stem for p in (self.folder / key).glob("*.chunk"))
+        found = [name for name in found if NAME.fullmatch(name)]
         content = processes.agreed_bytes("\n".join(found).encode() or None)
         return content.decode().split("\n") if content else []
 
     def load(self, key: str, name: str, most: int = 2**31) -> Arrays | None:
-        """The arrays of a chunk; None if it isn't there, is damaged, or has over ``most`` bytes."""
+        """The arrays of a chunk; None if it isn't there, is damaged, or has over ``most`` bytes, packed or
+        unpacked.
+        """
         if self.forget:
             return None
         content = processes.agreed_bytes(read_file(self.path(key, name), most))
@@ -57,9 +65,26 @@ class Store(NamedTuple):
             return None
         try:
             with np.load(io.BytesIO(content[DIGEST:]), allow_pickle=False) as arrays:
-                return {field: arrays[field] for field in arrays.files}
+                if sum(member.file_size for member in arrays.zip.infolist()) > most:
+                    return None  # packed: a few megabytes may become any size
+                found = {field: arrays[field] for field in arrays.files}
+                return found if all(isinstance(a, np.ndarray) for a in found.values()) else None
         except Exception:  # whatever a body that somebody else wrote makes NumPy raise
             return None
+
+    def check(self, key: str) -> None:
+        """Refuse a store in which the chunks of a program could not be written.
+
+        Raises:
+            UserError: a file lies in the place of their folder, or a folder in the place of one.
+
+        """
+        folder = self.folder / key
+        if folder.is_symlink() or folder.exists():
+            with cannot_write_to(folder):
+                for path in folder.iterdir():
+                    if path.suffix == ".chunk" and path.is_dir() and not path.is_symlink():
+                        raise UserError(f"out: cannot write to {path}: it is a folder")
 
     def save(self, key: str, name: str, arrays: Arrays) -> None:
         """Keep a chunk.
