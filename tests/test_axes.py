@@ -46,6 +46,23 @@ def test_numbers_are_as_wide_as_jax_has_them():
             "axis a must map every label to arrays of the same shapes",
         ),
         ({"a": {"x": {"b": 1}, "y": 1}}, "axis a must map every label to arrays of the same"),
+        ({"a": {"x": 2**40, "y": 1}}, "axis a must hold numbers that int32 can hold; got array"),
+        ({"a": {"x": 1e300, "y": 1}}, "axis a must hold numbers that float32 can hold; got array"),
+        (
+            {"a": {"x": "b", "y": "c"}},
+            "axis a must map every label to arrays .* all of them of num",
+        ),
+        ({"a": {1, 2}}, "axis a must be a sequence of numbers or strings; got {1, 2}"),
+        ({"a": np.ones((2, 2))}, "axis a must be a sequence of numbers or strings; got array"),
+        ({"a": [True, 2]}, "axis a must hold numbers, strings or bools, no two of them; got"),
+        ({"a": [1 + 1j]}, "axis a must hold numbers or strings; got"),
+        ({"a": [np.datetime64("2026-01-01")]}, "axis a must hold numbers or strings; got"),
+        ({"a": {"x\n": 1}}, "axis a must hold printable strings; got 'x"),
+        ({"a": range(10**9)}, "axis a must have at most 1000000 values; got 1000000000"),
+        (
+            {"a": range(4000), "b": range(4000)},
+            "axes must have at most 10000000 points; got 4000 x 4000 = 16000000",
+        ),
     ],
 )
 def test_axes_that_would_stand_for_other_numbers_are_refused(axes, words):

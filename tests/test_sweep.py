@@ -175,7 +175,7 @@ def test_the_times_told_are_parts_of_the_time_it_took():
 
 
 def test_seeds_side_by_side_as_on_an_accelerator_change_rounding_at_most(monkeypatch):
-    monkeypatch.setattr(chunks, "widest", lambda *_: programs.Width(2, 3))
+    monkeypatch.setattr(sweep, "widest", lambda *_: programs.Width(2, 3))
     dataset, _ = run()
     monkeypatch.undo()
     assert_close(dataset, run()[0])
@@ -303,6 +303,12 @@ def test_the_mesh_leaves_few_devices_idle(n_shared, n_points, devices, shape):
         ({"width": 1.5}, "chunk must be an integer of at least 1; got 1.5"),
         ({"memory": 1e9}, "memory must be an integer of at least 1; got"),
         ({"shard": (5, 2)}, r"shard must be \(k, n\) with k from 1 to n; got \(5, 2\)"),
+        ({"width": True}, "chunk must be an integer of at least 1; got True"),
+        ({"width": 2**63}, "chunk must be at most 1000000; got"),
+        ({"shard": (1,)}, r"shard must be \(k, n\) with k from 1 to n; got \(1,\)"),
+        ({"store": "store"}, "store must be a Store, or None; got 'store'"),
+        ({"progress": None}, "progress must be a function; got None"),
+        ({"devices": 1.5}, "devices must be an integer; got 1.5"),
         ({"devices": 99}, "devices must be at least 1 and at most .*; got 99"),
         ({"memory": 100}, "memory: one model needs 0.00 GB, of 0.00 GB allowed"),
     ],
@@ -803,6 +809,23 @@ def test_our_generator_holds_whatever_the_users_is():
         ({"shapes": {"seed": [8]}}, "axes must have names of their own; got seed twice"),
         ({"shapes": {"width": [8, 8]}}, "axis width must hold no value twice; got 8 again"),
         ({"shared": {"seed": [1, 2**32 + 1]}}, "axis seed must hold numbers that int32 can hold"),
+        ({"points": None}, "points must be a mapping of names; got None"),
+        ({"coords": 3}, "coords must be a mapping of names; got 3"),
+        ({"shapes": {"a/b": [1]}}, "axes must have names of at most 200 printable characters"),
+        ({"shapes": {"depth": [1, 2]}}, "build must be a function of depth: got an unexpected"),
+        (
+            {"points": {"pace": [0.5]}},
+            "point must be a function of data, prepared, pace: missing a required argument: 'rate'",
+        ),
+        ({"shared": {"data": [0]}}, "prepare must be a function of data, data: "),
+        ({"variables": {**VARIABLES, "scale": ((), "1", "a\0b")}}, "all of them printable; got"),
+        ({"variables": {**VARIABLES, "curve": (("a\nb",), "1", "")}}, "all of them printable; got"),
+        ({"data": {"x": np.array([2**32 + 1])}}, "data must hold numbers that int32 can hold; got"),
+        ({"data": {"x": np.array([1e300])}}, "data must hold numbers that float32 can hold; got"),
+        ({"data": {"x": np.array(["a"])}}, "data must be arrays of numbers; got"),
+        ({"data": np.ma.masked_array([1.0], [True])}, "data must not be masked; got"),
+        ({"precision": "float31"}, "precision must be one of float32, tensorfloat32, bfloat16"),
+        ({"how": "fast"}, "how must be a How, or None; got 'fast'"),
     ],
     ids=str,
 )
@@ -828,6 +851,9 @@ def test_what_would_fail_or_mislead_after_the_computing_is_refused_before(
         (lambda: {"y": jnp.zeros((), jnp.complex64)}, "y must be bool, integer or a NumPy float"),
         (lambda: {"y": jax.random.key(0)}, "y must be bool, integer or a NumPy float"),
         (lambda: jnp.zeros(()), "point must record a dict of arrays; got"),
+        (lambda: {"y": None}, "y must be an array; it is recorded as NoneType"),
+        (lambda: {"y": {"a": 1.0}}, "y must be an array; it is recorded as dict"),
+        (lambda: {"y": "text"}, "point must return arrays of numbers; got 'text'"),
     ],
 )
 def test_records_that_can_not_be_saved_are_refused_before(record, words):
@@ -838,6 +864,29 @@ def test_records_that_can_not_be_saved_are_refused_before(record, words):
             points={"x": [0.5]},
             variables={"y": ((), "1", "")},
         )
+
+
+def test_all_shapes_are_checked_before_the_first_is_compiled(monkeypatch):
+    monkeypatch.setattr(chunks, "compile_within", lambda *_: pytest.fail("compiled"))
+
+    def make(width=8):
+        return build(width)._replace(coords={"step": range(20 if width == 8 else 19)})
+
+    with pytest.raises(UserError, match="curve must have a size of 19 along step"):
+        run(make=make, shapes={"width": [8, 4]})
+
+
+def test_coordinates_may_be_a_tuple_and_what_is_prepared_a_number():
+    dataset, _ = sweep.grid(
+        lambda: Program(lambda data, seed: (2, {}), lambda data, two, x: {"y": data * two * x}),
+        shared={"seed": (0,)},
+        points={"x": (0.5, 4.0)},
+        variables={"y": (("i",), "1", "")},
+        coords={"i": (10, 0)},
+        data=np.array([1.0, 3.0], ">f8"),
+    )
+    assert dataset.i.values.tolist() == [10, 0]
+    assert dataset.y.values.tolist() == [[[1, 3], [8, 24]]]
 
 
 def test_a_variable_may_have_any_other_name(tmp_path):

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 import xarray as xr
 
-from toymodels.declarations import Variables, check_labels, check_numbers
+from toymodels.declarations import Variables, check_labels
 from toymodels.errors import UserError
+from toymodels.narrow import check_kept, check_numbers, narrowed, shown
 
 Tree = Any
 
@@ -17,6 +18,9 @@ Axis = Sequence[float] | Mapping[Any, Tree]
 """Numbers, which are their own coordinates, or label -> pytree of arrays (a mask, a choice)."""
 
 Arrays = Mapping[str, np.ndarray]
+
+MOST_POINTS = 10**7
+"""The largest product of axes: each of its points has a name, and hours of computing."""
 
 
 class Grid(NamedTuple):
@@ -43,6 +47,9 @@ class Grid(NamedTuple):
             raise UserError("axes must be one at least; got none")
         for name, axis in axes.items():
             check_labels(f"axis {name}", axis)
+        if (number := math.prod(map(len, axes.values()))) > MOST_POINTS:
+            sizes = " x ".join(str(len(axis)) for axis in axes.values())
+            raise UserError(f"axes must have at most {MOST_POINTS} points; got {sizes} = {number}")
         coords = {name: list(axis) for name, axis in axes.items()}
         rows = np.indices([len(labels) for labels in coords.values()]).reshape(len(axes), -1)
         columns = {}
@@ -79,30 +86,24 @@ def stack(field: str, axis: Axis) -> Tree:
     """The values of an axis on a leading axis, in JAX's own widths (32 bits but under x64)."""
     if not isinstance(axis, Mapping) and any(isinstance(value, str) for value in axis):
         raise UserError(
-            f"{field} must hold numbers, or be a mapping from labels to arrays; got {[*axis]}"
+            f"{field} must hold numbers, or be a mapping from labels to arrays; "
+            f"got {shown([*axis])}"
         )
+    values = [*(axis.values() if isinstance(axis, Mapping) else axis)]
     try:
-        if isinstance(axis, Mapping):
-            return jax.tree.map(lambda *leaves: plain(leaves), *axis.values())
-        stacked = plain(list(axis))
+        stacked = jax.tree.map(lambda *leaves: np.stack([*map(np.asarray, leaves)]), *values)
+        narrow = jax.tree.map(narrowed, stacked)
     except (ValueError, TypeError) as error:
         what = (
-            "map every label to arrays of the same shapes"
+            "map every label to arrays of the same shapes, all of them of numbers"
             if isinstance(axis, Mapping)
-            else ("hold numbers of at most 64 bits")
+            else "hold numbers of at most 64 bits"
         )
-        raise UserError(f"{field} must {what}; got {axis}") from error
-    check_numbers(field, list(axis), stacked)
-    return stacked
-
-
-def plain(values: Sequence[Any]) -> np.ndarray:
-    """Stack numbers or arrays in JAX's own widths (int32 and float32 but under x64)."""
-    stacked = np.stack([np.asarray(value) for value in values])
-    if stacked.dtype.hasobject:
-        raise TypeError(f"not a number that NumPy holds: {values}")
-    with np.errstate(over="ignore"):  # `check_numbers` refuses what becomes infinite
-        return stacked.astype(jax.dtypes.canonicalize_dtype(stacked.dtype))
+        raise UserError(f"{field} must {what}; got {shown(axis)}") from error
+    if not isinstance(axis, Mapping):
+        check_numbers(field, values, narrow)
+    jax.tree.map(lambda *pair: check_kept(field, *pair), stacked, narrow)
+    return narrow
 
 
 def labelled(
@@ -132,7 +133,7 @@ def labelled(
     about = {"units": "1", "description": "whether a value of this point is not finite"}
     failed = ((*shared.coords, *points.coords), ~finite.reshape(shared.shape + points.shape), about)
     used = {dim for dims, _, _ in arrays.values() for dim in dims}
-    known = {dim: labels for dim, labels in coords.items() if dim in used}
+    known = {dim: [*labels] for dim, labels in coords.items() if dim in used}
     return xr.Dataset({**arrays, "failed": failed}, {**shared.coords, **points.coords, **known})
 
 

@@ -12,17 +12,16 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from toymodels import memory, processes
 from toymodels.axes import Arrays, Grid
-from toymodels.estimate import refuse_too_large
 from toymodels.programs import (
     Program,
     Traced,
     Width,
+    chosen_width,
     compile_within,
     compiled_now,
     cost,
     digest,
     trace,
-    widest,
 )
 from toymodels.store import Reader, Store
 
@@ -178,32 +177,29 @@ def turned(items: Sequence[Any], shard: tuple[int, int]) -> list[Any]:
     return [*items[first:], *items[:first]]
 
 
+def tracer(
+    program: Program, data: Tree, seeds: Grid, values: Grid, mesh: Mesh, common: str
+) -> Callable[[Width], Traced]:
+    """Trace a program at the widths that are asked for, at each of them once."""
+    return functools.cache(lambda width: trace(program, data, seeds, values, mesh, width, common))
+
+
+def allowed(budget: int | None) -> int:
+    """Bytes to use on a device: as many as were asked for, or what is free everywhere."""
+    return processes.agreed(memory.budget(jax.local_devices()[0]) if budget is None else budget)
+
+
 def sheet(
     program: Program,
-    data: Tree,
+    traced_at: Callable[[Width], Traced],
     seeds: Grid,
     values: Grid,
-    mesh: Mesh,
-    asked: int | None,
+    width: Width,
     budget: int | None,
     store: Store | None,
-    common: str,
-    check: Callable[[Traced], None] = lambda traced: None,
 ) -> Sheet:
-    """Make a shape ready: trace, find what the store has, compile if anything is missing.
-
-    ``check`` may refuse what the trace shows, before anything is compiled.
-    """
-
-    @functools.cache
-    def traced_at(width: Width) -> Traced:
-        return trace(program, data, seeds, values, mesh, width, common)
-
-    width, compiled = widest(mesh, values, asked), None
-    check(traced_at(width))
-    free = memory.budget(jax.local_devices()[0]) if budget is None else budget
-    most = processes.agreed(free)
-    refuse_too_large(traced_at(width), len(seeds), len(values), most)
+    """Make a shape ready: find what the store has, compile if anything is missing."""
+    compiled, most = None, allowed(budget)
     if store:
         store.check(traced_at(width).prepare_key)
         store.check(traced_at(width).point_key)
@@ -227,20 +223,6 @@ def sheet(
     if found.missing:
         found.compiled = compiled or compiled_now(found.traced)
     return found
-
-
-def chosen_width(plan: Arrays | None, most: Width) -> Width | None:
-    """The width that a store remembers, at most ``most``; None if it remembers none that can be.
-
-    >>> chosen_width({"width": np.array([1, 2])}, Width(1, 4))
-    Width(shared=1, points=2)
-    """
-    chosen = (plan or {}).get("width", np.zeros(0))
-    if chosen.shape != (2,) or chosen.dtype.kind != "i":
-        return None
-    shared, points = chosen.tolist()
-    fits = 1 <= shared <= most.shared and 1 <= points <= most.points
-    return Width(shared, points) if fits else None
 
 
 def compute(

@@ -4,15 +4,16 @@ A mistake here would otherwise be met when all has been computed, or never: a la
 another number, two points that are one.
 """
 
+import inspect
 import math
 import numbers
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from typing import Any
 
-import jax
 import numpy as np
 
 from toymodels.errors import UserError
+from toymodels.narrow import shown
 
 Variables = Mapping[str, tuple[tuple[str, ...], str, str]]
 """For each variable of a result its dimensions behind the axes, its unit, and one sentence."""
@@ -22,6 +23,12 @@ RESERVED = {"failed"}
 
 SAVED = "biuf"
 """Kinds of numbers that a result can hold: bool, integers, floats as NumPy has them."""
+
+NUMBERS = bool | int | float | np.bool_ | np.integer | np.floating
+"""Types of labels that are numbers."""
+
+MOST = 10**6
+"""The largest number of labels of an axis."""
 
 
 def check_declarations(
@@ -33,16 +40,20 @@ def check_declarations(
         UserError: one sentence with the axis, variable or coordinate.
 
     """
+    fields = ("shapes", "shared", "points", "variables", "coords")
+    for field, value in zip(fields, (*axes, variables, coords), strict=True):
+        if not isinstance(value, Mapping):
+            raise UserError(f"{field} must be a mapping of names; got {shown(value)}")
     names = [name for part in axes for name in part]
     for name in names:
-        if not isinstance(name, str) or not name:
-            raise UserError(f"axes must have strings as names; got {name!r}")
+        check_name("axes", name)
         if names.count(name) > 1:
             raise UserError(f"axes must have names of their own; got {name} twice")
     for part in axes:
         for name, axis in part.items():
             check_labels(f"axis {name}", axis)
     for name, labels in coords.items():
+        check_name("coords", name)
         if name in names:
             raise UserError(f"coords: {name} is an axis, which has its own coordinates")
         check_labels(f"coords of {name}", labels)
@@ -50,37 +61,69 @@ def check_declarations(
         check_variable(name, about, names, variables)
 
 
+def check_name(field: str, name: Any) -> None:
+    """Refuse a name that a file of results cannot hold."""
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{field} must have strings as names; got {shown(name)}")
+    plain = name.isprintable() and name.strip() == name and len(name) <= 200
+    if not plain or "/" in name or name == ".":
+        raise UserError(
+            f"{field} must have names of at most 200 printable characters, with no / in them and "
+            f"no space around them; got {shown(name)}"
+        )
+
+
 def check_labels(field: str, labels: Any) -> None:
     """Refuse what cannot label the points of an axis: nothing, nested things, one label twice."""
-    if isinstance(labels, str) or not isinstance(labels, Collection):
-        raise UserError(f"{field} must be a sequence of numbers or strings; got {labels!r}")
+    ordered = isinstance(labels, Collection) and not isinstance(labels, str | bytes | Set)
+    if not ordered or getattr(labels, "ndim", 1) != 1:
+        raise UserError(f"{field} must be a sequence of numbers or strings; got {shown(labels)}")
+    if len(labels) > MOST:
+        raise UserError(f"{field} must have at most {MOST} values; got {len(labels)}")
     values = list(labels)
     if not values:
         raise UserError(f"{field} must have one value at least; got none")
     for value in values:
-        if not isinstance(value, str | numbers.Real | np.generic):
-            raise UserError(f"{field} must hold numbers or strings; got {value!r}")
+        if not isinstance(value, str | NUMBERS):
+            raise UserError(f"{field} must hold numbers or strings; got {shown(value)}")
+        if isinstance(value, str) and not value.isprintable():
+            raise UserError(f"{field} must hold printable strings; got {shown(value)}")
         if isinstance(value, numbers.Real) and not math.isfinite(value):
             raise UserError(f"{field} must hold finite numbers; got {value}")
-    if len({isinstance(value, str) for value in values}) > 1:
-        raise UserError(f"{field} must hold numbers or strings, not both; got {values!r}")
+    if len({kind_of(value) for value in values}) > 1:
+        raise UserError(
+            f"{field} must hold numbers, strings or bools, no two of them; got {shown(values)}"
+        )
     if len(set(values)) < len(values):
         twice = next(value for value in values if values.count(value) > 1)
-        raise UserError(f"{field} must hold no value twice; got {twice!r} again")
+        raise UserError(f"{field} must hold no value twice; got {shown(twice)} again")
+    kept = np.array(values)
+    if kept.dtype.kind not in SAVED + "U" or kept.tolist() != values:
+        raise UserError(f"{field} must hold numbers of at most 64 bits; got {shown(values)}")
+
+
+def kind_of(label: Any) -> str:
+    """What a label is: a string, a bool or a number."""
+    if isinstance(label, str):
+        return "string"
+    return "bool" if isinstance(label, bool | np.bool_) else "number"
 
 
 def check_variable(name: str, about: Any, axes: Sequence[str], variables: Variables) -> None:
     """Check one declared variable."""
     if name in axes:
         raise UserError(f"axes must have names that no variable has; got {name}")
-    if not isinstance(name, str) or name in RESERVED:
+    check_name("variables", name)
+    if name in RESERVED:
         raise UserError(f"variables must have names other than {listed(RESERVED)}; got {name!r}")
     form = "variables must be given as (dimensions, unit, sentence), dimensions a tuple of strings"
     if not (isinstance(about, tuple) and len(about) == 3 and isinstance(about[0], tuple | list)):
-        raise UserError(f"{form}; got {about!r} for {name}")
+        raise UserError(f"{form}; got {shown(about)} for {name}")
     dims = about[0]
-    if not all(isinstance(word, str) for word in (*dims, *about[1:])):
-        raise UserError(f"{form}; got {about!r} for {name}")
+    if not all(isinstance(word, str) and word.isprintable() for word in (*dims, *about[1:])):
+        raise UserError(f"{form}, all of them printable; got {shown(about)} for {name}")
+    for dim in dims:
+        check_name(f"variables: dimensions of {name}", dim)
     if len(set(dims)) < len(dims) or set(dims) & variables.keys():
         raise UserError(
             f"variables: dimensions of {name} must be distinct, and no variable; got {dims}"
@@ -127,6 +170,9 @@ def check_records(
     over = {*shapes, *shared}
     for record, leading, taken in ((prepared, 1, over), (recorded, 2, over | points.keys())):
         for name, array in record.items():
+            if not hasattr(array, "shape"):
+                what = type(array).__name__
+                raise UserError(f"variables: {name} must be an array; it is recorded as {what}")
             dims, shape = variables[name][0], array.shape[leading:]
             if taken & set(dims):
                 raise UserError(
@@ -156,23 +202,18 @@ def check_records(
         )
 
 
-def check_numbers(field: str, values: Sequence[Any], stacked: np.ndarray) -> None:
-    """Refuse numbers that become others in JAX's own width, as 2**32 + 1 does in 32 bits.
+def check_call(what: str, function: Callable[..., Any], *args: str, **named: Any) -> None:
+    """Refuse a function of the user's that cannot be called as a sweep calls it.
 
-    ``stacked`` holds the values in that width. Floats may be rounded, but neither to zero nor to
-    infinity, and no two of them to the same number.
+    Raises:
+        UserError: it takes other arguments, or is no function.
+
     """
-    exact = [np.asarray(value).item() for value in values]
-    for value, kept in zip(exact, stacked.tolist(), strict=True):
-        if isinstance(value, numbers.Integral):
-            same = value == kept
-        else:
-            tiny = float(jax.numpy.finfo(stacked.dtype).tiny) if stacked.dtype.kind == "f" else 0
-            same = math.isfinite(kept) and (value == kept == 0 or abs(value) >= tiny)
-        if not same:
-            raise UserError(f"{field} must hold numbers that {stacked.dtype} can hold; got {value}")
-    if len(set(stacked.tolist())) < len(set(exact)):
-        raise UserError(f"{field} must hold numbers that {stacked.dtype} tells apart; got {exact}")
+    try:
+        inspect.signature(function).bind(*args, **named)
+    except (TypeError, ValueError) as error:
+        taken = ", ".join([*args, *named]) or "no arguments"
+        raise UserError(f"{what} must be a function of {taken}: {error}") from error
 
 
 def listed(names: Collection[str]) -> str:

@@ -102,6 +102,20 @@ def widest(mesh: Mesh, points: Grid, asked: int | None) -> Width:
     return Width(1 if cpu else max(1, most // width), width)
 
 
+def chosen_width(plan: Mapping[str, np.ndarray] | None, most: Width) -> Width | None:
+    """The width that a store remembers, at most ``most``; None if it remembers none that can be.
+
+    >>> chosen_width({"width": np.array([1, 2])}, Width(1, 4))
+    Width(shared=1, points=2)
+    """
+    chosen = (plan or {}).get("width", np.zeros(0))
+    if chosen.shape != (2,) or chosen.dtype.kind != "i":
+        return None
+    shared, points = chosen.tolist()
+    fits = 1 <= shared <= most.shared and 1 <= points <= most.points
+    return Width(shared, points) if fits else None
+
+
 @contextlib.contextmanager
 def arithmetic(precision: str, mesh: Mesh) -> Iterator[None]:
     """Hold our settings, and a precision of float32 matrix products, on every kind of device."""
@@ -122,14 +136,18 @@ def trace(
         if width.shared > 1:
             return jax.vmap(function)(block)
         # A single one gets no axis: a batched product of one is not the product by itself.
-        return jax.tree.map(lambda a: a[None], function(jax.tree.map(lambda a: a[0], block)))
+        values = function(jax.tree.map(lambda a: a[0], block))
+        return jax.tree.map(lambda a: jax.numpy.asarray(a)[None], values)
 
     def prepare(data: Tree, block: Tree) -> Tree:
-        return for_all(lambda values: program.prepare(data, **values), block)
+        return for_all(lambda values: numeric("prepare", program.prepare(data, **values)), block)
 
     def chunk(data: Tree, prepared: Tree, block: Tree) -> Tree:
         def all_points(prepared: Tree) -> Tree:
-            return jax.vmap(lambda values: program.point(data, prepared, **values))(block)
+            def point(values: Tree) -> Tree:
+                return numeric("point", program.point(data, prepared, **values))
+
+            return jax.vmap(point)(block)
 
         return for_all(all_points, prepared)
 
@@ -169,6 +187,20 @@ def trace(
     return Traced(
         first, going, block, digest(salt + names[0]), digest(salt + "".join(names)), calls
     )
+
+
+def numeric(function: str, returned: Tree) -> Tree:
+    """What a function of a program has returned, if all of it is arrays or numbers.
+
+    Raises:
+        UserError: it is not.
+
+    """
+    numbers = jax.Array | np.ndarray | np.generic | int | float | complex
+    for leaf in jax.tree.leaves(returned):
+        if not isinstance(leaf, numbers):
+            raise UserError(f"{function} must return arrays of numbers; got {leaf!r}")
+    return returned
 
 
 def equations(jaxpr: Jaxpr) -> Iterator[Any]:

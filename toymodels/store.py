@@ -53,8 +53,9 @@ class Store(NamedTuple):
         return content.decode().split("\n") if content else []
 
     def load(self, key: str, name: str, most: int = 2**31) -> Arrays | None:
-        """The arrays of a chunk; None if it isn't there, is damaged, or has over ``most`` bytes, packed or
-        unpacked.
+        """The arrays of a chunk; None if it isn't there, is damaged, or has over ``most`` bytes.
+
+        Neither the file may have more, nor the arrays unpacked.
         """
         if self.forget:
             return None

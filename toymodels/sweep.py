@@ -17,6 +17,7 @@ again.
 """
 
 import itertools
+import numbers
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,17 +28,30 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from toymodels import processes
 from toymodels.axes import Axis, Grid, joined, labelled
-from toymodels.chunks import Clock, Progress, Sheet, compute, sheet
-from toymodels.declarations import Variables, check_declarations, check_labels, check_records
+from toymodels.chunks import Clock, Progress, Sheet, allowed, compute, sheet, tracer
+from toymodels.declarations import (
+    MOST,
+    Variables,
+    check_call,
+    check_declarations,
+    check_labels,
+    check_name,
+    check_records,
+)
 from toymodels.errors import UserError
+from toymodels.estimate import refuse_too_large
 from toymodels.forks import refuse_forked
-from toymodels.programs import Program, Traced, arithmetic, device_mesh, salt
+from toymodels.narrow import narrow_data, shown
+from toymodels.programs import Program, arithmetic, device_mesh, salt, widest
 from toymodels.soundness import refuse_wrong_sums
 from toymodels.store import Store
 
 __all__ = ["Execution", "How", "Program", "Progress", "along", "grid"]
 
 Tree = Any
+
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
+"""Precisions of matrix products."""
 
 
 class How(NamedTuple):
@@ -66,12 +80,28 @@ class How(NamedTuple):
 
         """
         for name, value in (("width", self.width), ("memory", self.memory)):
-            if value is not None and (not isinstance(value, int) or value < 1):
+            if value is not None and not (integer(value) and value >= 1):
                 field = "chunk" if name == "width" else name
-                raise UserError(f"{field} must be an integer of at least 1; got {value}")
-        k, n = self.shard
-        if not 1 <= k <= n:
-            raise UserError(f"shard must be (k, n) with k from 1 to n; got {self.shard}")
+                raise UserError(f"{field} must be an integer of at least 1; got {shown(value)}")
+        if self.width is not None and self.width > MOST:
+            raise UserError(f"chunk must be at most {MOST}; got {self.width}")
+        if self.devices is not None and not integer(self.devices):
+            raise UserError(f"devices must be an integer; got {shown(self.devices)}")
+        two = (
+            isinstance(self.shard, tuple) and len(self.shard) == 2 and all(map(integer, self.shard))
+        )
+        if not two or not 1 <= self.shard[0] <= self.shard[1]:
+            raise UserError(f"shard must be (k, n) with k from 1 to n; got {shown(self.shard)}")
+        if not isinstance(self.store, Store | None):
+            raise UserError(f"store must be a Store, or None; got {shown(self.store)}")
+        for name, function in (("progress", self.progress), ("announce", self.announce)):
+            if not callable(function):
+                raise UserError(f"{name} must be a function; got {shown(function)}")
+
+
+def integer(value: Any) -> bool:
+    """Whether a value is an integer, and no bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 class Execution(NamedTuple):
@@ -153,9 +183,16 @@ def grid(
 
     """
     refuse_forked()
-    how, shapes, coords = how or How(), shapes or {}, coords or {}
+    how = How() if how is None else how
+    shapes, coords = ({} if value is None else value for value in (shapes, coords))
+    if not isinstance(how, How):
+        raise UserError(f"how must be a How, or None; got {shown(how)}")
     how.check()
+    if precision not in PRECISIONS:
+        raise UserError(f"precision must be one of {', '.join(PRECISIONS)}; got {shown(precision)}")
     check_declarations((shapes, shared, points), variables, coords)
+    data = narrow_data(data)
+    check_call("build", build, **shapes)
     seeds, values = Grid.of(shared), Grid.of(points)
     mesh = device_mesh(how.devices, len(seeds), len(values))
     refuse_wrong_sums(mesh.devices.flat[0].platform)
@@ -168,31 +205,29 @@ def grid(
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
         common = salt(mesh, precision, data)
         processes.same_everywhere(common)
-        for i, chosen in enumerate(combinations):
-            how.progress("compiling", i, len(combinations), None)
+        width, most = widest(mesh, values, how.width), allowed(how.memory)
+        how.progress("compiling", 0, len(combinations), None)
+        traced = []  # all shapes, before the first is compiled
+        for chosen in combinations:
             program = build(**chosen)
-            labels = {**coords, **program.coords}
+            if not isinstance(program, Program):
+                raise UserError(f"build must return a Program; got {shown(program)}")
+            check_call("prepare", program.prepare, "data", **shared)
+            check_call("point", program.point, "data", "prepared", **points)
             for name, own in program.coords.items():
+                check_name("coords", name)
                 check_labels(f"coords of {name}", own)
-
-            def check(traced: Traced, labels: Mapping[str, Sequence[Any]] = labels) -> None:
-                records = traced.prepare.out_info[1], traced.point.out_info
-                check_records(*records, (shapes, shared, points), variables, labels)
-
-            sheets.append(
-                sheet(
-                    program,
-                    data,
-                    seeds,
-                    values,
-                    mesh,
-                    how.width,
-                    how.memory,
-                    how.store,
-                    common,
-                    check,
-                )
-            )
+            traced_at = tracer(program, data, seeds, values, mesh, common)
+            first = traced_at(width)
+            records = first.prepare.out_info[1], first.point.out_info
+            labels = {**coords, **program.coords}
+            check_records(*records, (shapes, shared, points), variables, labels)
+            refuse_too_large(first, len(seeds), len(values), most)
+            traced.append((program, traced_at))
+        for i, (program, traced_at) in enumerate(traced):
+            if i:
+                how.progress("compiling", i, len(combinations), None)
+            sheets.append(sheet(program, traced_at, seeds, values, width, how.memory, how.store))
     compile_s = time.perf_counter() - start
 
     how.announce(plan(sheets))

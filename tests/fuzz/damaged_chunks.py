@@ -52,7 +52,9 @@ def content(case, path: Path) -> bytes:
     """What somebody's disk or copy may have made of a file."""
     old = path.read_bytes()
     r = case.random
-    match case.draw(("flip", "cut", "pad", "empty", "zeros", "lines", "foreign", "forged", "forged")):
+    match case.draw(
+        ("flip", "cut", "pad", "empty", "zeros", "lines", "foreign", "forged", "forged")
+    ):
         case "flip":
             new = bytearray(old)
             for _ in range(r.choice((1, 1, 2, 50))):
@@ -143,8 +145,8 @@ def damage_folder(case, own: Path) -> None:
         shutil.copytree(other, folder)
     elif kind == "link":
         shutil.rmtree(folder)
-        folder.symlink_to(case.draw(sorted(theirs.iterdir())), target_is_directory=True)
-
+        other = shutil.copytree(case.draw(sorted(theirs.iterdir())), case.folder / "linked")
+        folder.symlink_to(other, target_is_directory=True)
     elif kind == "file":
         shutil.rmtree(folder)
         folder.write_text("")
@@ -153,15 +155,17 @@ def damage_folder(case, own: Path) -> None:
             (folder / name).write_bytes(forgeries.foreign(case))
     elif kind == "names":
         source = case.draw(files(folder.parent)).read_bytes()
-        for name in (b"\xff\xfe.chunk", b"a\nb.chunk", b" .chunk", b"-.chunk", b"x" * 240 + b".chunk"):
+        for name in (
+            b"\xff\xfe.chunk",
+            b"a\nb.chunk",
+            b" .chunk",
+            b"-.chunk",
+            b"x" * 240 + b".chunk",
+        ):
             Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(source)
     else:
         for path in files(own):
             os.utime(path, (case.draw((0, 2**33)),) * 2)
-
-
-class Untouchable(Exception):
-    """The damage links to a store of all cases, which is then copied first."""
 
 
 def case(case: child.Case) -> str:
