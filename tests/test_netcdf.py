@@ -177,6 +177,7 @@ def test_a_file_that_another_process_is_writing_is_not_called_damaged(folder):
         json.dumps(
             SUMMARY | {"metrics": {"a": {"mean": "0.5", "ci_low": 0, "ci_high": 1, "n": 2}}}
         ),
+        json.dumps(SUMMARY | {"metrics": {"a": {"mean": None, "ci_low": 0, "ci_high": 1, "n": 2}}}),
         json.dumps(SUMMARY | {"findings": [None]}),
         json.dumps(SUMMARY | {"dataset": {}}),
     ],

@@ -96,6 +96,7 @@ def is_summary(found: dict[str, Any]) -> bool:
         and all(
             isinstance(metric["n"], int)
             and all(isinstance(metric[name], numbers) for name in ("mean", "ci_low", "ci_high"))
+            and (metric["ci_low"] is None or None not in (metric["mean"], metric["ci_high"]))
             for metric in found["metrics"].values()
         )
     )
