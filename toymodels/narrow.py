@@ -42,7 +42,7 @@ def narrowed(array: np.ndarray) -> np.ndarray:
         TypeError: it does not hold numbers.
 
     """
-    if not (array.dtype == bool or jax.dtypes.issubdtype(array.dtype, np.number)):
+    if not (array.dtype == bool or jax.numpy.issubdtype(array.dtype, np.number)):
         raise TypeError(f"{array.dtype} is no type of numbers")
     width = jax.dtypes.canonicalize_dtype(array.dtype.newbyteorder("="))
     with np.errstate(over="ignore"):  # `check_kept` refuses what becomes infinite
