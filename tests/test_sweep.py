@@ -310,7 +310,7 @@ def test_the_mesh_leaves_few_devices_idle(n_shared, n_points, devices, shape):
         ({"progress": None}, "progress must be a function; got None"),
         ({"devices": 1.5}, "devices must be an integer; got 1.5"),
         ({"devices": 99}, "devices must be at least 1 and at most .*; got 99"),
-        ({"memory": 100}, "memory: one model needs 0.00 GB, of 0.00 GB allowed"),
+        ({"memory": 100}, "memory: one model needs 0.00 GB at least, of 0.00 GB allowed"),
     ],
 )
 def test_what_can_not_be_is_said(how, words):
