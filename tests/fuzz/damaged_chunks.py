@@ -4,6 +4,7 @@
 the bits of one without a store, or end in one sentence that names the place in its way.
 """
 
+import atexit
 import functools
 import os
 import shutil
@@ -38,6 +39,7 @@ def undisturbed() -> xr.Dataset:
 def stores() -> dict[str, Path]:
     """A finished store of the sweep, and of others that resemble it."""
     root = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    atexit.register(shutil.rmtree, root)
     for name, change in {"own": {}, **STRANGERS}.items():
         engine.run(Store(root / name), **change)
     return {name: root / name for name in ("own", *STRANGERS)}
