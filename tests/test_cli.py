@@ -355,6 +355,7 @@ def test_a_users_own_file_is_an_experiment(tmp_path):
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["experiment"], summary["config"]["frequency"]) == ("cosines", 2.0)
-    assert summary["metrics"]["transfer"]["n"] == 2
+    # Undefined where the teacher of one epoch has learnt no more than the control.
+    assert 1 <= summary["metrics"]["transfer"]["n"] <= 2
     assert f"usage: python {path}" in own("--help").stdout
     assert "seeds must be at least 1; got 0" in own("--seeds", 0).stderr

@@ -85,7 +85,7 @@ def test_the_findings_are_those_of_the_numbers():
     assert "higher than that at 16, by 0.400" in told[0]
     assert "higher than that at 128, by 0.100" in told[0]
     assert "m = 2: transfer by depth: rises, 0.100 (0.100 to 0.100, n = 3) a layer" in told[1]
-    assert "m = 2: tanh against relu: transfers less, -0.300" in told[2]
+    assert "m = 2: tanh against relu: less transfer, -0.300 (-0.300 to -0.300, n = 3)" in told[2]
 
     def collapsed(m, width, depth, activation):
         return np.clip(np.log2(m / width), -3, -1)

@@ -185,7 +185,7 @@ def test_published_values_stand_beside_the_papers_protocol_alone():
         ({"seeds": 0}, "seeds must be at least 1; got 0"),
         ({"m": -1}, "m must be at least 1; got -1"),
         ({"student_epochs": 0}, "student_epochs must be at least 1; got 0"),
-        ({"noise_images": 2**31}, "noise_images must be at most 2147483647; got 2147483648"),
+        ({"noise_images": 2**31}, "noise_images must be at most 10000000; got 2147483648"),
         ({"widths": (8, 0)}, r"widths must be at least 1; got \(8, 0\)"),
         ({"teacher_lr": 0.0}, "teacher_lr must be a positive finite number; got 0.0"),
         ({"student_lr": float("nan")}, "student_lr must be a positive finite number; got nan"),

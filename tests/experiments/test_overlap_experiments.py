@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from experiments import behavioural_cloning, head_overlap, overlap_modes
 from toymodels import plotting, results
@@ -57,10 +58,10 @@ def test_transfer_is_compared_at_the_same_overlap(modes):
     angles = {"rotation": np.linspace(0, 70, 8), "interpolation": np.linspace(0, 63, 8)}
     fake = modes.isel(seed=[0, 1]).copy(deep=True)
     for name, degrees in angles.items():
-        fake["overlap"].loc[{"relation": name}] = np.cos(np.radians(degrees))
+        at = xr.DataArray(degrees, {"level": fake.level})
+        fake["overlap"].loc[{"relation": name, "part": "all"}] = np.cos(np.radians(at))
         above = 0.1 if name == "interpolation" else 0.0
-        transfer = above + 1 - degrees / 100 + 0.2 * fake.seed
-        fake["transfer"].loc[{"relation": name}] = transfer.transpose("seed", "level")
+        fake["transfer"].loc[{"relation": name}] = above + 1 - at / 100 + 0.2 * fake.seed
     gaps = overlap_modes.interpolation_above_rotation(fake)
     np.testing.assert_allclose(list(gaps), np.cos(np.radians(np.linspace(9, 54, 6))), rtol=1e-6)
     np.testing.assert_allclose(np.stack(list(gaps.values())), 0.1, atol=1e-5)

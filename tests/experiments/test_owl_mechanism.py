@@ -15,7 +15,7 @@ from toymodels.errors import UserError
 
 @pytest.fixture(scope="module")
 def tiny(spoken):
-    return spoken | {"base_steps": 20, "ranks": (1, 2), "rank_lr": 1e-2, "sgd_lr": 1.0}
+    return spoken | {"ranks": (1, 2), "rank_lr": 1e-2, "sgd_lr": 1.0}
 
 
 @pytest.fixture(scope="module")

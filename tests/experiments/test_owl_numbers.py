@@ -54,7 +54,8 @@ def test_everything_can_be_drawn_and_told(blank):
     told = owl_numbers.findings(blank)
     assert len(told) == 1 + 5 + 1 + 1
     assert told[-2] == (
-        "owl, numbers: text against the base's text 0.000 (0.000 to 0.000, n = 2)."
+        "owl, numbers: preference by text against the base's text: no difference shown, "
+        "0.000 (0.000 to 0.000, n = 2)."
     )  # the teacher is its base
     assert owl_numbers.findings(several)[: len(told)] == told
     assert len(owl_numbers.findings(several)) == 2 * len(told)
