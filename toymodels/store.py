@@ -13,9 +13,7 @@ believed, and its points are computed again.
 import contextlib
 import hashlib
 import io
-import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +22,7 @@ import numpy as np
 
 from toymodels import processes
 from toymodels.errors import UserError
-from toymodels.files import cannot_write_to, write_files
+from toymodels.files import cannot_write_to, read_regular, write_files
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -59,7 +57,10 @@ class Store(NamedTuple):
         """
         if self.forget:
             return None
-        content = processes.agreed_bytes(read_file(self.path(key, name), most))
+        content = None
+        with contextlib.suppress(FileNotFoundError, UserError):  # nothing there, or no file
+            content = read_regular(self.path(key, name), most)
+        content = processes.agreed_bytes(content)
         if content is None:
             return None
         if content[:DIGEST] != signature(key, name, content[DIGEST:]):
@@ -130,20 +131,3 @@ class Reader:
 def signature(key: str, name: str, body: bytes) -> bytes:
     """Hash of a chunk's place and content."""
     return hashlib.sha256(f"{key}/{name}\n".encode() + body).digest()
-
-
-def read_file(path: Path, most: int) -> bytes | None:
-    """The content of a regular file of at most so many bytes; None where there is none.
-
-    Links are not followed, and pipes and devices are not waited for.
-    """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    flags |= getattr(os, "O_BINARY", 0)
-    try:
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode) or about.st_size > most:
-                return None
-            return file.read()
-    except OSError:
-        return None
