@@ -928,3 +928,17 @@ def test_on_several_devices_more_seeds_and_points_compute_only_the_new_ones(tmp_
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_sweep_does_not_read_back_what_it_has_written(tmp_path, monkeypatch):
+    loaded, load = [], Store.load
+
+    def noted(store, key, name, *most):
+        loaded.append(name)
+        return load(store, key, name, *most)
+
+    monkeypatch.setattr(Store, "load", noted)
+    run(store=Store(tmp_path))
+    assert all(name.startswith("width") for name in loaded)
+    run(store=Store(tmp_path))
+    assert {path.stem for path in chunk_files(tmp_path)} <= set(loaded)

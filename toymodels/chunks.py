@@ -106,7 +106,7 @@ class Sheet:
     ) -> None:
         """Take from the store what it has."""
         self.program, self.seeds, self.values = program, seeds, values
-        self.width, self.traced, self.store = width, traced, store
+        self.width, self.traced = width, traced
         self.compiled: tuple[Any, Any] | None = None
         _, record = traced.prepare.out_info
         self.prepared = Table(traced.prepare_key, [seeds], record)
@@ -143,8 +143,8 @@ class Sheet:
         """Put finished records in their places and into the store; the number of new models."""
         before = self.missing
         table.put(rows, arrays)
-        if self.store:
-            self.store.save(table.key, *table.pack(rows))
+        if self.readers:
+            self.readers[self.tables.index(table)].save(*table.pack(rows))
         return before - self.missing
 
 

@@ -50,6 +50,13 @@ class Store(NamedTuple):
         content = processes.agreed_bytes("\n".join(found).encode() or None)
         return content.decode().split("\n") if content else []
 
+    def stamp(self, key: str) -> int:
+        """A number that changes when a chunk of a program appears."""
+        found = 0
+        with contextlib.suppress(OSError):
+            found = (self.folder / key).stat().st_mtime_ns
+        return processes.agreed(found)
+
     def load(self, key: str, name: str, most: int = 2**31) -> Arrays | None:
         """The arrays of a chunk; None if it isn't there, is damaged, or has over ``most`` bytes.
 
@@ -117,9 +124,23 @@ class Reader:
         """Read nothing yet. A chunk of more than ``most`` bytes is passed over."""
         self.store, self.key, self.most = store, key, most
         self.known: set[str] = set()
+        self.stamp = -1
+
+    def save(self, name: str, arrays: Arrays) -> None:
+        """Keep a chunk, which need not be read again."""
+        self.store.save(self.key, name, arrays)
+        self.known.add(name)
+        self.stamp = self.store.stamp(self.key)
 
     def new(self) -> Iterator[Arrays]:
-        """The chunks that have appeared since the last call."""
+        """The chunks that have appeared since the last call.
+
+        Where nothing has, the folder is not even listed: there may be thousands of chunks. What
+        another worker writes in the very moment of `save` is seen when the next chunk appears.
+        """
+        if (stamp := self.store.stamp(self.key)) == self.stamp:
+            return
+        self.stamp = stamp
         for name in self.store.names(self.key):
             if name not in self.known:
                 self.known.add(name)
