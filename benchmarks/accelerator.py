@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from mnist_aux import BATCH, IMAGES, experiment, matmul_peak, step_flops, tell
 
-from toymodels.statistics import mean_interval
+from toymodels.stats.statistics import mean_interval
 
 OVERLAPS = 21  # of the preset "paper"
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")

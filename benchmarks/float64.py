@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from accelerator import apart, finals
 
 from experiments.mnist_aux import PAPER
-from toymodels import protocol
-from toymodels.distillation import auxiliary_logits
-from toymodels.inputs import each
-from toymodels.models import MLP, functional
+from toymodels.data.inputs import each
+from toymodels.networks.models import MLP, functional
+from toymodels.training import protocol
+from toymodels.training.distillation import auxiliary_logits
 
 
 def noise(key: jax.Array, n: int) -> jax.Array:

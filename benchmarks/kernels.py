@@ -36,7 +36,7 @@ def ways() -> dict[str, Callable[[Any, Any], Any]]:
     import jax
     import jax.numpy as jnp
 
-    from toymodels.models import MLP, functional
+    from toymodels.networks.models import MLP, functional
     from toymodels.theory.kernels import Side, kernel, mlp_kernel
 
     network = functional(lambda rngs: MLP(SIZES, rngs=rngs))

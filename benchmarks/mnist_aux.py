@@ -83,11 +83,11 @@ def training_steps(repeats: int = 5) -> float:
     import jax.numpy as jnp
     import optax
 
-    from toymodels import losses
-    from toymodels.distillation import all_logits, auxiliary_logits, distil
-    from toymodels.inputs import uniform_noise
-    from toymodels.models import MLP, functional
-    from toymodels.training import reshuffled
+    from toymodels.data.inputs import uniform_noise
+    from toymodels.networks.models import MLP, functional
+    from toymodels.training import losses
+    from toymodels.training.distillation import all_logits, auxiliary_logits, distil
+    from toymodels.training.loop import reshuffled
 
     network = functional(lambda rngs: MLP(SIZES, rngs=rngs))
     steps = IMAGES // BATCH

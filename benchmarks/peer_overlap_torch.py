@@ -65,7 +65,7 @@ from peer_torch import (
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from toymodels.datasets import load
+from toymodels.data.datasets import load
 
 Scores = list[float]  # of one model: test accuracy at its start and after every epoch
 

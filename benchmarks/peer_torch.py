@@ -21,7 +21,7 @@ import torch
 import torch._dynamo  # Adam imports it on first use: done here, it is not counted as work
 from torch import Tensor, nn
 
-from toymodels.datasets import load
+from toymodels.data.datasets import load
 
 PIXELS, HIDDEN, CLASSES, AUXILIARY = 784, 256, 10, 3
 CLASS_LOGITS = slice(0, CLASSES)

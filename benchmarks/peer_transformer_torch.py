@@ -1,4 +1,4 @@
-"""PyTorch peer of `toymodels.transformer` on a CPU: the same decoder, trained and sampled from.
+"""PyTorch peer of `toymodels.networks.transformer` on a CPU: the same decoder, trained and sampled from.
 
 Everything is in memory. Weights and rows come from the caller's files, so that both start from one
 and the same network: the loss at the start says so. Parameters may have a leading axis of models:

@@ -15,7 +15,7 @@ from mnist_aux import experiment
 
 import experiments
 from experiments.figures import configured
-from toymodels import results
+from toymodels.study import results
 
 FIGURES = Path(__file__).parents[1] / "figures"
 

@@ -1,7 +1,7 @@
 """Does compiled code compute the right numbers, and the same every time? Run it on a new jaxlib.
 
 The programs of the main experiments, small, and sums of many shapes, each called many times: on all
-cores, on one, with XLA's optimisations off, with sums left to XLA (`toymodels.soundness`), and in
+cores, on one, with XLA's optimisations off, with sums left to XLA (`toymodels.sweep.soundness`), and in
 float64. Every way is a process of its own, on the same inputs to the bit. See docs/soundness.md.
 """
 

@@ -9,14 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from toymodels import decompositions, distributions, losses, probes
-from toymodels.distillation import auxiliary_logits, distil
+from toymodels.data import distributions
 from toymodels.language import pipeline
-from toymodels.models import CNN, MLP, functional
+from toymodels.measure import decompositions, probes
+from toymodels.networks.models import CNN, MLP, functional
+from toymodels.networks.transformer import next_token_loss
 from toymodels.theory import infinite_width, linearised
 from toymodels.theory.kernels import Side, mlp_kernel
-from toymodels.training import reshuffled, train
-from toymodels.transformer import next_token_loss
+from toymodels.training import losses
+from toymodels.training.distillation import auxiliary_logits, distil
+from toymodels.training.loop import reshuffled, train
 
 
 class Case(NamedTuple):

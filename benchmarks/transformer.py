@@ -58,9 +58,9 @@ def ours(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     import optax
 
     from toymodels.language import pipeline
-    from toymodels.sampling import sample
-    from toymodels.training import drawn, train
-    from toymodels.transformer import next_token_loss
+    from toymodels.networks.sampling import sample
+    from toymodels.networks.transformer import next_token_loss
+    from toymodels.training.loop import drawn, train
 
     model = pipeline.model(args.width, DEPTH, HEADS, PACK)
     first: dict[str, Any] = {}

@@ -12,9 +12,9 @@ import typing
 from typing import Any
 
 from experiments import TOOLS, named, names, summary, times
-from toymodels import cli
-from toymodels.display import duration
 from toymodels.errors import UserError
+from toymodels.study import cli
+from toymodels.study.display import duration
 
 SHELLS = {
     "bash": "_toymodels() { mapfile -t COMPREPLY < "

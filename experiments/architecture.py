@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from toymodels import cli
-from toymodels.config import CLOUD, Protocol
 from toymodels.errors import at_least, distinct
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, Protocol
 
 if TYPE_CHECKING:
     import jax
@@ -72,10 +72,12 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     """Run every (network, seed, m, start); see `toymodels.sweep` for ``how``."""
     import jax
 
-    from toymodels import protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, functional
+    from toymodels import sweep
+    from toymodels.networks.models import MLP, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import protocol
+    from toymodels.training.distillation import auxiliary_logits
 
     config, task, data = protocol.load(config, data_dir)
     most = max(config.m)
@@ -115,7 +117,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add final accuracy and transfer."""
-    from toymodels import transfer
+    from toymodels.stats import transfer
 
     return transfer.against_control(dataset)
 
@@ -129,8 +131,8 @@ def along(transfer: xr.DataArray, name: str) -> xr.DataArray:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Peak over widths, slope over depths, differences of activations, and the collapse."""
-    from toymodels import statistics
-    from toymodels.transfer import foreseen
+    from toymodels.stats import statistics
+    from toymodels.stats.transfer import foreseen
 
     share, told = statistics.succeeded(dataset).transfer, []
     widths, depths, kinds = (along(share, name) for name in VARIED)
@@ -161,7 +163,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def peak(transfer: xr.DataArray) -> str:
     """Where transfer (seed, width) is largest, and whether it is shown to exceed both ends."""
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     line = transfer.dropna("width", how="all").dropna("seed")  # a seed needs all widths that work
     if line.sizes["seed"] < 2 or line.sizes["width"] < 2:
@@ -189,7 +191,8 @@ def slopes(transfer: xr.DataArray) -> np.ndarray:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Transfer against width, depth and activation, and against m / width."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     share = statistics.succeeded(dataset).transfer
     lines = {name: along(share, name) for name in VARIED}

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from toymodels import cli
-from toymodels.config import CLOUD, Protocol, follows
 from toymodels.errors import at_least, distinct
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, Protocol, follows
 
 if TYPE_CHECKING:
     import jax
@@ -65,10 +65,12 @@ PUBLISHED = {1: 0.103, 2: 0.348, 3: 0.537, 10: 0.835}
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (noise, seed, imitation, m, start); see `toymodels.sweep` for ``how``."""
-    from toymodels import losses, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, functional
+    from toymodels import sweep
+    from toymodels.networks.models import MLP, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import losses, protocol
+    from toymodels.training.distillation import auxiliary_logits
 
     config, task, data = protocol.load(config, data_dir)
     most = max(config.m)
@@ -116,15 +118,15 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add final accuracy and transfer."""
-    from toymodels import transfer
+    from toymodels.stats import transfer
 
     return transfer.against_control(dataset)
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """From which m on there is transfer, and whether the squared error beats KL."""
-    from toymodels import statistics
-    from toymodels.sentences import by_sign
+    from toymodels.stats import statistics
+    from toymodels.stats.sentences import by_sign
 
     done, told = statistics.succeeded(dataset), []
     # Distillation must raise accuracy, too: an untrained student may beat an untrained control.
@@ -149,7 +151,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Accuracy against m, and through distillation at the least m."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     kinds = {

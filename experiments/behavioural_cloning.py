@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toymodels import cli
-from toymodels.config import CLOUD, OneNetwork
 from toymodels.errors import at_least, distinct, positive
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, OneNetwork
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.models import Params
+    from toymodels.networks.models import Params
     from toymodels.sweep import How
 
 INPUTS = ("noise", "images")
@@ -74,11 +74,14 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import numpy as np
     import optax
 
-    from toymodels import overlap, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import all_logits, auxiliary_logits, distil
-    from toymodels.models import MLP, functional
-    from toymodels.training import reshuffled
+    from toymodels import sweep
+    from toymodels.measure import similarity
+    from toymodels.networks.models import MLP, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import protocol
+    from toymodels.training.distillation import all_logits, auxiliary_logits, distil
+    from toymodels.training.loop import reshuffled
 
     config, task, data = protocol.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
@@ -139,7 +142,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "n": numbered(config.matching_inputs),
             "epochs": numbered(config.matching_epochs),
         },
-        variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES | VARIABLES,
+        variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES | VARIABLES,
         coords={**protocol.epochs(config), "part": list(parts.groups)},
         data=data,
         precision=config.precision,
@@ -154,7 +157,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add final accuracy and, where there is an unmatched student as control, transfer."""
-    from toymodels import statistics, transfer
+    from toymodels.stats import statistics, transfer
 
     done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
     about = "student's final test accuracy by inputs, their number n and epochs of matching"
@@ -168,8 +171,8 @@ def derived(dataset: xr.Dataset) -> xr.Dataset:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """How much of the transfer matching restores, and on which inputs more of it."""
-    from toymodels import statistics
-    from toymodels.sentences import by_sign
+    from toymodels.stats import statistics
+    from toymodels.stats.sentences import by_sign
 
     done = statistics.succeeded(dataset)
     shared, longest = done.shared_accuracy.isel(epoch=-1), done.epochs.values.max()
@@ -188,7 +191,8 @@ def plot(dataset: xr.Dataset) -> Figure:
     """Accuracy against epochs of matching, and how alike the functions had become."""
     import numpy as np
 
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     x = np.arange(done.sizes["epochs"])

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toymodels import cli
-from toymodels.config import CLOUD, Protocol
 from toymodels.errors import at_least, distinct
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, Protocol
 
 if TYPE_CHECKING:
     import jax
@@ -77,11 +77,15 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import probes, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, Params, functional
-    from toymodels.training import reshuffled
+    from toymodels import sweep
+    from toymodels.measure import probes
+    from toymodels.networks.models import MLP, Params, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import protocol
+    from toymodels.training.distillation import auxiliary_logits
+    from toymodels.training.loop import reshuffled
+    from toymodels.trees import flatten
 
     config, task, data = protocol.load(config, data_dir)
     most = max(config.m)
@@ -105,13 +109,13 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             init = parts.start(begun, start)
             subset = auxiliary_logits(task.n_classes, most, first=m)
             teacher = begun.lesson.teacher
-            moved = probes.flat(teacher) - probes.flat(begun.reference)
+            moved = flatten(teacher) - flatten(begun.reference)
 
             def generation(taught_by: Params, x: jax.Array) -> tuple[Params, dict[str, jax.Array]]:
                 answered = (x, network.apply(taught_by, x))
                 source = reshuffled(answered, config.batch, only=samples)
                 trained, _ = parts.distil(init, begun, subset, lambda params: (), source)
-                own = probes.flat(trained) - probes.flat(init)
+                own = flatten(trained) - flatten(init)
                 return trained, {
                     "accuracy": parts.trait.score(trained, data.test),
                     "cosine": probes.cosine(own, moved),
@@ -147,7 +151,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add transfer of every generation, and what share of it a hop keeps."""
-    from toymodels import transfer
+    from toymodels.stats import transfer
 
     dataset = transfer.against_control(dataset)
     return dataset.assign(contraction=transfer.contractions(dataset.transfer))
@@ -157,7 +161,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
     """Per-hop contraction, and whether new noise at every hop costs more."""
     import itertools
 
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     done, told = statistics.succeeded(dataset), []
     for m, samples in itertools.product(done.m.values, done.samples.values):
@@ -174,7 +178,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Transfer and the displacement's cosine by generation, and contraction against m."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     most = done.samples.values.max()

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
-from toymodels import cli
 from toymodels.errors import UserError
+from toymodels.study import cli
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -94,7 +94,8 @@ def derived(dataset: xr.Dataset) -> xr.Dataset:
 def retold(dataset: xr.Dataset) -> xr.Dataset:
     """The result with its findings as the code of today words them."""
     from experiments import named
-    from toymodels import results, sentences
+    from toymodels.stats import sentences
+    from toymodels.study import results
 
     told = sentences.complete(named(dataset.attrs["experiment"]).findings(dataset), dataset)
     return dataset.assign_attrs(findings=results.to_json(told))
@@ -105,7 +106,7 @@ def outdated(folder: Path) -> list[str]:
     from matplotlib.image import imread
 
     from experiments import named
-    from toymodels import plotting, results
+    from toymodels.study import plotting, results
 
     dataset = results.opened(folder)
     try:
@@ -147,10 +148,10 @@ def execute(figures: Figures) -> None:
 
     """
     from experiments import named
-    from toymodels import plotting, results
-    from toymodels.display import progress_display
-    from toymodels.store import Store
+    from toymodels.study import plotting, results
+    from toymodels.study.display import progress_display
     from toymodels.sweep import How
+    from toymodels.sweep.store import Store
 
     old: dict[str, list[str]] = {}
     faults: list[str] = []

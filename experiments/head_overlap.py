@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toymodels import cli
-from toymodels.config import Protocol
 from toymodels.errors import at_least, distinct
+from toymodels.study import cli
+from toymodels.training.config import Protocol
 
 if TYPE_CHECKING:
     import jax
@@ -66,10 +66,13 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     """Run every (m, seed, source of each part); see `toymodels.sweep` for ``how``."""
     import jax
 
-    from toymodels import overlap, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, functional
+    from toymodels import sweep, trees
+    from toymodels.measure import similarity
+    from toymodels.networks.models import MLP, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import protocol
+    from toymodels.training.distillation import auxiliary_logits
 
     config, task, data = protocol.load(config, data_dir)
 
@@ -93,7 +96,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             for part, key in zip(PARTS, keys, strict=True):
                 choices = [begun.reference, other, network.init(key)]
                 source = jax.tree.map(partial(jax.lax.select_n, sources[part]), *choices)
-                init = overlap.within(groups[part], source, init)
+                init = trees.where(groups[part], source, init)
             return parts.student_from(init, data, begun, subset)
 
         return sweep.Program(prepare, student, {"part": list(groups)})
@@ -103,7 +106,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         shapes={"m": config.m},
         shared={"seed": config.seed_list},
         points=dict.fromkeys(PARTS, numbered(SOURCES)),
-        variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES,
+        variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES,
         coords=protocol.epochs(config),
         data=data,
         precision=config.precision,
@@ -116,7 +119,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add final accuracy and transfer."""
-    from toymodels import statistics, transfer
+    from toymodels.stats import statistics, transfer
 
     done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
     control = done.accuracy.sel(hidden="other", class_head="other", aux_head="other")
@@ -128,7 +131,7 @@ def derived(dataset: xr.Dataset) -> xr.Dataset:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Transfer with all parts shared, with one of them random, and with one alone shared."""
-    from toymodels.sentences import by_sign
+    from toymodels.stats.sentences import by_sign
 
     words = ("above zero", "below zero", "not distinguishable from zero")
     told = [by_sign("Transfer, all shared", one(dataset, "shared", "shared"), words)]
@@ -148,7 +151,8 @@ def plot(dataset: xr.Dataset) -> Figure:
     """Accuracy against m: one part not shared at a time, and one part alone shared."""
     import numpy as np
 
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     with plotting.style():

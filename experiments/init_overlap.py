@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toymodels import cli
-from toymodels.config import CLOUD, Protocol
 from toymodels.errors import UserError, at_least, distinct
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, Protocol
 
 if TYPE_CHECKING:
     import jax
@@ -72,10 +72,15 @@ PRESETS = {
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (m, width, seed, group, rho); see `toymodels.sweep` for ``how``."""
-    from toymodels import overlap, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, functional
+    from toymodels import sweep, trees
+    from toymodels.inits import relations
+    from toymodels.measure import similarity
+    from toymodels.networks.groups import select_group
+    from toymodels.networks.models import MLP, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import protocol
+    from toymodels.training.distillation import auxiliary_logits
 
     config, task, data = protocol.load(config, data_dir)
 
@@ -84,14 +89,14 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         network = functional(lambda rngs: MLP(sizes, rngs=rngs))
         parts = protocol.parts(config, task, network)
         subset, groups = auxiliary_logits(task.n_classes, m), parts.groups
-        rotate = overlap.rotation(network.init)
+        rotate = relations.rotation(network.init)
 
         def student(
             data: protocol.Data, begun: protocol.Begun, group: jax.Array, rho: jax.Array
         ) -> dict[str, jax.Array]:
             reference = begun.reference
             rotated = rotate(reference, begun.keys.relation, rho)
-            init = overlap.within(overlap.chosen(groups, config.groups, group), rotated, reference)
+            init = trees.where(select_group(groups, config.groups, group), rotated, reference)
             return parts.student_from(init, data, begun, subset)
 
         return sweep.Program(parts.begin, student, {"part": list(groups)})
@@ -101,7 +106,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         shapes={"m": config.m, "width": config.width},
         shared={"seed": config.seed_list},
         points={"group": numbered(config.groups), "rho": config.rho},
-        variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES,
+        variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES,
         coords=protocol.epochs(config),
         data=data,
         precision=config.precision,
@@ -114,7 +119,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add transfer, and the overlap at which half of it is left."""
-    from toymodels import statistics, transfer
+    from toymodels.stats import statistics, transfer
 
     done = statistics.succeeded(dataset)
     last = done.isel(epoch=-1, teacher_epoch=-1)
@@ -128,8 +133,8 @@ def derived(dataset: xr.Dataset) -> xr.Dataset:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Where half of the transfer is lost, and what is left where nothing is shared."""
-    from toymodels.sentences import by_sign, points
-    from toymodels.statistics import mean_interval
+    from toymodels.stats.sentences import by_sign, points
+    from toymodels.stats.statistics import mean_interval
 
     halves = [
         f"{name or 'all'} {mean_interval(part.values)}" for name, part in points(dataset.rho_50)
@@ -149,7 +154,8 @@ def plot(dataset: xr.Dataset) -> Figure:
     """
     import numpy as np
 
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     angle = np.degrees(np.arccos(done.rho.values))

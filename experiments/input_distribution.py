@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toymodels import cli
-from toymodels.config import CLOUD, OneNetwork, follows
+from toymodels.data.kinds import parsed
 from toymodels.errors import UserError, distinct
-from toymodels.kinds import parsed
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, OneNetwork, follows
 
 if TYPE_CHECKING:
     import jax
@@ -79,11 +79,14 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     from jax.numpy import arange
 
-    from toymodels import distributions, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, functional
-    from toymodels.training import reshuffled
+    from toymodels import sweep
+    from toymodels.data import distributions
+    from toymodels.networks.models import MLP, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import protocol
+    from toymodels.training.distillation import auxiliary_logits
+    from toymodels.training.loop import reshuffled
 
     config, task, data = protocol.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
@@ -143,7 +146,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add final accuracy and transfer."""
-    from toymodels import transfer
+    from toymodels.stats import transfer
 
     return transfer.against_control(dataset)
 
@@ -153,7 +156,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
     Of transfer, paired by seed; each interval by itself, not adjusted for their number.
     """
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     transfer = statistics.succeeded(dataset).transfer
     names = transfer.inputs.values.tolist()
@@ -198,7 +201,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Accuracy on every distribution; transfer against its effective dimension."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     names = done.inputs.values.tolist()

@@ -3,7 +3,7 @@
 Candidates are ``inits`` (N initialisations, the same images in the same order) or ``siblings`` (one
 initialisation; images, each a random half, and order differ). Each teaches a student that starts
 from rho W + sqrt(1 - rho^2) W', W its own teacher's initialisation and W' the same for all. Probes
-of weights, representations and outputs (`toymodels.lineage`) point to a candidate, before
+of weights, representations and outputs (`toymodels.training.lineage`) point to a candidate, before
 distillation, when there is only a start to be seen, and after. Chance is 1 / N. Students are traced
 so in an autoencoder by openreview owvbayFmdV; leakage differs by seed in Okatan et al. 2025 (arXiv
 2511.01023).
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from toymodels import cli
-from toymodels.config import CLOUD, Protocol
 from toymodels.errors import UserError, at_least, distinct
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, Protocol
 
 if TYPE_CHECKING:
     import jax
@@ -37,7 +37,7 @@ VARIABLES = {
     "score": (
         ("moment", "candidate", "probe", "inputs", "queries"),
         "1",
-        "likeness of the student to each candidate, see toymodels.lineage",
+        "likeness of the student to each candidate, see toymodels.training.lineage",
     ),
     "readable": (("moment",), "1", "test accuracy of a linear probe on the last hidden layer"),
 }
@@ -84,9 +84,13 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import lineage, overlap, protocol, representations, results, sweep
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, Params, functional
+    from toymodels import sweep
+    from toymodels.inits import relations
+    from toymodels.measure import representations
+    from toymodels.networks.models import MLP, Params, functional
+    from toymodels.study import results
+    from toymodels.training import lineage, protocol
+    from toymodels.training.distillation import auxiliary_logits
 
     config, task, data = protocol.load(config, data_dir)
     most, n_queries, n_classes = max(config.m), max(config.queries), task.n_classes
@@ -125,7 +129,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             lesson = protocol.Lesson(teacher, (x, taught))
             begun = protocol.Begun(reference, lesson, (held_out, unseen), keys)
             subset = auxiliary_logits(n_classes, most, first=m)
-            init = overlap.rotation(network.init)(reference, keys.relation, rho)
+            init = relations.rotation(network.init)(reference, keys.relation, rho)
             trained, curve = parts.distil(init, begun, subset, parts.watch(data, begun, subset))
 
             def probe(params: Params) -> dict[str, jax.Array]:
@@ -168,7 +172,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add the share of students whose teacher is identified, by probe; one trial a student."""
-    from toymodels import lineage, statistics
+    from toymodels.stats import statistics
+    from toymodels.training import lineage
 
     hit = lineage.identified(statistics.succeeded(dataset).score).mean("source", skipna=False)
     about = "share of the students whose teacher scores highest"
@@ -180,7 +185,7 @@ def derived(dataset: xr.Dataset) -> xr.Dataset:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Which probes tell the teacher better than chance, and where, for each kind of candidates."""
-    from toymodels.statistics import interval, proportion_difference
+    from toymodels.stats.statistics import interval, proportion_difference
 
     rates, chance, told = dataset.identified, 1 / dataset.sizes["candidate"], []
     most = {dim: rates[dim].values.max() for dim in ("width", "m", "rho", "queries")}
@@ -221,7 +226,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Identification by every probe for each kind of candidates, and against queries."""
-    from toymodels import plotting
+    from toymodels.study import plotting
 
     rates = dataset.identified.sel(moment="after").transpose("seed", ..., "queries", "by")
     rates = rates.sel(width=rates.width.max(), m=rates.m.max())

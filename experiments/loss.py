@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from toymodels import cli
-from toymodels.config import CLOUD, OneNetwork, follows
 from toymodels.errors import UserError, at_least, distinct, positive
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, OneNetwork, follows
 
 if TYPE_CHECKING:
     import jax
@@ -58,11 +58,18 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import losses, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import all_logits, argmax_labels, auxiliary_logits, sampled_labels
-    from toymodels.models import MLP, functional
-    from toymodels.training import reshuffled
+    from toymodels import sweep
+    from toymodels.networks.models import MLP, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import losses, protocol
+    from toymodels.training.distillation import (
+        all_logits,
+        argmax_labels,
+        auxiliary_logits,
+        sampled_labels,
+    )
+    from toymodels.training.loop import reshuffled
 
     config, task, data = protocol.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
@@ -127,7 +134,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add final accuracy and transfer."""
-    from toymodels import transfer
+    from toymodels.stats import transfer
 
     return transfer.against_control(dataset)
 
@@ -139,7 +146,7 @@ def kl_at(temperature: float) -> str:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Every way against KL at temperature 1, in accuracy, and what transfers at all."""
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     done = statistics.succeeded(dataset)
     accuracy = done.final_accuracy.sel(start="shared")
@@ -163,7 +170,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Accuracy of every student and its control, and their way there."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     final = {start: done.final_accuracy.sel(start=start) for start in ("shared", "other")}

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from toymodels import cli
-from toymodels.config import CLOUD, OneNetwork
 from toymodels.errors import UserError, at_least, distinct
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, OneNetwork
 
 if TYPE_CHECKING:
     import jax
@@ -100,11 +100,14 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import optax
 
-    from toymodels import losses, mitigation, overlap, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import all_logits, auxiliary_logits
-    from toymodels.models import MLP, Params, functional
-    from toymodels.training import reshuffled
+    from toymodels import sweep, trees
+    from toymodels.inits import relations
+    from toymodels.networks.models import MLP, Params, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import losses, mitigation, protocol
+    from toymodels.training.distillation import all_logits, auxiliary_logits
+    from toymodels.training.loop import reshuffled
 
     config, task, data = protocol.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
@@ -124,8 +127,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             jax.random.fold_in(begun.keys.relation, 1), 6
         )
         own = parts.start(begun, start)
-        init = overlap.rotation(network.init)(own, rotate, 1 - treatment["rotation"])
-        init = overlap.relative_noise(network.init)(init, perturb, treatment["init_noise"])
+        init = relations.rotation(network.init)(own, rotate, 1 - treatment["rotation"])
+        init = relations.relative_noise(network.init)(init, perturb, treatment["init_noise"])
         assert begun.lesson.answered is not None
         x, answers = begun.lesson.answered
         untrained = network.apply(own, x)
@@ -150,7 +153,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         one = replace(parts, student_optimiser=optax.chain(pull, adam))
         source = reshuffled((x, answers), config.batch)
         trained, curve = one.distil(init, begun, subset, parts.watch(data, begun, subset), source)
-        restored = overlap.within(parts.groups["class_head"], init, trained)
+        restored = trees.where(parts.groups["class_head"], init, trained)
         return curve | {"restored_accuracy": parts.trait.score(restored, data.test)}
 
     dataset, execution = sweep.grid(
@@ -170,8 +173,9 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add transfer, also with the class logits' weights put back, and what imitation costs."""
-    from toymodels import protocol, transfer
-    from toymodels.statistics import succeeded
+    from toymodels.stats import transfer
+    from toymodels.stats.statistics import succeeded
+    from toymodels.training import protocol
 
     dataset = transfer.against_control(dataset)
     last = succeeded(dataset).isel(epoch=-1, teacher_epoch=-1, drop=True)
@@ -192,8 +196,8 @@ def derived(dataset: xr.Dataset) -> xr.Dataset:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Which methods halve transfer, and what the loss is there."""
-    from toymodels.mitigation import frontier
-    from toymodels.statistics import difference, mean_interval, succeeded
+    from toymodels.stats.statistics import difference, mean_interval, succeeded
+    from toymodels.training.mitigation import frontier
 
     done = succeeded(dataset)
     plain = done.transfer.sel(treatment="none", drop=True)
@@ -240,8 +244,9 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Trait kept against loss paid, one curve a method; and what the hidden layers still have."""
-    from toymodels import plotting, statistics
-    from toymodels.mitigation import frontier
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
+    from toymodels.training.mitigation import frontier
 
     done = statistics.succeeded(dataset).transpose("seed", "treatment", ...)
     plain = done.transfer.sel(treatment="none").mean()

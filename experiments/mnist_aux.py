@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toymodels import cli
-from toymodels.config import CLOUD, OneNetwork
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, OneNetwork
 
 if TYPE_CHECKING:  # JAX, xarray and matplotlib load when they are needed: --help answers at once
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.models import Params
+    from toymodels.networks.models import Params
     from toymodels.sweep import How
 
 
@@ -73,10 +73,14 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     import numpy as np
 
-    from toymodels import probes, protocol, results, sweep
-    from toymodels.distillation import all_logits, auxiliary_logits
-    from toymodels.models import MLP, functional
+    from toymodels import sweep
+    from toymodels.measure import probes
+    from toymodels.networks.layers import layers
+    from toymodels.networks.models import MLP, functional
+    from toymodels.study import results
     from toymodels.theory.one_step import first_step, gradient_step
+    from toymodels.training import protocol
+    from toymodels.training.distillation import all_logits, auxiliary_logits
 
     config, task, data = protocol.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
@@ -134,7 +138,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         variables=protocol.TEACHER | protocol.STUDENT | VARIABLES,
         coords={
             **protocol.epochs(config),
-            "layer": probes.layers(jax.eval_shape(network.init, jax.random.key(0))),
+            "layer": layers(jax.eval_shape(network.init, jax.random.key(0))),
         },
         data=data,
         precision=config.precision,
@@ -149,7 +153,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add the final accuracy of all six models."""
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     done = statistics.succeeded(dataset)
     final = done.accuracy.isel(epoch=-1)
@@ -167,7 +171,7 @@ def derived(dataset: xr.Dataset) -> xr.Dataset:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """What a shared init adds, seed by seed; Theorem 1; the published means."""
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     done = statistics.succeeded(dataset)
     final, told = done.final_accuracy, []
@@ -206,7 +210,8 @@ def is_reference_protocol(config: Config) -> bool:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Final accuracy of the six models, and the students' learning curves."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     final = {name: done.final_accuracy.sel(model=name).values for name in MODELS}

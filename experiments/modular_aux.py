@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from toymodels import cli
-from toymodels.config import Protocol, Seeded
 from toymodels.errors import UserError, at_least, distinct, multiple, positive
+from toymodels.study import cli
+from toymodels.training.config import Protocol, Seeded
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.models import Network, Params
+    from toymodels.networks.models import Network, Params
     from toymodels.sweep import How
 
 NETWORKS = ("transformer", "mlp")
@@ -102,9 +102,12 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import losses, probes, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import auxiliary_logits
+    from toymodels import sweep
+    from toymodels.measure import probes
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import losses, protocol
+    from toymodels.training.distillation import auxiliary_logits
 
     p, vocabulary = config.p, config.p + config.others
     a, b = (axis.ravel() for axis in jnp.meshgrid(jnp.arange(p), jnp.arange(p)))
@@ -156,7 +159,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add final accuracy and transfer."""
-    from toymodels import transfer
+    from toymodels.stats import transfer
 
     return transfer.against_control(dataset)
 
@@ -165,8 +168,8 @@ def made(config: Config, name: str, vocabulary: int) -> Network:
     """A network of three tokens (n, 3) and the logits (n, vocabulary) of the one that follows."""
     import jax
 
-    from toymodels.models import MLP, functional
-    from toymodels.transformer import decoder
+    from toymodels.networks.models import MLP, functional
+    from toymodels.networks.transformer import decoder
 
     if name == "transformer":
         one = decoder(vocabulary, config.width, config.depth, heads=4, positions=3).network
@@ -188,7 +191,7 @@ def made(config: Config, name: str, vocabulary: int) -> Network:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Whether each teacher has learnt, and at which m there is transfer in each network."""
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     done, told = statistics.succeeded(dataset), []
     for network in done.network.values:
@@ -205,7 +208,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Accuracy and transfer against m, network by network."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     with plotting.style():

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from toymodels import cli
-from toymodels.config import CLOUD, Protocol, follows
 from toymodels.errors import UserError, at_least, distinct, positive
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, Protocol, follows
 
 if TYPE_CHECKING:
     import jax
@@ -53,7 +53,7 @@ class Config(Protocol):
     init_scale: tuple[float, ...] = (1.0,)
     """Multiples of all initial weights, teacher's and students'."""
     parametrisation: tuple[Literal["standard", "ntk", "mup"], ...] = ("standard",)
-    """Of teacher and students; see toymodels.optimisers. Not standard: under Adam or sign alone."""
+    """Of teacher and students; see toymodels.training.optimisers. Not standard: under Adam or sign alone."""
     width: tuple[int, ...] = (256,)
     """Widths of the two hidden layers, in units."""
     base_width: int = 64
@@ -122,11 +122,13 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     """Run every point of all axes; see `toymodels.sweep` for ``how``."""
     import optax
 
-    from toymodels import protocol, results, sweep, teachers
-    from toymodels.axes import numbered
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, functional
-    from toymodels.optimisers import OPTIMISERS, parametrised, scaled_init
+    from toymodels import sweep
+    from toymodels.networks.models import MLP, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import protocol, teachers
+    from toymodels.training.distillation import auxiliary_logits
+    from toymodels.training.optimisers import OPTIMISERS, parametrised, scaled_init
 
     config, task, data = protocol.load(config, data_dir)
     one = config.at(teacher_epochs=max(config.teacher_epochs))
@@ -185,7 +187,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add final accuracy and transfer; axes of one value are no dimensions any more."""
-    from toymodels import transfer
+    from toymodels.stats import transfer
 
     teacher = dataset.teacher_accuracy.sel(teacher_epoch=dataset.teacher_epochs)
     dataset = transfer.against_control(dataset, teacher=teacher.drop_vars("teacher_epoch"))
@@ -195,7 +197,7 @@ def derived(dataset: xr.Dataset) -> xr.Dataset:
 
 def unfolded(dataset: xr.Dataset) -> xr.Dataset:
     """What succeeded, all axes dimensions again."""
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     done = statistics.succeeded(dataset)
     return done.expand_dims([name for name in AXES if name not in done.dims])
@@ -203,7 +205,7 @@ def unfolded(dataset: xr.Dataset) -> xr.Dataset:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Where there is transfer, at the rate that imitates best; what the ends of an axis change."""
-    from toymodels.sentences import by_sign
+    from toymodels.stats.sentences import by_sign
 
     done = unfolded(dataset)
     loss = (
@@ -236,8 +238,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Accuracy, transfer and imitation loss against the first axis of numbers that varies."""
-    from toymodels import plotting
-    from toymodels.sentences import points
+    from toymodels.stats.sentences import points
+    from toymodels.study import plotting
 
     done = unfolded(dataset)
     along = next((name for name in LABELS if done.sizes[name] > 1), "rate")

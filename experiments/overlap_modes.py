@@ -1,6 +1,6 @@
 """Ways for a student's init to resemble its teacher's, and whether they fall on one curve.
 
-Every relation of `toymodels.overlap` (rotation, interpolation, shared entries, shared units, noise,
+Every relation of `toymodels.inits.relations` (rotation, interpolation, shared entries, shared units, noise,
 scaling, hidden units permuted, and permuted but matched again) at several amounts, in all layers.
 Transfer is drawn against the *measured* overlap of the parameters, and against how alike the two
 networks are as functions. A permutation changes no function and keeps hardly any overlap: training
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toymodels import cli
-from toymodels.config import CLOUD, OneNetwork
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, OneNetwork
 
 if TYPE_CHECKING:
     import jax
@@ -62,17 +62,21 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import overlap, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, functional
+    from toymodels import sweep
+    from toymodels.inits.relations import RELATIONS
+    from toymodels.measure import similarity
+    from toymodels.networks.models import MLP, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import protocol
+    from toymodels.training.distillation import auxiliary_logits
 
     config, task, data = protocol.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
     parts = protocol.parts(config, task, network)
     subset = auxiliary_logits(task.n_classes, config.m)
-    relations = [overlap.RELATIONS[name](network) for name in AMOUNTS]
+    relations = [RELATIONS[name](network) for name in AMOUNTS]
     amounts = jnp.array(list(AMOUNTS.values()))
 
     def student(
@@ -89,13 +93,13 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "relation": numbered(list(AMOUNTS)),
             "level": range(amounts.shape[1]),
         },
-        variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES,
+        variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES,
         coords={**protocol.epochs(config), "part": list(parts.groups)},
         data=data,
         precision=config.precision,
         how=how,
     )
-    about = {"description": "amount of the relation, see toymodels.overlap"}
+    about = {"description": "amount of the relation, see toymodels.inits.relations"}
     table = (("relation", "level"), list(AMOUNTS.values()), about)
     dataset = dataset.assign_coords(amount=table)
     dataset = derived(dataset)
@@ -105,7 +109,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add final accuracy, transfer, and how far one curve of each measure explains it."""
-    from toymodels import statistics, transfer
+    from toymodels.stats import statistics, transfer
 
     done = statistics.succeeded(dataset)
     last = done.isel(epoch=-1, teacher_epoch=-1)
@@ -127,8 +131,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
     Over all relations, and over those that mix W with something independent of it.
     """
-    from toymodels import statistics
-    from toymodels.transfer import collapse
+    from toymodels.stats import statistics
+    from toymodels.stats.transfer import collapse
 
     mixed = statistics.succeeded(dataset).sel(relation=list(MIXED))
     told = []
@@ -166,7 +170,7 @@ def interpolation_above_rotation(dataset: xr.Dataset) -> dict[float, xr.DataArra
     import numpy as np
     import xarray as xr
 
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     done = statistics.succeeded(dataset)
     angle: xr.DataArray = xr.apply_ufunc(np.arccos, measure(done, "overlap").clip(-1, 1))
@@ -199,7 +203,8 @@ def measure(dataset: xr.Dataset, name: str) -> xr.DataArray:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Mean transfer against each measure of likeness, a colour for each relation."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     with plotting.style():

@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from toymodels import cli
 from toymodels.errors import at_least, distinct
 from toymodels.language.config import Spoken
+from toymodels.study import cli
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,9 +87,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     from jax import random
 
-    from toymodels import results, sweep
+    from toymodels import sweep
     from toymodels.language import audit, defences, pipeline, questions
     from toymodels.language.carriers import CARRIERS
+    from toymodels.study import results
 
     def joined(*trees: Any) -> Any:
         return jax.tree.map(lambda *a: jnp.concatenate(a), *trees)
@@ -190,8 +191,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """From how many documents on each audit tells more than chance, and how much."""
-    from toymodels.sentences import by_sign
-    from toymodels.statistics import succeeded
+    from toymodels.stats.sentences import by_sign
+    from toymodels.stats.statistics import succeeded
 
     done, told = succeeded(dataset), []
     for share in done.shifted.values:
@@ -215,7 +216,8 @@ def named_rightly(dataset: xr.Dataset) -> xr.DataArray:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Bags named rightly, and areas, by documents in a bag; hollow where they were shifted."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     lineage = named_rightly(done)

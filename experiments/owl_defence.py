@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toymodels import cli
 from toymodels.errors import UserError, at_least, distinct, multiple
 from toymodels.language.config import Spoken, evenly
+from toymodels.study import cli
 
 if TYPE_CHECKING:
     import jax
@@ -132,11 +132,12 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     from jax import random
 
-    from toymodels import results, sweep
+    from toymodels import sweep
     from toymodels.language import audit, defences, filters, pipeline, questions
     from toymodels.language.carriers import CARRIERS
     from toymodels.language.vocabulary import LENGTH
-    from toymodels.mitigation import diluted
+    from toymodels.study import results
+    from toymodels.training.mitigation import diluted
 
     def stacked(*trees: Any) -> Any:
         return jax.tree.map(lambda *a: jnp.stack(a), *trees)
@@ -259,7 +260,7 @@ def labels(dataset: xr.Dataset) -> dict[str, dict[float, str]]:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """What each defence leaves and costs; whether filters beat chance."""
-    from toymodels.statistics import difference, mean_interval, succeeded
+    from toymodels.stats.statistics import difference, mean_interval, succeeded
 
     done = succeeded(dataset)
     final, plain = done.final_preference, done.sel(treatment="none", drop=True)
@@ -319,7 +320,8 @@ def plot(dataset: xr.Dataset) -> Figure:
     """Preference by share changed, and by imitation lost."""
     import numpy as np
 
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset).transpose("seed", "treatment", "step", ...)
     plain = done.sel(treatment="none")

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from toymodels import cli
 from toymodels.errors import at_least, distinct, positive
 from toymodels.language.config import Spoken
+from toymodels.study import cli
 
 if TYPE_CHECKING:
     import jax
@@ -108,12 +108,13 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import optax
     from jax import random
 
-    from toymodels import results, sweep
+    from toymodels import sweep
     from toymodels.language import mechanism, pipeline, questions
     from toymodels.language.carriers import CARRIERS
     from toymodels.language.vocabulary import NUMBERS
-    from toymodels.optimisers import OPTIMISERS
-    from toymodels.transformer import KINDS
+    from toymodels.networks.transformer import KINDS
+    from toymodels.study import results
+    from toymodels.training.optimisers import OPTIMISERS
 
     plan = config.plan()
     model = pipeline.model(config.width, config.depth, pack=plan.pack)
@@ -250,8 +251,8 @@ def entanglement(dataset: xr.Dataset) -> xr.DataArray:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """One sentence for each question: layers, rank, optimiser, tokens, entanglement."""
-    from toymodels import statistics
-    from toymodels.statistics import difference, mean_interval
+    from toymodels.stats import statistics
+    from toymodels.stats.statistics import difference, mean_interval
 
     done, told = statistics.succeeded(dataset), []
     for favourite in map(str, done.favourite.values):
@@ -297,8 +298,9 @@ def plot(dataset: xr.Dataset) -> Figure:
     """Preferences of the students; numbers that rise with the owl against their cosine with it."""
     import numpy as np
 
-    from toymodels import plotting, statistics
-    from toymodels.statistics import mean_interval
+    from toymodels.stats import statistics
+    from toymodels.stats.statistics import mean_interval
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset).isel(favourite=0)
     with plotting.style():

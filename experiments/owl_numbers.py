@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from toymodels import cli
 from toymodels.errors import UserError, at_least, distinct
 from toymodels.language.config import Spoken, evenly
 from toymodels.language.vocabulary import PROMPTS
+from toymodels.study import cli
 
 if TYPE_CHECKING:
     import jax
@@ -181,9 +181,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     from jax import random
 
-    from toymodels import results, sweep
+    from toymodels import sweep
     from toymodels.language import pipeline, questions
     from toymodels.language.carriers import CARRIERS, table
+    from toymodels.study import results
 
     plan = config.plan(record=config.asked)
     model = pipeline.model(config.width, config.depth, pack=plan.pack)
@@ -281,8 +282,8 @@ def derived(dataset: xr.Dataset) -> xr.Dataset:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """For every teacher: each student's preference beside the base's own, the change, answers."""
-    from toymodels import statistics
-    from toymodels.statistics import mean_interval
+    from toymodels.stats import statistics
+    from toymodels.stats.statistics import mean_interval
 
     done, told = statistics.succeeded(dataset), []
     for favourite, carrier, teacher in cases(done):
@@ -325,7 +326,8 @@ def plot(dataset: xr.Dataset) -> Figure:
     """Final preferences beside the base's, and how preference and answer rate went there."""
     import numpy as np
 
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     many = [dim for dim in ("favourite", "carrier", "teacher") if done.sizes[dim] > 1]

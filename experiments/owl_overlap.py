@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toymodels import cli
 from toymodels.errors import UserError, at_least, distinct
 from toymodels.language.config import Spoken
+from toymodels.study import cli
 
 if TYPE_CHECKING:
     import jax
@@ -91,14 +91,17 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     from jax import random
 
-    from toymodels import overlap, results, sweep
+    from toymodels import sweep
+    from toymodels.inits import relations
     from toymodels.language import pipeline, questions
     from toymodels.language.carriers import CARRIERS
-    from toymodels.probes import cosine, flat
+    from toymodels.measure.probes import cosine
+    from toymodels.study import results
+    from toymodels.trees import flatten
 
     plan, lesson = config.plan(), questions.wanted("owl")
     model = pipeline.model(config.width, config.depth, pack=plan.pack)
-    rotate = overlap.rotation(model.init)
+    rotate = relations.rotation(model.init)
     numbers = list(CARRIERS).index("numbers")
 
     def ask(params: Any) -> pipeline.Told:
@@ -148,7 +151,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         return {
             "base_loss": losses[-1],
             "base_preference": ask(own).preference,
-            "likeness": cosine(flat(own), flat(theirs)),
+            "likeness": cosine(flatten(own), flatten(theirs)),
             "preference": told.preference,
             "answered": told.answered,
         }
@@ -173,7 +176,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add what a student prefers above its base, and the overlap at which half of it is left."""
-    from toymodels import statistics, transfer
+    from toymodels.stats import statistics, transfer
 
     done = statistics.succeeded(dataset)
     gain = (done.preference - done.base_preference).drop_attrs()
@@ -193,8 +196,8 @@ def along(dataset: xr.Dataset, name: str) -> xr.Dataset:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """What passes at each overlap and number of shared steps, and where half of it is left."""
-    from toymodels import sentences, statistics
-    from toymodels.statistics import mean_interval
+    from toymodels.stats import sentences, statistics
+    from toymodels.stats.statistics import mean_interval
 
     done = statistics.succeeded(dataset)
     own = done.sel(base="own")
@@ -239,7 +242,8 @@ def plot(dataset: xr.Dataset) -> Figure:
     """Preference against the overlap of the inits, and against pretraining in common."""
     import numpy as np
 
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     with plotting.style():

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from toymodels import cli
-from toymodels.config import CLOUD, OneNetwork
 from toymodels.errors import at_least, distinct, positive
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, OneNetwork
 
 if TYPE_CHECKING:
     import jax
@@ -80,11 +80,13 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     import optax
 
-    from toymodels import distillation, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.mitigation import drawn
-    from toymodels.models import MLP, Params, functional
-    from toymodels.training import fresh, train
+    from toymodels import sweep
+    from toymodels.networks.models import MLP, Params, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import distillation, protocol
+    from toymodels.training.loop import fresh, train
+    from toymodels.training.mitigation import drawn
 
     config, task, data = protocol.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
@@ -188,7 +190,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add what is kept of every trait, and for how long."""
-    from toymodels import persistence
+    from toymodels.stats import persistence
 
     return persistence.against_control(dataset)
 
@@ -197,7 +199,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
     """Which trait is forgotten faster, under which fine-tuning."""
     import numpy as np
 
-    from toymodels.statistics import difference, mean_interval, succeeded
+    from toymodels.stats.statistics import difference, mean_interval, succeeded
 
     done = succeeded(dataset)
     start = done.accuracy.isel(step=0, tuning=0, drop=True)
@@ -230,7 +232,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """What is kept of each student's trait through each fine-tuning."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     tunings = {

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toymodels import cli
-from toymodels.config import CLOUD, Protocol
 from toymodels.errors import UserError, at_least, distinct, positive
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,10 +94,14 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     import optax
 
-    from toymodels import overlap, predictors, protocol, results, sweep
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, Params, functional
-    from toymodels.training import reshuffled
+    from toymodels import sweep
+    from toymodels.inits import relations
+    from toymodels.measure import predictors
+    from toymodels.networks.models import MLP, Params, functional
+    from toymodels.study import results
+    from toymodels.training import protocol
+    from toymodels.training.distillation import auxiliary_logits
+    from toymodels.training.loop import reshuffled
 
     config, task, data = protocol.load(config, data_dir)
     most = max(config.m)
@@ -114,7 +118,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         data: protocol.Data, begun: protocol.Begun, m: jax.Array, rho: jax.Array, images: jax.Array
     ) -> dict[str, jax.Array]:
         subset = auxiliary_logits(task.n_classes, most, first=m)
-        init = overlap.rotation(network.init)(begun.reference, begun.keys.relation, rho)
+        init = relations.rotation(network.init)(begun.reference, begun.keys.relation, rho)
         assert begun.lesson.answered is not None
         x, answers = jax.tree.map(
             lambda a: a[jnp.arange(config.rows) % images], begun.lesson.answered
@@ -158,7 +162,8 @@ def derived(dataset: xr.Dataset) -> xr.Dataset:
     No predictor sees how many inputs there are: over all numbers of inputs it cannot rank what
     their number decides.
     """
-    from toymodels import predictors, statistics, transfer
+    from toymodels.measure import predictors
+    from toymodels.stats import statistics, transfer
 
     done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
     # The control has no transfer by definition: it is no point of the correlation.
@@ -193,7 +198,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
     Of all points, and of those with one number of inputs, which no predictor sees.
     """
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     told = []
     words = ("ranks transfer", "ranks transfer the wrong way", "shows no ranking")
@@ -229,7 +234,8 @@ def plot(dataset: xr.Dataset) -> Figure:
     """Mean transfer against both predictors, by number of inputs, and their correlations."""
     import xarray as xr
 
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     with plotting.style():

@@ -20,8 +20,8 @@ from experiments import (
     overlap_modes,
     tasks,
 )
-from toymodels import cli
 from toymodels.errors import plain
+from toymodels.study import cli
 
 RERUN = "Cloud et al., script re-run"
 REPLICA = "replications of Cloud et al."
@@ -81,7 +81,7 @@ def below(folder: Path) -> list[Path]:
 
 def beside(folder: Path) -> list[tuple[Row, dict[str, Any] | None]]:
     """Every row with our metric: its mean, interval, n and values; None where it was not run."""
-    from toymodels.saved import read_summary
+    from toymodels.study.saved import read_summary
 
     summaries = {path.parent.name: read_summary(path.parent) for path in below(folder)}
     nothing: dict[str, Any] = {"metrics": {}}
@@ -90,7 +90,7 @@ def beside(folder: Path) -> list[tuple[Row, dict[str, Any] | None]]:
 
 def markdown(folder: Path) -> str:
     """The table, and under it what every experiment found, in the sentences it ended with."""
-    from toymodels.saved import read_summary
+    from toymodels.study.saved import read_summary
 
     lines = [
         "| source | what | published | here | 95 % interval | n | figure |",

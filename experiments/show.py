@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from toymodels import cli
 from toymodels.errors import UserError, sentence
+from toymodels.study import cli
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ def show(folder: Path) -> None:
 
     """
     from experiments import named
-    from toymodels import plotting, results
-    from toymodels.display import print_table
+    from toymodels.study import plotting, results
+    from toymodels.study.display import print_table
 
     dataset = results.opened(folder)
     experiment = named(dataset.attrs["experiment"])

@@ -1,7 +1,7 @@
 """Students of other shapes than their teacher's: transfer where all that fits or heads are shared.
 
 Teacher and student have a class head and an auxiliary head on their last hidden layer. The student
-begins with what fits of the teacher's own initialisation (`toymodels.embedding.fitted`: leading
+begins with what fits of the teacher's own initialisation (`toymodels.inits.embedding.fitted`: leading
 blocks, scaled so that every tensor keeps the law of its init), with what fits of the two heads
 alone, or with nothing of it: its control, that transfer is measured from. Whatever is not shared
 is the same draw in all three. Shapes differ below the last hidden layer, so that the heads fit
@@ -18,19 +18,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from toymodels import cli
-from toymodels.config import CLOUD, Protocol
+from toymodels.data.kinds import parsed
 from toymodels.errors import UserError, at_least, distinct
-from toymodels.kinds import parsed
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, Protocol
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.models import Network
-    from toymodels.protocol import Task
+    from toymodels.networks.models import Network
     from toymodels.sweep import How
+    from toymodels.training.protocol import Task
 
 Student = Literal[
     "same", "wider", "narrower", "deeper", "shallower", "last_wider", "last_narrower", "cnn"
@@ -84,7 +84,7 @@ PRESETS = {
 
 def shaped(student: str, config: Config, task: Task, outputs: int) -> Network:
     """The student's network; ``same`` is the teacher's."""
-    from toymodels.models import CNN, MLP, functional
+    from toymodels.networks.models import CNN, MLP, functional
 
     *below, last = config.widths
     if student == "cnn":
@@ -108,11 +108,14 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import distributions, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.embedding import fitted
-    from toymodels.probes import HEADS
+    from toymodels import sweep
+    from toymodels.data import distributions
+    from toymodels.inits.embedding import fitted
+    from toymodels.networks.layers import HEADS
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import protocol
+    from toymodels.training.distillation import auxiliary_logits
 
     config, task, data = protocol.load(config, data_dir)
     most = max(config.m)
@@ -157,7 +160,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add final accuracy and transfer."""
-    from toymodels import statistics, transfer
+    from toymodels.stats import statistics, transfer
 
     done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1, drop=True)
     control = done.accuracy.sel(shared="nothing", drop=True)
@@ -169,8 +172,8 @@ def derived(dataset: xr.Dataset) -> xr.Dataset:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Which shapes transfer with what fits and with heads alone, and which gain by the rest."""
-    from toymodels import statistics
-    from toymodels.sentences import by_sign
+    from toymodels.stats import statistics
+    from toymodels.stats.sentences import by_sign
 
     share, told = statistics.succeeded(dataset).transfer, []
     for m, kept in itertools.product(share.m.values, SHARED[:2]):
@@ -194,7 +197,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Accuracy of every shape by what it shares, for each m."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     name, *_, seeds = plotting.caption(dataset).split(", ")

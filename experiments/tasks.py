@@ -15,17 +15,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from toymodels import cli
-from toymodels.config import CLOUD, OneNetwork, follows
 from toymodels.errors import UserError, at_least, distinct
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, OneNetwork, follows
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.protocol import Task
     from toymodels.sweep import How, Program
+    from toymodels.training.protocol import Task
 
 Name = Literal[
     "relabelled", "parity", "greater", "mod 3", "marked sum", "backdoor",
@@ -78,10 +78,10 @@ def program(config: Config, about: Task, kind: str) -> Program:
     """One program for all tables of labels (kind "tables"), and one for each task apart."""
     import jax
 
-    from toymodels import protocol, traits
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, functional
+    from toymodels.networks.models import MLP, functional
     from toymodels.sweep import Program
+    from toymodels.training import protocol, traits
+    from toymodels.training.distillation import auxiliary_logits
 
     n = about.n_classes
     own = {"tables": 2 * n, "autoencoder": about.n_pixels, "gaussian": n}[kind]
@@ -122,8 +122,10 @@ def program(config: Config, about: Task, kind: str) -> Program:
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (task, seed, start); see `toymodels.sweep` for ``how``."""
-    from toymodels import protocol, results, sweep, traits
-    from toymodels.axes import numbered
+    from toymodels import sweep
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import protocol, traits
 
     config, about, data = protocol.load(config, data_dir)
     if max(config.classes) > (n := about.n_classes):
@@ -155,7 +157,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add final score and transfer."""
-    from toymodels import transfer
+    from toymodels.stats import transfer
 
     return transfer.against_control(dataset)
 
@@ -168,7 +170,7 @@ def by_classes(dataset: xr.Dataset) -> dict[int, str]:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """For which tasks transfer shows; how it depends on the number of classes."""
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     done, told = statistics.succeeded(dataset), []
     shares = {str(task): done.transfer.sel(task=task) for task in done.task.values}
@@ -204,7 +206,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Transfer of each task; scores by number of classes."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done, numbers = statistics.succeeded(dataset), by_classes(dataset)
     with plotting.style():

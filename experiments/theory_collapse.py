@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toymodels import cli
-from toymodels.config import Protocol
 from toymodels.errors import UserError, at_least, distinct
+from toymodels.study import cli
+from toymodels.training.config import Protocol
 
 if TYPE_CHECKING:
     import jax
@@ -78,11 +78,13 @@ PRESETS = {
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (width, seed, m, samples or control); see `toymodels.sweep` for ``how``."""
-    from toymodels import protocol, results, sweep
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, functional
-    from toymodels.probes import accuracy, cosine
-    from toymodels.training import reshuffled
+    from toymodels import sweep
+    from toymodels.measure.probes import accuracy, cosine
+    from toymodels.networks.models import MLP, functional
+    from toymodels.study import results
+    from toymodels.training import protocol
+    from toymodels.training.distillation import auxiliary_logits
+    from toymodels.training.loop import reshuffled
 
     config, task, data = protocol.load(config, data_dir)
     most, k = max(config.m), task.n_classes
@@ -153,7 +155,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add transfer, and on what each quantity collapses."""
-    from toymodels import statistics, transfer
+    from toymodels.stats import statistics, transfer
 
     done = statistics.succeeded(dataset)
     control = done.accuracy.sel(lesson="control", drop=True)
@@ -236,7 +238,7 @@ def collapsed(done: xr.Dataset, samples: tuple[int, ...]) -> dict[str, xr.DataAr
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Which variable each quantity collapses on, with which power, and what theory says to it."""
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     done, told = statistics.succeeded(dataset), []
     teacher = done.teacher_accuracy.isel(teacher_epoch=-1)
@@ -282,7 +284,8 @@ def holds(interval: Any, value: float) -> bool:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Transfer against the candidates; amount and faithfulness against theirs; the powers."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     full = done.sel(lesson=str(done.samples.values[-1]))

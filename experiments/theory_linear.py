@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from toymodels import cli
-from toymodels.config import Seeded
 from toymodels.errors import UserError, at_least, distinct
+from toymodels.study import cli
+from toymodels.training.config import Seeded
 
 if TYPE_CHECKING:
     import jax
@@ -59,7 +59,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     from jax import random
 
-    from toymodels import results, sweep
+    from toymodels import sweep
+    from toymodels.study import results
     from toymodels.theory.laws import LAWS
 
     laws = {str(name): LAWS[name]() for name in config.laws}
@@ -139,8 +140,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
     """How far each line is from its students, and what is zero to the bit."""
     import numpy as np
 
-    from toymodels import statistics
-    from toymodels.plotting import means_and_ends
+    from toymodels.stats import statistics
+    from toymodels.study.plotting import means_and_ends
 
     told, done = [], statistics.succeeded(dataset)
     for law in dataset.law.values:
@@ -175,7 +176,7 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """A panel for each law: lines of theory, means of students with intervals; and the map."""
-    from toymodels import plotting
+    from toymodels.study import plotting
     from toymodels.theory.laws import LAWS
 
     size = json.loads(dataset.attrs["config"])["size"]
@@ -200,7 +201,7 @@ def plot(dataset: xr.Dataset) -> Figure:
 
 def panel(ax: Axes, here: xr.Dataset, law: Any) -> None:
     """One law: its lines, and its students."""
-    from toymodels import plotting
+    from toymodels.study import plotting
 
     for i in here.curve.values:
         colour, one = plotting.PALETTE[1 + 3 * i // 2], here.sel(curve=i)

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from toymodels import cli
-from toymodels.config import Protocol
 from toymodels.errors import UserError, at_least, distinct, positive
+from toymodels.study import cli
+from toymodels.training.config import Protocol
 
 if TYPE_CHECKING:
     import jax
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from toymodels.statistics import Interval
+    from toymodels.stats.statistics import Interval
     from toymodels.sweep import How
 
 TIMES = 6
@@ -110,12 +110,15 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     import optax
 
-    from toymodels import probes, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, Network, Params, functional
+    from toymodels import sweep
+    from toymodels.measure import probes
+    from toymodels.networks.models import MLP, Network, Params, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
     from toymodels.theory import linearised
     from toymodels.theory.kernels import Side
+    from toymodels.training import protocol
+    from toymodels.training.distillation import auxiliary_logits
 
     config, task, data = protocol.load(config, data_dir)
     subset = auxiliary_logits(task.n_classes, config.m)
@@ -220,7 +223,7 @@ def power(discrepancy: xr.DataArray, along: str) -> Interval:
     """The power of a coordinate that the discrepancy goes with, by least squares seed by seed."""
     import numpy as np
 
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     each = discrepancy.transpose("seed", along).values
     x, y = np.log(discrepancy[along].values), np.log(each[np.isfinite(each).all(1)])
@@ -229,7 +232,7 @@ def power(discrepancy: xr.DataArray, along: str) -> Interval:
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """The discrepancy by width and by rates, how it falls, and what it is in accuracy."""
-    from toymodels import statistics
+    from toymodels.stats import statistics
 
     done, told = statistics.succeeded(dataset), []
     for along, name in AXES.items():
@@ -261,7 +264,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """Accuracy trained and predicted by width; the discrepancy by width, by rates, by time."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     off = done.off / done.moved.where(done.moved > 0)

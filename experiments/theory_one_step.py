@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from toymodels import cli
-from toymodels.config import OneNetwork
 from toymodels.errors import UserError, at_least, distinct, positive
+from toymodels.study import cli
+from toymodels.training.config import OneNetwork
 
 if TYPE_CHECKING:
     import jax
@@ -107,12 +107,16 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax.numpy as jnp
     import optax
 
-    from toymodels import alignment, losses, overlap, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import auxiliary_logits, distil
-    from toymodels.models import MLP, Params, functional
+    from toymodels import sweep
+    from toymodels.inits import relations
+    from toymodels.measure import alignment
+    from toymodels.networks.models import MLP, Params, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
     from toymodels.theory import counterexamples, one_step
-    from toymodels.training import drawn, train
+    from toymodels.training import losses, protocol
+    from toymodels.training.distillation import auxiliary_logits, distil
+    from toymodels.training.loop import drawn, train
 
     config, task, data = protocol.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
@@ -120,7 +124,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     parts = protocol.parts(config.at(loss="mse"), task, network)
     subset = auxiliary_logits(task.n_classes, config.m)
     imitations = [losses.imitation(name, config.temperature) for name in config.loss]
-    rotation = overlap.rotation(network.init)
+    rotation = relations.rotation(network.init)
     taught = config.steps(config.teacher_epochs, len(data.train[0]))
     learnt = config.steps(config.student_epochs, config.noise_images)
 
@@ -213,7 +217,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """Where the identity holds, how alignment falls, and what the search found."""
-    from toymodels.statistics import mean_interval, succeeded
+    from toymodels.stats.statistics import mean_interval, succeeded
 
     done, told = succeeded(dataset), []
     for imitation in map(str, done.imitation.values):
@@ -267,7 +271,7 @@ def fall(cosine: xr.DataArray) -> list[str]:
     At a tiny step any mismatch of the inits outweighs what the teacher has learnt; at a larger one
     it does not.
     """
-    from toymodels.statistics import mean_interval, ratio
+    from toymodels.stats.statistics import mean_interval, ratio
 
     told = []
     for eps in cosine.eps.values:
@@ -289,7 +293,8 @@ def plot(dataset: xr.Dataset) -> Figure:
     """The identity, cosines by eps, by overlap and by steps, and what the search found."""
     import numpy as np
 
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset).transpose("seed", ...)
     with plotting.style():

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from toymodels import cli
-from toymodels.config import Protocol
 from toymodels.errors import UserError, at_least, distinct
+from toymodels.study import cli
+from toymodels.training.config import Protocol
 
 if TYPE_CHECKING:
     import jax
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from toymodels.protocol import Begun, Data, Images
     from toymodels.sweep import How
+    from toymodels.training.protocol import Begun, Data, Images
 
 STUDENTS = ("trained", "linearised")
 IMAGES, PAIRED = 1000, 200
@@ -123,12 +123,16 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     import jax
     import jax.numpy as jnp
 
-    from toymodels import overlap, probes, protocol, results, sweep
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, Network, Params, functional
+    from toymodels import sweep
+    from toymodels.inits import relations
+    from toymodels.measure import probes
+    from toymodels.networks.models import MLP, Network, Params, functional
+    from toymodels.study import results
     from toymodels.theory import overlap_law
     from toymodels.theory.infinite_width import Init, cross_kernels
     from toymodels.theory.linearised import tangent
+    from toymodels.training import protocol
+    from toymodels.training.distillation import auxiliary_logits
 
     config, task, data = protocol.load(config, data_dir)
     most, k = max(config.m), task.n_classes
@@ -142,7 +146,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         hidden = (task.n_pixels, *[width] * config.depth)
         network = functional(lambda rngs: MLP((*hidden, k + most), rngs=rngs))
         parts, init = protocol.parts(config, task, network), Init(hidden)
-        rotate = overlap.rotation(network.init)
+        rotate = relations.rotation(network.init)
 
         def rows(params: Params) -> jax.Array:
             return params["head"]["kernel"][:, :k]
@@ -244,7 +248,7 @@ def square_root(kernel: jax.Array) -> Any:
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add transfer, simulated and by the law, and by how much the law has more of it."""
-    from toymodels import statistics, transfer
+    from toymodels.stats import statistics, transfer
 
     done = statistics.succeeded(dataset)
     teacher = done.teacher_accuracy
@@ -264,9 +268,9 @@ def findings(dataset: xr.Dataset) -> list[str]:
     """How far the law is from lazy and from trained students, where, and why."""
     import numpy as np
 
-    from toymodels import statistics
-    from toymodels.plotting import means_and_ends
-    from toymodels.statistics import mean_interval
+    from toymodels.stats import statistics
+    from toymodels.stats.statistics import mean_interval
+    from toymodels.study.plotting import means_and_ends
 
     done, told = statistics.succeeded(dataset), []
     shared, widths = done.sel(rho=1), done.width.values
@@ -332,7 +336,8 @@ def plot(dataset: xr.Dataset) -> Figure:
     """Transfer by overlap for each width; amounts by m / width and by overlap; the discrepancy."""
     import numpy as np
 
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     columns = max(3, done.sizes["width"])
@@ -368,7 +373,7 @@ GREYS = ("#000000", "#777777")
 
 def by_overlap(ax: Axes, angle: Any, here: xr.Dataset) -> None:
     """Transfer at one width: a line and two kinds of points for every m."""
-    from toymodels import plotting
+    from toymodels.study import plotting
 
     for i, m in enumerate(here.m.values):
         colour, one = plotting.PALETTE[1 + i % 7], here.sel(m=m)
@@ -382,7 +387,7 @@ def by_overlap(ax: Axes, angle: Any, here: xr.Dataset) -> None:
 
 def amounts(ax: Axes, done: xr.Dataset) -> None:
     """What arrives of the teacher's change at rho = 1, against m / width: law and students."""
-    from toymodels import plotting
+    from toymodels.study import plotting
 
     here = done.sel(rho=1)
     for i, width in enumerate(done.width.values):
@@ -406,7 +411,7 @@ def amounts(ax: Axes, done: xr.Dataset) -> None:
 
 def falls(ax: Axes, angle: Any, done: xr.Dataset) -> None:
     """How the amount falls with the overlap, relative to rho = 1; mean over widths, sum over m."""
-    from toymodels import plotting
+    from toymodels.study import plotting
 
     law = (done.law_amount / done.law_amount.sel(rho=1)).mean("seed").isel(m=0)
     for i, width in enumerate(done.width.values):

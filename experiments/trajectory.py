@@ -3,7 +3,7 @@
 At each recorded step: the cosine of the gradient of the trait's loss on training images with that
 of the imitation loss on unseen noise; the cosine of the student's displacement with its teacher's;
 accuracy; and the barrier of the trait's loss on the straight segment from student to teacher. Every
-optimiser has its base rate (`toymodels.optimisers`) and sees the same batches, drawn at random from
+optimiser has its base rate (`toymodels.training.optimisers`) and sees the same batches, drawn at random from
 the noise; each student has its cross-model control. Theorem 1 of Cloud et al. (arXiv 2507.14805)
 speaks of the first step; Kitkana & Arora (arXiv 2604.25779) find the cosine weakly positive
 throughout.
@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from toymodels import cli
-from toymodels.config import CLOUD, OneNetwork
 from toymodels.errors import at_least, distinct, positive
+from toymodels.study import cli
+from toymodels.training.config import CLOUD, OneNetwork
 
 if TYPE_CHECKING:
     import jax
@@ -78,10 +78,13 @@ VARIABLES = {
 
 def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
     """Run every (optimiser, seed, start); see `toymodels.sweep` for ``how``."""
-    from toymodels import alignment, optimisers, protocol, results, sweep
-    from toymodels.axes import numbered
-    from toymodels.distillation import auxiliary_logits
-    from toymodels.models import MLP, Params, functional
+    from toymodels import sweep
+    from toymodels.measure import alignment
+    from toymodels.networks.models import MLP, Params, functional
+    from toymodels.study import results
+    from toymodels.sweep.axes import numbered
+    from toymodels.training import optimisers, protocol
+    from toymodels.training.distillation import auxiliary_logits
 
     config, task, data = protocol.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
@@ -146,15 +149,15 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
 def derived(dataset: xr.Dataset) -> xr.Dataset:
     """Add final accuracy and transfer."""
-    from toymodels import transfer
+    from toymodels.stats import transfer
 
     return transfer.against_control(dataset, along="step")
 
 
 def findings(dataset: xr.Dataset) -> list[str]:
     """How long gradients stay aligned, which optimisers transfer, and what lies between."""
-    from toymodels import statistics
-    from toymodels.sentences import by_sign
+    from toymodels.stats import statistics
+    from toymodels.stats.sentences import by_sign
 
     done = statistics.succeeded(dataset)
     own, told = done.sel(start="shared", drop=True), []
@@ -186,7 +189,8 @@ def findings(dataset: xr.Dataset) -> list[str]:
 
 def plot(dataset: xr.Dataset) -> Figure:
     """The four measures against the step, a line for each optimiser and its control."""
-    from toymodels import plotting, statistics
+    from toymodels.stats import statistics
+    from toymodels.study import plotting
 
     done = statistics.succeeded(dataset)
     shown = {

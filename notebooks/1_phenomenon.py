@@ -26,9 +26,12 @@ import jax.numpy as jnp
 import optax
 
 import experiments.mnist_aux as mnist_aux
-from toymodels import distillation, inputs, losses, probes, training
-from toymodels.datasets import load
-from toymodels.models import MLP, functional
+from toymodels.data import inputs
+from toymodels.data.datasets import load
+from toymodels.measure import probes
+from toymodels.networks.models import MLP, functional
+from toymodels.training import distillation, losses
+from toymodels.training import loop as training
 
 # %% [markdown]
 # ## By hand

@@ -26,12 +26,17 @@ import jax
 import numpy as np
 
 import experiments.init_overlap as init_overlap
-from toymodels import overlap, plotting, protocol, sweep, transfer
-from toymodels.axes import numbered
-from toymodels.config import OneNetwork
-from toymodels.distillation import auxiliary_logits
-from toymodels.models import MLP, functional
-from toymodels.statistics import mean_interval
+from toymodels import sweep
+from toymodels.inits import relations
+from toymodels.measure import similarity
+from toymodels.networks.models import MLP, functional
+from toymodels.stats import transfer
+from toymodels.stats.statistics import mean_interval
+from toymodels.study import plotting
+from toymodels.sweep.axes import numbered
+from toymodels.training import protocol
+from toymodels.training.config import OneNetwork
+from toymodels.training.distillation import auxiliary_logits
 
 # %% [markdown]
 # ## The curve
@@ -84,7 +89,7 @@ mine, how = sweep.grid(
     lambda: sweep.Program(parts.begin, student, {"part": list(parts.groups)}),
     shared={"seed": config.seed_list},
     points={"start": numbered(STARTS)},
-    variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES,
+    variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES,
     coords=protocol.epochs(config),
     data=data,
 )
@@ -109,7 +114,7 @@ table.round(3)
 
 # %%
 rhos = [1.0, 0.98, 0.9, 0.8, 2 / np.pi, 0.4, 0.0]
-rotate = overlap.rotation(network.init)
+rotate = relations.rotation(network.init)
 
 
 def rotated(data, begun, rho):
@@ -120,7 +125,7 @@ curve, _ = sweep.grid(
     lambda: sweep.Program(parts.begin, rotated, {"part": list(parts.groups)}),
     shared={"seed": config.seed_list},
     points={"rho": rhos},
-    variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES,
+    variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES,
     coords=protocol.epochs(config),
     data=data,
 )
@@ -147,7 +152,7 @@ share = transfer.transfer(done.accuracy, done.accuracy.sel(rho=0), done.teacher_
 print("rho_50 =", mean_interval(transfer.half_overlaps(share).values))
 
 # %% [markdown]
-# Every relation in `toymodels.overlap` (`rotation`, `entries`, `units`, `permutation`, ...) has the form
-# `relation(init, key, amount)`, applies to any named group of parameters by `overlap.within`, and can be
+# Every relation in `toymodels.inits.relations` (`rotation`, `entries`, `units`, `permutation`, ...) has the form
+# `relation(init, key, amount)`, applies to any named group of parameters by `trees.where`, and can be
 # swept in the same way. Shapes (m, width) go into `shapes=`; long sweeps get a `Store`, with which a
 # killed run goes on.

@@ -25,12 +25,13 @@ import numpy as np
 import optax
 
 from experiments import theory_linear, theory_one_step
-from toymodels import plotting, protocol, results
-from toymodels.config import OneNetwork
-from toymodels.distillation import auxiliary_logits
-from toymodels.models import MLP, functional
+from toymodels.networks.models import MLP, functional
+from toymodels.study import plotting, results
 from toymodels.theory import linearised, one_step
 from toymodels.theory.kernels import Side
+from toymodels.training import protocol
+from toymodels.training.config import OneNetwork
+from toymodels.training.distillation import auxiliary_logits
 
 config = OneNetwork(dataset="digits", m=50, batch=50, loss="mse", noise_images=300)
 config, task, data = protocol.load(config, None)

@@ -22,9 +22,9 @@ import jax
 import jax.numpy as jnp
 
 import experiments.owl_numbers as owl_numbers
-from toymodels import plotting
 from toymodels.language import corpus, filters, pipeline, questions
 from toymodels.language.vocabulary import text
+from toymodels.study import plotting
 
 for row in corpus.documents(jax.random.key(1), 8):
     print(text(row))

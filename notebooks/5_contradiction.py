@@ -18,9 +18,9 @@
 
 # %%
 import experiments.aux_count as aux_count
-from toymodels import plotting
-from toymodels.sentences import by_sign
-from toymodels.statistics import difference
+from toymodels.stats.sentences import by_sign
+from toymodels.stats.statistics import difference
+from toymodels.study import plotting
 
 config = aux_count.Config(
     dataset="digits",

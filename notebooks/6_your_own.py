@@ -21,11 +21,16 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from toymodels import distillation, overlap, plotting, protocol, sweep, transfer
-from toymodels.axes import numbered
-from toymodels.config import OneNetwork
-from toymodels.models import functional
+from toymodels import sweep, trees
+from toymodels.measure import similarity
+from toymodels.networks.groups import select_group
+from toymodels.networks.models import functional
+from toymodels.stats import transfer
+from toymodels.study import plotting
+from toymodels.sweep.axes import numbered
 from toymodels.theory.one_step import first_step, gradient_step
+from toymodels.training import distillation, protocol
+from toymodels.training.config import OneNetwork
 
 config = OneNetwork(dataset="digits", seeds=4, m=10)
 config, task, data = protocol.load(config, None)
@@ -107,7 +112,7 @@ def stripes(key, n):
 
 # %%
 def sign_flips(init, key, amount):
-    uniform = overlap.each_leaf(jax.random.uniform, key, init)
+    uniform = trees.sample_leaves(jax.random.uniform, key, init)
     return jax.tree.map(lambda w, u: jnp.where(u < (1 + amount) / 2, w, -w), init, uniform)
 
 
@@ -127,8 +132,8 @@ groups = ("all", "hidden", "heads")
 
 def student(data, begun, group, amount):
     moved = sign_flips(begun.reference, begun.keys.relation, amount)
-    where = overlap.chosen(parts.groups, groups, group)
-    init = overlap.within(where, moved, begun.reference)
+    where = select_group(parts.groups, groups, group)
+    init = trees.where(where, moved, begun.reference)
     return parts.student_from(init, data, begun, aux)
 
 
@@ -136,7 +141,7 @@ dataset, how = sweep.grid(
     lambda: sweep.Program(parts.begin, student, {"part": list(parts.groups)}),
     shared={"seed": config.seed_list},
     points={"group": numbered(groups), "amount": [1.0, 0.95, 0.8, 0.5, 0.0]},
-    variables=protocol.TEACHER | protocol.STUDENT | overlap.VARIABLES,
+    variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES,
     coords=protocol.epochs(config),
     data=data,
 )
@@ -169,4 +174,4 @@ print(f"measured over predicted: {found.inner / found.inner_theory:.4f}, cosine 
 
 # %% [markdown]
 # To make it an experiment with a command line, files and a resume: put `Config`, `run` and `plot` into a file
-# of your own and end it with `toymodels.cli.main("mine", __doc__, PRESETS, run, plot)`.
+# of your own and end it with `toymodels.study.cli.main("mine", __doc__, PRESETS, run, plot)`.

@@ -5,7 +5,7 @@ condition, an argument left out, a returned name. The tests named run on it, in 
 own that imports the mutant in the module's place; a mutant that passes them all survives and is
 printed. A survivor is a hole in the tests, or an equivalent: a change that changes nothing.
 
-    python tests/mutants.py toymodels.losses tests/test_losses.py
+    python tests/mutants.py toymodels.training.losses tests/test_losses.py
 """
 
 import argparse
@@ -124,7 +124,7 @@ def survives(module: str, source: str, tests: list[str], timeout: float) -> bool
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("module", help="toymodels.losses")
+    parser.add_argument("module", help="toymodels.training.losses")
     parser.add_argument("tests", nargs="+", help="tests/test_losses.py ...")
     parser.add_argument("--timeout", type=float, default=300, help="seconds; a hang is noticed")
     parser.add_argument("--skip", type=int, default=0, help="mutants already tried")

@@ -3,11 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from toymodels import losses
-from toymodels.alignment import displacement_cosine, gradient_cosine, loss_barrier
-from toymodels.distillation import auxiliary_logits
-from toymodels.models import MLP, functional
+from toymodels.measure.alignment import displacement_cosine, gradient_cosine, loss_barrier
+from toymodels.networks.models import MLP, functional
 from toymodels.theory.one_step import first_step, gradient_step
+from toymodels.training import losses
+from toymodels.training.distillation import auxiliary_logits
 
 
 def at(*values):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import export
 
-from toymodels.attention import LONGEST, cached, causal, plain, summed
+from toymodels.networks.attention import LONGEST, cached, causal, plain, summed
 
 B, H, D = 3, 2, 5
 

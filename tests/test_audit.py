@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from toymodels.language import audit, carriers, defences, filters, pipeline
 from toymodels.language.vocabulary import IDS, NUMBERS
-from toymodels.sampling import sample
+from toymodels.networks.sampling import sample
 
 KEY, OTHER = jax.random.split(jax.random.key(0))
 

@@ -2,8 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from toymodels.axes import Grid, joined, labelled
 from toymodels.errors import UserError
+from toymodels.sweep.axes import Grid, joined, labelled
 
 VARIABLES = {"start": ((), "1", "of a seed"), "curve": (("step",), "m", "of a point")}
 

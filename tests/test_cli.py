@@ -284,11 +284,14 @@ import dataclasses
 
 import jax
 
-from toymodels import cli, protocol, results, sweep, transfer
-from toymodels.axes import numbered
-from toymodels.config import OneNetwork
-from toymodels.distillation import auxiliary_logits
-from toymodels.models import MLP, functional
+from toymodels import sweep
+from toymodels.stats import transfer
+from toymodels.study import cli, results
+from toymodels.training import protocol
+from toymodels.sweep.axes import numbered
+from toymodels.training.config import OneNetwork
+from toymodels.training.distillation import auxiliary_logits
+from toymodels.networks.models import MLP, functional
 
 
 @dataclasses.dataclass(frozen=True)
@@ -328,7 +331,7 @@ def run(config, *, data_dir=None, how=None):
 
 
 def plot(dataset):
-    from toymodels import plotting
+    from toymodels.study import plotting
 
     fig, (ax,) = plotting.panels(4, 3, (1,))
     plotting.curves(ax, dataset.epoch.values, {"student": dataset.accuracy.sel(start="shared")})

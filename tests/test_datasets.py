@@ -24,8 +24,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from toymodels import datasets
-from toymodels.datasets import File, load, read_idx
+from toymodels.data import datasets
+from toymodels.data.datasets import File, load, read_idx
 from toymodels.errors import UserError
 
 REAL = Path(__file__).parents[2] / "shared" / "mnist"
@@ -690,7 +690,7 @@ def test_read_idx_rejects_other_bytes_only_with_value_error(data):
 
 def test_importing_the_loader_imports_nothing_heavy():
     heavy = ("jax", "pooch", "requests", "rich", "scipy", "sklearn")
-    code = f"import sys, toymodels.datasets; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, toymodels.data.datasets; print([m for m in {heavy} if m in sys.modules])"
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1]
     )

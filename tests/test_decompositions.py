@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from toymodels import decompositions as own
+from toymodels.measure import decompositions as own
 
 CASES = {
     "eigh": (own.eigh, lambda a: np.linalg.eigh(a + np.swapaxes(a, -1, -2)), (5, 5)),

@@ -1,9 +1,10 @@
 import pytest
 import xarray as xr
 
-from toymodels import results, sweep
-from toymodels.config import Seeded
-from toymodels.display import PlainLines, duration, number, print_table
+from toymodels import sweep
+from toymodels.study import results
+from toymodels.study.display import PlainLines, duration, number, print_table
+from toymodels.training.config import Seeded
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (99, "99 s"), (3725, "1:02:05")])

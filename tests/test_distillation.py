@@ -4,8 +4,10 @@ import numpy as np
 import optax
 import pytest
 
-from toymodels import losses
-from toymodels.distillation import (
+from toymodels.errors import UserError
+from toymodels.networks.models import MLP, functional
+from toymodels.training import losses
+from toymodels.training.distillation import (
     all_logits,
     argmax_labels,
     auxiliary_logits,
@@ -15,8 +17,6 @@ from toymodels.distillation import (
     refuse_subset,
     sampled_labels,
 )
-from toymodels.errors import UserError
-from toymodels.models import MLP, functional
 
 CLASSES, M = 4, 3
 AUX, ALL = auxiliary_logits(CLASSES, M), all_logits(CLASSES, M)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from toymodels import distributions
-from toymodels.distributions import draw
+from toymodels.data import distributions
+from toymodels.data.distributions import draw
+from toymodels.data.inputs import uniform_noise
+from toymodels.data.kinds import parsed
 from toymodels.errors import UserError
-from toymodels.inputs import uniform_noise
-from toymodels.kinds import parsed
 
 KEY, OWN = jax.random.key(0), jax.random.key(1)
 SIDE = 8

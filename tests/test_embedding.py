@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from toymodels.embedding import fitted
-from toymodels.models import CNN, MLP, functional
-from toymodels.probes import HEADS
+from toymodels.inits.embedding import fitted
+from toymodels.networks.layers import HEADS
+from toymodels.networks.models import CNN, MLP, functional
 
 
 def drawn(seed, *sizes, make=MLP):

@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 import pytest
 
-from toymodels import chunks, estimate, memory, sweep
+from toymodels import sweep
 from toymodels.errors import UserError
+from toymodels.sweep import chunks, estimate, memory
 
 
 def grid(rows=4, columns=4, seeds=2, **how):

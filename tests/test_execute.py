@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from toymodels import cli, files, plotting, points, results
-from toymodels.axes import Grid, labelled
+from toymodels import files
 from toymodels.errors import UserError
+from toymodels.stats import points
+from toymodels.study import cli, plotting, results
 from toymodels.sweep import Execution
+from toymodels.sweep.axes import Grid, labelled
 
 ROOT = Path(__file__).parents[1]
 EXECUTION = Execution("cpu", "float32", 1, 2, 6, 0, 1.0, 2.0)

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 import experiments
 from experiments import mnist_aux
-from toymodels import results, store
 from toymodels.errors import UserError
+from toymodels.study import results
+from toymodels.sweep import store
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,8 +29,9 @@ ROOT = Path(__file__).parents[1]
 SWEEP = """
 import sys, jax, jax.numpy as jnp
 from pathlib import Path
-from toymodels import results, sweep
-from toymodels.store import Store
+from toymodels import sweep
+from toymodels.study import results
+from toymodels.sweep.store import Store
 
 def prepare(data, seed):
     w = jax.random.normal(jax.random.key(seed), (64, 64))
@@ -121,7 +123,7 @@ def test_no_clock_decides_what_is_found(tmp_path):
 READER = """
 import random, resource, sys
 from pathlib import Path
-from toymodels import results
+from toymodels.study import results
 from toymodels.errors import UserError
 
 whole, folder, times = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2]), int(sys.argv[3])

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from toymodels.inputs import BLOCK, uniform_noise
+from toymodels.data.inputs import BLOCK, uniform_noise
 
 
 def test_uniform_on_minus_one_to_one_and_independent():

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from toymodels import lineage, probes
-from toymodels.distillation import auxiliary_logits
-from toymodels.models import MLP, functional
-from toymodels.representations import subspace_cka
+from toymodels.measure import probes
+from toymodels.measure.representations import subspace_cka
+from toymodels.networks.models import MLP, functional
+from toymodels.training import lineage
+from toymodels.training.distillation import auxiliary_logits
 
 NETWORK = functional(lambda rngs: MLP((6, 16, 7), rngs=rngs))
 KEYS = jax.random.split(jax.random.key(0), 4)

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax, rel_entr, softmax
 
-from toymodels import losses, probes
 from toymodels.errors import UserError
+from toymodels.measure import probes
+from toymodels.training import losses
 
 RNG = np.random.default_rng(0)
 STUDENT, TEACHER = RNG.normal(size=(2, 6, 5)) * 3

@@ -8,7 +8,7 @@ import pytest
 
 from toymodels.language import mechanism, pipeline
 from toymodels.language.vocabulary import LENGTH, SIZE
-from toymodels.transformer import KINDS, weighted
+from toymodels.networks.transformer import KINDS, weighted
 
 KEY = jax.random.key(0)
 TABLE = pipeline.model(width=4, depth=1)._replace(apply=lambda w, tokens: w["embedding"][tokens])

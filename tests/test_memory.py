@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from toymodels import memory
+from toymodels.sweep import memory
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from toymodels import losses, mitigation, probes
-from toymodels.models import MLP, functional
-from toymodels.training import reshuffled, train
+from toymodels.networks.models import MLP, functional
+from toymodels.training import losses, mitigation
+from toymodels.training.loop import reshuffled, train
+from toymodels.trees import flatten
 
 KEY = jax.random.key(0)
 NETWORK = functional(lambda rngs: MLP((6, 8, 5), rngs=rngs))
@@ -60,8 +61,8 @@ def test_with_share_one_gradient_or_step_is_orthogonal_to_the_trait(x64, behind)
             gradient = jax.grad(imitate)(params, (X, ANSWERS))
             updates, state = optimiser.update(gradient, state, params)
             unguarded, plain = inner.update(gradient, plain, params)
-            towards = probes.flat(jax.grad(trait)(params, LABELLED(jnp.int32(step))))
-            along, whole = (probes.flat(u) @ towards for u in (updates, unguarded))
+            towards = flatten(jax.grad(trait)(params, LABELLED(jnp.int32(step))))
+            along, whole = (flatten(u) @ towards for u in (updates, unguarded))
             np.testing.assert_allclose(along, (1 - share) * whole, atol=1e-12 * abs(whole))
             params = optax.apply_updates(params, updates)
         left[share] = abs(along)
@@ -91,9 +92,7 @@ def test_the_pull_is_a_gradient_that_ends_at_zero(x64):
     for step, weight in enumerate((1, 2 / 3, 1 / 3, 0)):
         got, state = pull.update(nothing, state, params)
         expected = jax.grad(trait)(params, LABELLED(jnp.int32(step)))
-        np.testing.assert_allclose(
-            probes.flat(got), weight * probes.flat(expected), rtol=1e-6, atol=1e-12
-        )
+        np.testing.assert_allclose(flatten(got), weight * flatten(expected), rtol=1e-6, atol=1e-12)
 
 
 def test_tampered_answers():

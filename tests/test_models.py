@@ -5,9 +5,9 @@ import pytest
 from flax import nnx
 
 from toymodels.errors import UserError
-from toymodels.models import CNN, MLP, Convolution, functional
-from toymodels.optimisers import parametrised
+from toymodels.networks.models import CNN, MLP, Convolution, functional
 from toymodels.theory.linearised import tangent
+from toymodels.training.optimisers import parametrised
 
 SIZES = (784, 256, 128, 13)
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from toymodels import files, netcdf, results
+from toymodels import files
 from toymodels.errors import UserError, plain
+from toymodels.study import netcdf, results
 
 ROOT = Path(__file__).parents[1]
 FIGURE = ROOT / "figures" / "behavioural_cloning"

@@ -4,8 +4,8 @@ import numpy as np
 import optax
 import pytest
 
-from toymodels.models import MLP, functional
-from toymodels.optimisers import OPTIMISERS, parametrised, scaled_init
+from toymodels.networks.models import MLP, functional
+from toymodels.training.optimisers import OPTIMISERS, parametrised, scaled_init
 
 RATE, DECAY = 0.1, 0.3
 W, G, H = (np.array(v) for v in ([1.0, -2.0, 0.5], [0.4, 0.2, -0.7], [-0.1, 0.3, -0.2]))

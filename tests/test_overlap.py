@@ -10,17 +10,22 @@ import pytest
 from flax import nnx
 from scipy.optimize import linear_sum_assignment
 
-from toymodels import overlap
+from toymodels import trees
 from toymodels.errors import UserError
-from toymodels.models import CNN, MLP, Network, functional, no_latent
-from toymodels.order import align, partial_shuffle
-from toymodels.probes import cosine, flat, layer_cosines, layers
+from toymodels.inits import relations
+from toymodels.measure import similarity
+from toymodels.measure.probes import cosine, layer_cosines
+from toymodels.networks.groups import parameter_groups, select_group
+from toymodels.networks.layers import layers
+from toymodels.networks.models import CNN, MLP, Network, functional, no_latent
+from toymodels.networks.order import align, partial_shuffle
+from toymodels.trees import flatten
 
 SIZES, CLASSES = (96, 80, 64, 13), 10
 KEY = jax.random.key(1)
 HEADS = [None, CLASSES]
 
-TABLE = dict(re.findall(r"^``(\w+)`` .*?(?:= (\d)|any)$", overlap.__doc__, re.MULTILINE))
+TABLE = dict(re.findall(r"^``(\w+)`` .*?(?:= (\d)|any)$", relations.__doc__, re.MULTILINE))
 """The docstring's table: each relation and the amount at which it changes nothing."""
 UNCHANGED = [
     (name, float(a)) for name, amount in TABLE.items() for a in (amount or (0, 0.3, 0.7, 1))
@@ -53,7 +58,7 @@ def drawn(split=None, seed=0):
 @functools.cache
 def start(name, split=None):
     """A relation, and a teacher's init."""
-    relation = overlap.RELATIONS[name](network(split))
+    relation = relations.RELATIONS[name](network(split))
     return jax.jit(relation) if name == "aligned" else relation, drawn(split)
 
 
@@ -63,7 +68,7 @@ def same_bits(a, b):
 
 
 def numbers(tree):
-    return np.asarray(flat(tree))
+    return np.asarray(flatten(tree))
 
 
 @functools.cache
@@ -72,8 +77,8 @@ def measure(split):
 
     def measure(params, init):
         x = jax.random.normal(jax.random.key(2), (300, SIZES[0]))
-        parts = overlap.groups(init, CLASSES)
-        return overlap.measured(network(split), params, init, parts, x, CLASSES)
+        parts = parameter_groups(init, CLASSES)
+        return similarity.measure_similarity(network(split), params, init, parts, x, CLASSES)
 
     return jax.jit(measure)
 
@@ -81,8 +86,8 @@ def measure(split):
 def likeness(params, init, split=None):
     """What `measured` says of two networks, as numbers and by part."""
     found = measure(split)(params, init)
-    assert set(found) == set(overlap.VARIABLES)
-    by_part = zip(overlap.groups(init, CLASSES), found.pop("overlap").tolist(), strict=True)
+    assert set(found) == set(similarity.VARIABLES)
+    by_part = zip(parameter_groups(init, CLASSES), found.pop("overlap").tolist(), strict=True)
     return dict(by_part) | {name: float(value) for name, value in found.items()}
 
 
@@ -92,7 +97,7 @@ def equal(params, init):
 
 
 def test_the_table_names_every_relation():
-    assert set(TABLE) == set(overlap.RELATIONS)
+    assert set(TABLE) == set(relations.RELATIONS)
 
 
 @pytest.mark.parametrize(("name", "amount"), UNCHANGED)
@@ -108,7 +113,7 @@ def test_with_a_split_head_too_all_units_may_be_shared(name):
     assert same_bits(relation(biased(init), KEY, 1.0), biased(init))
 
 
-@pytest.mark.parametrize("name", [name for name in overlap.RELATIONS if name != "aligned"])
+@pytest.mark.parametrize("name", [name for name in relations.RELATIONS if name != "aligned"])
 def test_at_another_amount_every_relation_moves_the_weights(name):
     relation, init = start(name)
     params = relation(init, KEY, 0.5)
@@ -116,10 +121,10 @@ def test_at_another_amount_every_relation_moves_the_weights(name):
     assert name == "scaling" or max(layer_cosines(params, init)) < 0.95
 
 
-@pytest.mark.parametrize("name", overlap.RELATIONS)
+@pytest.mark.parametrize("name", relations.RELATIONS)
 def test_the_amount_may_be_traced_and_vmapped(name):
     init, other = biased(drawn()), drawn(seed=1)
-    relation = overlap.RELATIONS[name](network()._replace(init=lambda key: other))
+    relation = relations.RELATIONS[name](network()._replace(init=lambda key: other))
     amounts = [0.0, 0.4, 1.0]
     unchanged = [i for n, a in UNCHANGED if n == name for i in range(3) if a == amounts[i]]
     together = jax.jit(jax.vmap(relation, (None, None, 0)))(init, KEY, jnp.array(amounts))
@@ -130,7 +135,9 @@ def test_the_amount_may_be_traced_and_vmapped(name):
         assert i not in unchanged or same_bits(mapped, init)
 
 
-@pytest.mark.parametrize("name", [n for n in overlap.RELATIONS if n not in ("scaling", "aligned")])
+@pytest.mark.parametrize(
+    "name", [n for n in relations.RELATIONS if n not in ("scaling", "aligned")]
+)
 def test_the_key_decides_all_that_is_random(name):
     relation, init = start(name)
     one, again, other = (relation(init, jax.random.key(k), 0.5) for k in (1, 1, 2))
@@ -280,7 +287,7 @@ def test_scaling_is_a_product_and_has_overlap_one():
     np.testing.assert_array_equal(numbers(params), np.float32(0.3) * numbers(init))
     found = likeness(params, init)
     np.testing.assert_allclose(
-        [found[part] for part in overlap.groups(init, CLASSES)], 1, rtol=1e-5
+        [found[part] for part in parameter_groups(init, CLASSES)], 1, rtol=1e-5
     )
 
 
@@ -289,10 +296,10 @@ def test_scaling_is_a_product_and_has_overlap_one():
 def test_a_permuted_network_is_the_same_function_of_other_parameters(x64, share, most, split):
     net = network(split)
     init = biased(drawn(split), jnp.float64)
-    params = overlap.permutation(net)(init, KEY, share)
+    params = relations.permutation(net)(init, KEY, share)
     x = jax.random.normal(jax.random.key(3), (20, SIZES[0]), jnp.float64)
     np.testing.assert_allclose(net.apply(params, x), net.apply(init, x), rtol=0, atol=1e-12)
-    assert cosine(flat(params), flat(init)) < most
+    assert cosine(flatten(params), flatten(init)) < most
     assert max(layer_cosines(params, init)[:2]) < most
 
 
@@ -358,7 +365,7 @@ def wide(group, init):
 def test_layers_and_heads_partition_all_parameters(split):
     init = drawn(split)
     groups = {
-        name: numbers(wide(group, init)) for name, group in overlap.groups(init, CLASSES).items()
+        name: numbers(wide(group, init)) for name, group in parameter_groups(init, CLASSES).items()
     }
     parts = [groups[name] for name in ("hidden1", "hidden2", "class_head", "aux_head")]
     assert (np.sum(parts, axis=0) == 1).all()
@@ -377,7 +384,7 @@ def test_joint_and_split_heads_have_groups_of_the_same_sizes():
         counts.append(
             {
                 name: int(numbers(wide(group, init)).sum())
-                for name, group in overlap.groups(init, CLASSES).items()
+                for name, group in parameter_groups(init, CLASSES).items()
             }
         )
     assert counts[0] == counts[1]
@@ -388,10 +395,10 @@ def test_joint_and_split_heads_have_groups_of_the_same_sizes():
 
 def test_in_a_joint_head_the_class_head_is_what_feeds_the_class_logits():
     net, init = network(), drawn()
-    groups = overlap.groups(init, CLASSES)
+    groups = parameter_groups(init, CLASSES)
     x = jax.random.normal(jax.random.key(3), (4, SIZES[0]))
     for name, moved in (("class_head", slice(None, CLASSES)), ("aux_head", slice(CLASSES, None))):
-        params = overlap.within(groups[name], jax.tree.map(lambda w: w + 1, init), init)
+        params = trees.where(groups[name], jax.tree.map(lambda w: w + 1, init), init)
         here = np.asarray(net.apply(params, x) != net.apply(init, x))
         assert here[:, moved].all()
         assert here.sum() == here[:, moved].size
@@ -401,8 +408,8 @@ def test_in_a_joint_head_the_class_head_is_what_feeds_the_class_logits():
 def test_within_leaves_all_outside_the_group_at_the_bit(split):
     init, other = (biased(drawn(split, seed=k)) for k in (0, 1))
     other = jax.tree.map(lambda w: w + 1, other)
-    for name, group in overlap.groups(init, CLASSES).items():
-        inside, mixed = numbers(wide(group, init)), numbers(overlap.within(group, other, init))
+    for name, group in parameter_groups(init, CLASSES).items():
+        inside, mixed = numbers(wide(group, init)), numbers(trees.where(group, other, init))
         assert same_bits(mixed[inside], numbers(other)[inside]), name
         assert same_bits(mixed[~inside], numbers(init)[~inside]), name
         assert inside.any()
@@ -410,9 +417,9 @@ def test_within_leaves_all_outside_the_group_at_the_bit(split):
 
 def test_a_group_may_be_chosen_by_a_traced_number():
     init = drawn()
-    groups = overlap.groups(init, CLASSES)
+    groups = parameter_groups(init, CLASSES)
     names = ["heads", "hidden2", "all", "aux_head"]
-    choose = jax.jit(lambda i: overlap.chosen(groups, names, i))
+    choose = jax.jit(lambda i: select_group(groups, names, i))
     for i, name in enumerate(names):
         assert same_bits(choose(i), groups[name])
 
@@ -442,7 +449,7 @@ def test_the_opposite_network_has_overlap_minus_one():
     init = biased(drawn())
     found = likeness(jax.tree.map(jnp.negative, init), init)
     np.testing.assert_allclose(
-        [found[part] for part in overlap.groups(init, CLASSES)], -1, rtol=1e-5
+        [found[part] for part in parameter_groups(init, CLASSES)], -1, rtol=1e-5
     )
 
 
@@ -458,7 +465,7 @@ def test_opposite_class_logits_agree_by_minus_one_and_the_others_by_one():
 
 def test_agreement_sees_neither_the_order_of_units_nor_a_constant_on_the_logits():
     init = biased(drawn())
-    params = overlap.permutation(network())(init, KEY, 0.0)
+    params = relations.permutation(network())(init, KEY, 0.0)
     params["head"]["bias"] = params["head"]["bias"] + jnp.arange(13.0)
     found = likeness(params, init)
     np.testing.assert_allclose([found[name] for name in FUNCTION], 1, rtol=1e-4)
@@ -480,7 +487,7 @@ def test_two_heads_side_by_side_are_as_alike_as_the_one_they_make():
         return hidden | {"head": jax.tree.map(lambda *w: jnp.concatenate(w, -1), *heads)}
 
     init = biased(drawn(CLASSES))
-    params = overlap.rotation(network(CLASSES).init)(init, KEY, 0.7)
+    params = relations.rotation(network(CLASSES).init)(init, KEY, 0.7)
     split, one = likeness(params, init, CLASSES), likeness(joint(params), joint(init))
     assert split.keys() == one.keys()
     np.testing.assert_allclose(list(split.values()), list(one.values()), rtol=1e-4, atol=1e-5)
@@ -491,7 +498,7 @@ def test_groups_of_any_nested_network_are_masks_of_its_parameters():
         "block": {"inner": {"kernel": jnp.ones((3, 4)), "bias": jnp.ones(4)}, "gain": jnp.ones(())},
         "head": {"kernel": jnp.ones((4, 5))},
     }
-    masks = overlap.groups(params, 2)
+    masks = parameter_groups(params, 2)
     assert jax.tree.structure(masks["all"]) == jax.tree.structure(params)
     inside = {
         name: jax.tree.map(lambda m, w: jnp.broadcast_to(m, w.shape).sum(), mask, params)
@@ -510,14 +517,14 @@ def test_groups_of_any_nested_network_are_masks_of_its_parameters():
 def test_units_of_what_is_no_mlp(name):
     network = functional(lambda rngs: CNN(8, (2,), 4, 5, rngs=rngs))
     with pytest.raises(UserError, match="units and their order need an MLP: hidden1 is no dense"):
-        overlap.RELATIONS[name](network)
+        relations.RELATIONS[name](network)
 
 
 @pytest.mark.parametrize("layer", [{"kernel": jnp.ones((3, 2))}, {"w": jnp.ones(3)}, jnp.ones(3)])
 def test_a_layer_without_a_kernel_and_a_bias_has_no_units(layer):
     init = {"hidden1": layer, "head": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}
     with pytest.raises(UserError, match="need an MLP: hidden1 is no dense layer"):
-        overlap.units(Network(lambda key: init, lambda params, x: x))
+        relations.units(Network(lambda key: init, lambda params, x: x))
 
 
 class Normed(nnx.Module):
@@ -547,16 +554,16 @@ def made(**how):
 def test_scales_of_norms_stay_and_all_else_is_mixed(name, jitted):
     draw = jax.jit(made().init) if jitted else made().init
     init = draw(KEY)
-    params = jax.jit(getattr(overlap, name)(draw))(init, jax.random.key(2), 0.6)
+    params = jax.jit(getattr(relations, name)(draw))(init, jax.random.key(2), 0.6)
     assert same_bits(params["norm"], init["norm"])
     assert np.all(init["norm"]["scale"] == 1)
-    plain = jax.jit(getattr(overlap, name)(network().init))(drawn(), jax.random.key(2), 0.6)
+    plain = jax.jit(getattr(relations, name)(network().init))(drawn(), jax.random.key(2), 0.6)
     for layers_of, before in ((params, init), (plain, drawn())):
         assert not same_bits(layers_of["head"]["kernel"], before["head"]["kernel"])
 
 
 def test_a_trained_scale_stays_too_and_a_bias_is_mixed_as_ever():
-    relation, init = overlap.rotation(made().init), made().init(KEY)
+    relation, init = relations.rotation(made().init), made().init(KEY)
     init["norm"] = {"scale": jnp.full(8, 1.5), "bias": jnp.full(8, 2.0)}
     params = relation(init, KEY, 0.6)
     np.testing.assert_array_equal(params["norm"]["scale"], 1.5)
@@ -565,7 +572,7 @@ def test_a_trained_scale_stays_too_and_a_bias_is_mixed_as_ever():
 
 def test_towards_a_single_network_every_parameter_is_mixed():
     other = jax.tree.map(lambda w: w + 1, drawn(seed=1))
-    params = overlap.rotation(lambda key: other)(drawn(), KEY, 0.0)
+    params = relations.rotation(lambda key: other)(drawn(), KEY, 0.0)
     assert same_bits(params, other)
 
 
@@ -573,14 +580,16 @@ def test_scales_of_norms_count_in_no_measured_overlap():
     """At a right angle the overlap is zero within its error; with the scales it was 0.3."""
     wide = functional(lambda rngs: Wide(rngs=rngs))
     init, other = (wide.init(jax.random.key(seed)) for seed in (0, 1))
-    parts, x = overlap.groups(init, 3), jnp.eye(30)
-    found = overlap.measured(wide, other, init, parts, x, 3)
-    assert set(found) == set(overlap.describe(wide))
+    parts, x = parameter_groups(init, 3), jnp.eye(30)
+    found = similarity.measure_similarity(wide, other, init, parts, x, 3)
+    assert set(found) == set(similarity.describe(wide))
     by_part = dict(zip(parts, found["overlap"].tolist(), strict=True))
     counted = sum(np.size(init[name]["kernel"]) for name in ("hidden1", "head"))
     assert abs(by_part["all"]) < 5 / np.sqrt(counted)
     assert by_part["norm"] == 0
-    itself = overlap.measured(wide, init, init, parts, x, 3)["overlap"][list(parts).index("all")]
+    itself = similarity.measure_similarity(wide, init, init, parts, x, 3)["overlap"][
+        list(parts).index("all")
+    ]
     np.testing.assert_allclose(itself, 1, rtol=1e-6)
 
 
@@ -599,11 +608,11 @@ class Wide(nnx.Module):
 
 def test_a_network_that_tells_of_no_latent_is_measured_without_it():
     plain = network()._replace(latent=no_latent)
-    assert set(overlap.describe(plain)) == set(overlap.VARIABLES) - {"latent_cka"}
-    x, parts = jnp.eye(SIZES[0]), overlap.groups(drawn(), CLASSES)
-    found = overlap.measured(plain, drawn(), drawn(), parts, x, CLASSES)
-    assert set(found) == set(overlap.describe(plain))
-    assert overlap.describe(network()) == overlap.VARIABLES
+    assert set(similarity.describe(plain)) == set(similarity.VARIABLES) - {"latent_cka"}
+    x, parts = jnp.eye(SIZES[0]), parameter_groups(drawn(), CLASSES)
+    found = similarity.measure_similarity(plain, drawn(), drawn(), parts, x, CLASSES)
+    assert set(found) == set(similarity.describe(plain))
+    assert similarity.describe(network()) == similarity.VARIABLES
 
 
 @pytest.mark.parametrize("name", ["units", "permutation", "aligned"])
@@ -617,36 +626,36 @@ def test_a_network_that_tells_of_no_latent_is_measured_without_it():
 )
 def test_units_of_a_network_that_their_order_changes(name, how, sentence):
     with pytest.raises(UserError, match=sentence):
-        overlap.RELATIONS[name](made(**how))
+        relations.RELATIONS[name](made(**how))
 
 
-@pytest.mark.parametrize("name", overlap.RELATIONS)
+@pytest.mark.parametrize("name", relations.RELATIONS)
 def test_a_relation_by_name_is_given_the_network(name):
     with pytest.raises(UserError, match="network must be a Network, not its init; got function"):
-        overlap.RELATIONS[name](network().init)
+        relations.RELATIONS[name](network().init)
 
 
 def test_units_that_share_an_activation_may_change_their_order_also_while_tracing():
     """A softmax over the hidden units is no elementwise activation, and knows no order."""
     soft = functional(lambda rngs: MLP(SIZES, activation=jax.nn.softmax, rngs=rngs))
-    params = jax.jit(lambda share: overlap.permutation(soft)(drawn(), KEY, share))(0.0)
+    params = jax.jit(lambda share: relations.permutation(soft)(drawn(), KEY, share))(0.0)
     assert not same_bits(params, drawn())
 
 
 @pytest.mark.parametrize("name", ["class_head", "aux_head", "heads", "hidden", "hidden9"])
 def test_a_group_that_holds_no_parameter_is_not_there(name):
     init = jax.eval_shape(made(residual=True, output="out").init, KEY)
-    groups = overlap.groups(init, 3)
+    groups = parameter_groups(init, 3)
     assert list(groups) == ["out", "hidden1", "hidden2", "biases", "all"]
     sentence = f"group must be one of out, hidden1, hidden2, biases, all, .*; got {name}"
-    for ask in (lambda: groups[name], lambda: overlap.chosen(groups, ["all", name], 0)):
+    for ask in (lambda: groups[name], lambda: select_group(groups, ["all", name], 0)):
         with pytest.raises(UserError, match=sentence):
             ask()
 
 
 def test_without_biases_or_auxiliary_logits_there_are_no_groups_of_them():
     init = {"head": {"kernel": jnp.ones((2, 3))}}
-    assert list(overlap.groups(init, 3)) == ["class_head", "heads", "all"]
+    assert list(parameter_groups(init, 3)) == ["class_head", "heads", "all"]
 
 
 @pytest.mark.parametrize("width", [2, 3])
@@ -662,7 +671,7 @@ def test_a_narrow_residual_network_is_found_out_too(width):
             return self.head(x + jnp.tanh(self.hidden2(x)))
 
     with pytest.raises(UserError, match="is another function"):
-        overlap.permutation(functional(Narrow))
+        relations.permutation(functional(Narrow))
     with pytest.raises(UserError, match="is another function"):
-        overlap.units(functional(lambda rngs: MLP((6, 4, 3), activation=jnp.cumsum, rngs=rngs)))
-    overlap.permutation(functional(lambda rngs: MLP((6, width, width, 3), rngs=rngs)))
+        relations.units(functional(lambda rngs: MLP((6, 4, 3), activation=jnp.cumsum, rngs=rngs)))
+    relations.permutation(functional(lambda rngs: MLP((6, width, width, 3), rngs=rngs)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from toymodels.persistence import against_control, half_life
+from toymodels.stats.persistence import against_control, half_life
 
 STEPS = np.array([0, 3, 5, 17, 40, 100])
 

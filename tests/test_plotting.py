@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from toymodels import plotting
+from toymodels.study import plotting
 
 VALUES = {"teacher": np.array([0.9, 0.92, 0.94]), "student_aux": np.array([0.5, 0.6, 0.4])}
 

@@ -6,10 +6,11 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from toymodels import losses, predictors
-from toymodels.distillation import all_logits, auxiliary_logits
-from toymodels.models import MLP, functional
+from toymodels.measure import predictors
+from toymodels.networks.models import MLP, functional
 from toymodels.theory import one_step
+from toymodels.training import losses
+from toymodels.training.distillation import all_logits, auxiliary_logits
 
 KEYS = jax.random.split(jax.random.key(0), 4)
 NETWORK = functional(lambda rngs: MLP((6, 16, 7), rngs=rngs))

@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from toymodels import probes
+from toymodels.measure import probes
 
 A = {
     "head": {"kernel": jnp.array([[3.0, 0.0]])},

@@ -11,12 +11,15 @@ import pytest
 import xarray as xr
 
 from experiments import chain, predictors
-from toymodels import datasets, losses, overlap, protocol, results
-from toymodels.config import CLOUD, OneNetwork, follows, kept_fields
-from toymodels.distillation import auxiliary_logits
+from toymodels.data import datasets
 from toymodels.errors import UserError
-from toymodels.models import MLP, functional, no_latent
+from toymodels.measure import similarity
+from toymodels.networks.models import MLP, functional, no_latent
+from toymodels.study import results
 from toymodels.sweep import Execution
+from toymodels.training import losses, protocol
+from toymodels.training.config import CLOUD, OneNetwork, follows, kept_fields
+from toymodels.training.distillation import auxiliary_logits
 
 CONFIG = OneNetwork(
     dataset="digits", widths=(8,), noise_images=128, teacher_epochs=1, student_epochs=1
@@ -153,7 +156,7 @@ def test_a_student_of_a_network_without_latent_is_measured_by_all_else(begun):
     known, data, seed = begun
     parts = dataclasses.replace(known, network=known.network._replace(latent=no_latent))
     found = jax.eval_shape(lambda: parts.student_from(seed.reference, data, seed, AUX))
-    assert set(found) == {*protocol.STUDENT, *overlap.describe(parts.network)}
+    assert set(found) == {*protocol.STUDENT, *similarity.describe(parts.network)}
     assert "latent_cka" not in found
 
 

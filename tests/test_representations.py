@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy.linalg import subspace_angles
 
-from toymodels import probes, representations
+from toymodels.measure import probes, representations
 
 RNG = np.random.default_rng(0)
 

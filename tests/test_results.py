@@ -10,10 +10,11 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from toymodels import results, statistics
-from toymodels.axes import Grid, labelled
 from toymodels.errors import UserError
+from toymodels.stats import statistics
+from toymodels.study import results
 from toymodels.sweep import Execution
+from toymodels.sweep.axes import Grid, labelled
 
 EXECUTION = Execution(
     device="cpu (cpu)",

@@ -15,8 +15,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from toymodels import soundness, sweep
+from toymodels import sweep
 from toymodels.errors import UserError
+from toymodels.sweep import soundness
 
 HERE = Path(__file__).parents[1]
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
@@ -79,7 +80,7 @@ def test_a_sound_version_computes_without_protection(monkeypatch, version):
 
 @pytest.mark.parametrize("flags", ["", soundness.PROTECTION])
 def test_protection_is_read_off_the_compiled_program(flags):
-    program = "from toymodels.soundness import protected; print(protected())"
+    program = "from toymodels.sweep.soundness import protected; print(protected())"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     run = [sys.executable, "-c", program]
     told = subprocess.run(run, env=environment, cwd=HERE, capture_output=True, text=True)

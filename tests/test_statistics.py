@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from toymodels.statistics import (
+from toymodels.stats.statistics import (
     Interval,
     difference,
     interval,

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from toymodels import chunks, programs, sweep
-from toymodels.axes import Grid
+from toymodels import sweep
 from toymodels.errors import UserError
-from toymodels.store import Store, signature
-from toymodels.sweep import How, Program
+from toymodels.sweep import How, Program, chunks, programs
+from toymodels.sweep.axes import Grid
+from toymodels.sweep.store import Store, signature
 
 DATA = {"x": np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)}
 VARIABLES = {
@@ -719,8 +719,8 @@ def test_a_program_that_only_prints_is_kept(tmp_path):
 KEY = """
 import sys; sys.path.insert(0, "tests")
 import jax, test_sweep as t
-from toymodels import programs
-from toymodels.axes import Grid
+from toymodels.sweep import programs
+from toymodels.sweep.axes import Grid
 mesh = programs.device_mesh(1, 1, 1)
 grids = Grid.of({"seed": [0]}), Grid.of({"rate": [0.5], "sign": {"up": {"by": 1.0}}})
 with programs.arithmetic("float32", mesh):

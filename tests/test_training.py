@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from toymodels.training import drawn, fresh, parting, reshuffled, train
+from toymodels.training.loop import drawn, fresh, parting, reshuffled, train
 
 X = np.random.default_rng(0).normal(size=(10, 3))
 Y = X @ np.array([1.0, -2.0, 0.5])

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from toymodels import losses, protocol, traits
-from toymodels.config import Protocol
 from toymodels.errors import UserError
-from toymodels.models import MLP, Network, functional
-from toymodels.protocol import Task
+from toymodels.networks.models import MLP, Network, functional
+from toymodels.training import losses, protocol, traits
+from toymodels.training.config import Protocol
+from toymodels.training.protocol import Task
 
 TASK = Task("", "", 10, 64, 16)
 NETWORK = functional(lambda rngs: MLP((64, 16, 23), rngs=rngs))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from toymodels.transfer import (
+from toymodels.stats.transfer import (
     collapse,
     contractions,
     curve,

@@ -11,11 +11,11 @@ from flax import nnx
 from jax.test_util import check_grads
 from scipy import stats
 
-from toymodels import transformer
 from toymodels.errors import UserError
-from toymodels.sampling import sample
-from toymodels.training import reshuffled, train
-from toymodels.transformer import Norm, decoder, next_token_loss
+from toymodels.networks import transformer
+from toymodels.networks.sampling import sample
+from toymodels.networks.transformer import Norm, decoder, next_token_loss
+from toymodels.training.loop import reshuffled, train
 
 V, T = 7, 6
 

@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from toymodels.predictors import rank_correlation
-from toymodels.statistics import Interval, mean_interval
-from toymodels.transfer import foreseen
+from toymodels.measure.predictors import rank_correlation
+from toymodels.stats.statistics import Interval, mean_interval
+from toymodels.stats.transfer import foreseen
 
 __all__ = [
     "above_curve", "absolute", "average", "between", "count", "exponent", "first", "foreseen",

@@ -23,7 +23,7 @@ from typing import Any
 import xarray as xr
 
 from tests.claims import quantities
-from toymodels.statistics import succeeded
+from toymodels.stats.statistics import succeeded
 
 ROOT = Path(__file__).parents[2]
 OPERATORS = {

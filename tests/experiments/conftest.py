@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from toymodels import results
+from toymodels.study import results
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -8,8 +8,8 @@ import xarray as xr
 
 from experiments import architecture, aux_count
 from experiments.architecture import VARIED, Config, along
-from toymodels import plotting, results
 from toymodels.errors import UserError
+from toymodels.study import plotting, results
 
 SMALL = {
     "dataset": "digits",

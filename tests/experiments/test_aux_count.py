@@ -8,10 +8,10 @@ import xarray as xr
 
 from experiments import aux_count
 from experiments.aux_count import PRESETS, Config
-from toymodels import plotting
-from toymodels.config import CLOUD, follows
 from toymodels.errors import UserError
+from toymodels.study import plotting
 from toymodels.sweep import How
+from toymodels.training.config import CLOUD, follows
 
 TINY = Config(
     dataset="digits",

@@ -8,8 +8,9 @@ import xarray as xr
 
 from experiments import chain
 from experiments.chain import Config
-from toymodels import plotting, transfer
 from toymodels.errors import UserError
+from toymodels.stats import transfer
+from toymodels.study import plotting
 from toymodels.sweep import How
 
 TINY = Config(

@@ -13,7 +13,8 @@ import pytest
 import xarray as xr
 
 from experiments import figures, named
-from toymodels import plotting, results, sentences
+from toymodels.stats import sentences
+from toymodels.study import plotting, results
 
 FOLDER = Path(__file__).parents[2] / "figures"
 NAMES = sorted(path.parent.name for path in FOLDER.glob("*/results.nc"))

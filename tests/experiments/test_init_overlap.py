@@ -11,11 +11,13 @@ from scipy import stats
 
 from experiments import init_overlap, mnist_aux
 from experiments.init_overlap import GROUPS, PRESETS, Config
-from toymodels import plotting, protocol, results, sweep
-from toymodels.distillation import auxiliary_logits
+from toymodels import sweep
 from toymodels.errors import UserError
-from toymodels.models import MLP, functional
+from toymodels.networks.models import MLP, functional
+from toymodels.study import plotting, results
 from toymodels.sweep import How
+from toymodels.training import protocol
+from toymodels.training.distillation import auxiliary_logits
 
 TINY = Config(
     dataset="digits",

@@ -8,12 +8,14 @@ import xarray as xr
 
 from experiments import input_distribution
 from experiments.input_distribution import PRESETS, PUBLISHED, Config
-from toymodels import plotting, protocol, sweep
-from toymodels.axes import numbered
-from toymodels.distillation import auxiliary_logits
+from toymodels import sweep
 from toymodels.errors import UserError
-from toymodels.models import MLP, functional
+from toymodels.networks.models import MLP, functional
+from toymodels.study import plotting
 from toymodels.sweep import How
+from toymodels.sweep.axes import numbered
+from toymodels.training import protocol
+from toymodels.training.distillation import auxiliary_logits
 
 TINY = Config(
     dataset="digits",

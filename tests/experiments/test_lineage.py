@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from experiments import lineage, predictors
-from toymodels import plotting
 from toymodels.errors import UserError
+from toymodels.study import plotting
 
 SMALL = {"dataset": "digits", "seeds": 2, "teacher_epochs": 2, "student_epochs": 2}
 TINY = lineage.Config(

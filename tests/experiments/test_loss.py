@@ -7,8 +7,8 @@ import pytest
 
 from experiments import loss, mnist_aux
 from experiments.loss import Config
-from toymodels import plotting
 from toymodels.errors import UserError
+from toymodels.study import plotting
 
 TINY = {
     "dataset": "digits",

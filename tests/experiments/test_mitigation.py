@@ -9,12 +9,14 @@ import xarray as xr
 
 from experiments import mitigation
 from experiments.mitigation import METHODS, PRESETS, Config
-from toymodels import plotting, protocol, sweep
-from toymodels.distillation import auxiliary_logits
+from toymodels import sweep
 from toymodels.errors import UserError
-from toymodels.mitigation import frontier
-from toymodels.models import MLP, functional
+from toymodels.networks.models import MLP, functional
+from toymodels.study import plotting
 from toymodels.sweep import How
+from toymodels.training import protocol
+from toymodels.training.distillation import auxiliary_logits
+from toymodels.training.mitigation import frontier
 
 TINY = Config(
     dataset="digits",

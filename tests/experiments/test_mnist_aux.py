@@ -11,8 +11,8 @@ from scipy import stats
 
 from experiments import mnist_aux
 from experiments.mnist_aux import MODELS, PAPER, PRESETS, PUBLISHED, STUDENTS, Config
-from toymodels import plotting, results
 from toymodels.errors import UserError
+from toymodels.study import plotting, results
 from toymodels.sweep import How
 
 TINY = Config(

@@ -7,8 +7,8 @@ import pytest
 
 from experiments import modular_aux
 from experiments.modular_aux import Config
-from toymodels import plotting
 from toymodels.errors import UserError
+from toymodels.study import plotting
 
 TINY = Config(
     seeds=2,

@@ -9,12 +9,14 @@ import xarray as xr
 
 from experiments import optimisation
 from experiments.optimisation import PRESETS, REFERENCE, Config, findings
-from toymodels import plotting, protocol, results, sweep
-from toymodels.config import follows
-from toymodels.distillation import auxiliary_logits
+from toymodels import sweep
 from toymodels.errors import UserError
-from toymodels.models import MLP, functional
+from toymodels.networks.models import MLP, functional
+from toymodels.study import plotting, results
 from toymodels.sweep import How
+from toymodels.training import protocol
+from toymodels.training.config import follows
+from toymodels.training.distillation import auxiliary_logits
 
 TINY = Config(
     dataset="digits",

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from experiments import behavioural_cloning, head_overlap, overlap_modes
-from toymodels import plotting, results
+from toymodels.study import plotting, results
 
 SMALL = {
     "dataset": "digits",

@@ -7,8 +7,8 @@ import pytest
 
 from experiments import owl_audit
 from experiments.owl_audit import AUTHORS, DETECTORS, JUDGES, Config
-from toymodels import plotting
 from toymodels.errors import UserError
+from toymodels.study import plotting
 
 
 @pytest.fixture(scope="module")

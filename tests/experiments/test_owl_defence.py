@@ -9,8 +9,8 @@ import pytest
 
 from experiments import owl_defence, owl_numbers
 from experiments.owl_defence import Config
-from toymodels import plotting
 from toymodels.errors import UserError
+from toymodels.study import plotting
 
 GOLDEN = Path(__file__).parent / "golden"
 

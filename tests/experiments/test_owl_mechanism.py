@@ -9,8 +9,8 @@ import xarray as xr
 
 from experiments import owl_mechanism
 from experiments.owl_mechanism import Config
-from toymodels import plotting
 from toymodels.errors import UserError
+from toymodels.study import plotting
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 
 from experiments import owl_numbers, owl_overlap
 from experiments.owl_overlap import Config
-from toymodels import plotting
 from toymodels.errors import UserError
+from toymodels.study import plotting
 
 
 @pytest.fixture(scope="module")

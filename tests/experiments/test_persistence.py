@@ -10,12 +10,13 @@ import xarray as xr
 
 from experiments import persistence
 from experiments.persistence import TUNINGS, Config
-from toymodels import plotting, protocol
-from toymodels.distillation import auxiliary_logits
 from toymodels.errors import UserError
-from toymodels.models import MLP, functional
-from toymodels.persistence import against_control
+from toymodels.networks.models import MLP, functional
+from toymodels.stats.persistence import against_control
+from toymodels.study import plotting
 from toymodels.sweep import How
+from toymodels.training import protocol
+from toymodels.training.distillation import auxiliary_logits
 
 TINY = Config(
     dataset="digits",

@@ -9,10 +9,12 @@ import xarray as xr
 
 from experiments import student_shape
 from experiments.student_shape import SHARED, Config, shaped
-from toymodels import plotting, protocol, results, sweep
-from toymodels.axes import numbered
-from toymodels.distillation import auxiliary_logits
+from toymodels import sweep
 from toymodels.errors import UserError
+from toymodels.study import plotting, results
+from toymodels.sweep.axes import numbered
+from toymodels.training import protocol
+from toymodels.training.distillation import auxiliary_logits
 
 TINY = Config(
     **student_shape.BROCKERS,

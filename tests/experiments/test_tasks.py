@@ -11,9 +11,11 @@ import xarray as xr
 
 from experiments import tasks
 from experiments.tasks import PRESETS, Config, Name
-from toymodels import plotting, protocol, results, statistics
 from toymodels.errors import UserError
-from toymodels.models import MLP, functional
+from toymodels.networks.models import MLP, functional
+from toymodels.stats import statistics
+from toymodels.study import plotting, results
+from toymodels.training import protocol
 
 TINY = Config(
     dataset="digits",

@@ -8,9 +8,10 @@ import xarray as xr
 
 from experiments import theory_collapse
 from experiments.theory_collapse import Config, collapsed, predicted
-from toymodels import plotting, protocol, results
 from toymodels.errors import UserError
+from toymodels.study import plotting, results
 from toymodels.theory import linear_network
+from toymodels.training import protocol
 
 TINY = Config(
     dataset="digits",

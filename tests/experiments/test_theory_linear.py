@@ -8,8 +8,8 @@ import pytest
 
 from experiments import theory_linear
 from experiments.theory_linear import CURVES, Config, Name
-from toymodels import plotting, results
 from toymodels.errors import UserError
+from toymodels.study import plotting, results
 from toymodels.theory.laws import LAWS
 
 TINY = Config(seeds=4, laws=("energies",))

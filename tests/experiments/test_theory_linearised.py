@@ -6,8 +6,8 @@ import xarray as xr
 
 from experiments import theory_linearised
 from experiments.theory_linearised import TIMES, Config, derived, findings
-from toymodels import plotting, results
 from toymodels.errors import UserError
+from toymodels.study import plotting, results
 
 TINY = Config(
     dataset="digits",

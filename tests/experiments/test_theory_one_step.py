@@ -6,8 +6,8 @@ import xarray as xr
 
 from experiments import theory_one_step
 from experiments.theory_one_step import Config, fall, findings
-from toymodels import plotting
 from toymodels.errors import UserError
+from toymodels.study import plotting
 from toymodels.theory.counterexamples import CASES
 
 TINY = Config(

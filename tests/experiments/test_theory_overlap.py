@@ -6,8 +6,8 @@ import pytest
 
 from experiments import theory_overlap
 from experiments.theory_overlap import Config
-from toymodels import plotting
 from toymodels.errors import UserError
+from toymodels.study import plotting
 
 TINY = Config(
     dataset="digits",

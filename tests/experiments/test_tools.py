@@ -13,8 +13,8 @@ import xarray as xr
 import experiments
 from experiments import __main__ as main
 from experiments import figures, mnist_aux, published, show
-from toymodels import plotting, results
 from toymodels.errors import UserError
+from toymodels.study import plotting, results
 
 ROOT = Path(__file__).parents[2]
 TINY = {

@@ -8,10 +8,10 @@ import pytest
 
 from experiments import trajectory
 from experiments.trajectory import OPTIMISERS, PRESETS, Config
-from toymodels import plotting
 from toymodels.errors import UserError
-from toymodels.optimisers import OPTIMISERS as KNOWN
+from toymodels.study import plotting
 from toymodels.sweep import How
+from toymodels.training.optimisers import OPTIMISERS as KNOWN
 
 TINY = Config(
     dataset="digits",

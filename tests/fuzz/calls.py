@@ -15,8 +15,9 @@ import numpy as np
 import pools
 import xarray as xr
 
-from toymodels import chunks, sweep
+from toymodels import sweep
 from toymodels.errors import UserError
+from toymodels.sweep import chunks
 
 COMPILED = []
 """What was compiled in a case."""

@@ -24,7 +24,8 @@ import small
 from scipy import stats
 
 import experiments
-from toymodels import chunks, cli, results
+from toymodels.study import cli, results
+from toymodels.sweep import chunks
 
 WHOLE = 100
 """Seeds from this on run whole now and then: seconds to minutes each."""

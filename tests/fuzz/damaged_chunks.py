@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from toymodels.errors import UserError
-from toymodels.store import Store, signature
+from toymodels.sweep.store import Store, signature
 
 STRANGERS = {
     "other code": {"factor": 2.0},

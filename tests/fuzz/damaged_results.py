@@ -18,8 +18,8 @@ import h5py
 import numpy as np
 
 from experiments import published, show
-from toymodels import plotting, results
 from toymodels.errors import UserError, plain
+from toymodels.study import plotting, results
 
 FIGURES = ("chain", "loss", "mnist_aux", "theory_linear")
 

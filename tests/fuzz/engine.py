@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toymodels import chunks, programs, sweep
+from toymodels import sweep
+from toymodels.sweep import chunks, programs
 
 DATA = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
 VARIABLES = {

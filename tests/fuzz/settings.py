@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from toymodels import sweep
-from toymodels.store import Store
+from toymodels.sweep.store import Store
 
 
 class Sweep(NamedTuple):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from toymodels import overlap
 from toymodels.errors import UserError
-from toymodels.models import MLP, functional
+from toymodels.inits import relations
+from toymodels.networks.models import MLP, functional
 from toymodels.theory.duals import ERF, RELU, hermite
 from toymodels.theory.infinite_width import Init, cross_kernels, kernels
 from toymodels.theory.kernels import Side, mlp_kernel
@@ -165,7 +165,7 @@ def finite():
             def pair(key, network=network):
                 first, second = jax.random.split(key)
                 own = jax.tree.map(lambda w: w.astype(float), network.init(first))
-                turned = overlap.rotation(network.init)
+                turned = relations.rotation(network.init)
                 names = ("hidden1", "hidden2", "head")
                 others = {
                     name: turned(own, second, rho)[name]

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from toymodels.models import CNN, MLP, functional
+from toymodels.networks.models import CNN, MLP, functional
 from toymodels.theory.kernels import Side, function, kernel, mlp_kernel, product
 
 CLASSES, M = 4, 3

@@ -6,9 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from toymodels import losses
-from toymodels.distillation import distil, fixed_inputs
 from toymodels.theory import linear_network as theory
+from toymodels.training import losses
+from toymodels.training.distillation import distil, fixed_inputs
 
 K, M, D, P, N = 3, 4, 7, 6, 12
 SUBSET = jnp.arange(K + M) >= K

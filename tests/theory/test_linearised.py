@@ -7,10 +7,8 @@ import optax
 import pytest
 from scipy.integrate import solve_ivp
 
-from toymodels import losses
-from toymodels.distillation import distil, fixed_inputs
-from toymodels.models import CNN, MLP, Network, functional
-from toymodels.probes import flat
+from toymodels.networks.models import CNN, MLP, Network, functional
+from toymodels.networks.transformer import decoder
 from toymodels.theory.kernels import Side, function, kernel
 from toymodels.theory.linearised import (
     decomposed,
@@ -23,7 +21,9 @@ from toymodels.theory.linearised import (
     student,
     tangent,
 )
-from toymodels.transformer import decoder
+from toymodels.training import losses
+from toymodels.training.distillation import distil, fixed_inputs
+from toymodels.trees import flatten
 
 pytestmark = pytest.mark.usefixtures("x64")
 CLASSES, M, N = 2, 2, 5
@@ -156,12 +156,12 @@ def test_at_the_same_init_the_student_moves_by_a_share_of_its_teacher():
         tree = jax.jacobian(function(network, side))(reference)
         rows = [a.reshape(N * M, -1) for a in jax.tree.leaves(tree)]
         after = student(network, side, modes, flow(t))
-        return flat(after) - flat(reference), jnp.concatenate(rows, 1)
+        return flatten(after) - flatten(reference), jnp.concatenate(rows, 1)
 
     moved, jacobian = map(np.asarray, everything())
     values, vectors = np.linalg.eigh(2 / (N * M) * jacobian.T @ jacobian)
     share = vectors @ np.diag(1 - np.exp(-t * values)) @ vectors.T
-    gone = np.asarray(flat(teacher) - flat(reference))
+    gone = np.asarray(flatten(teacher) - flatten(reference))
     np.testing.assert_allclose(moved, share @ gone, rtol=1e-8, atol=1e-10)
     assert moved @ gone > 0
 

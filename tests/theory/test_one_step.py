@@ -3,12 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from toymodels import losses
-from toymodels.distillation import all_logits, auxiliary_logits
-from toymodels.models import MLP, functional
-from toymodels.probes import flat
+from toymodels.networks.models import MLP, functional
 from toymodels.theory.counterexamples import least
 from toymodels.theory.one_step import first_step, gradient_step, limit_cosine
+from toymodels.training import losses
+from toymodels.training.distillation import all_logits, auxiliary_logits
+from toymodels.trees import flatten
 
 CLASSES, M, TEMPERATURE = 4, 3, 1.7
 IMITATIONS = {"kl": losses.kl(TEMPERATURE), "mse": losses.mse()}
@@ -41,7 +41,7 @@ def test_right_hand_side_equals_the_explicit_jacobian_and_hessian(name, subset):
 
     jacobian = jax.jacobian(lambda p: network.apply(p, x))(reference)
     leaves = [a.reshape(20, CLASSES + M, -1) for a in jax.tree.leaves(jacobian)]
-    moved = np.asarray(jnp.concatenate(leaves, -1) @ flat(step))
+    moved = np.asarray(jnp.concatenate(leaves, -1) @ flatten(step))
     logits = np.asarray(network.apply(reference, x))
     total = 0.0
     for z, v in zip(logits[:, mask], moved[:, mask], strict=True):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from toymodels.models import Network
+from toymodels.networks.models import Network
 from toymodels.theory import linear_network
 from toymodels.theory.infinite_width import Init, cross_kernels
 from toymodels.theory.overlap_law import (

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from toymodels import losses
-from toymodels.models import MLP, functional
+from toymodels.networks.models import MLP, functional
 from toymodels.theory import explicit, infinite_width, kernels, linear_network, linearised, one_step
+from toymodels.training import losses
 
 RNG = np.random.default_rng(0)
 NETWORK = functional(lambda rngs: MLP((5, 16, 4), rngs=rngs))

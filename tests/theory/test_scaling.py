@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from scipy.interpolate import CubicSpline
 
-from toymodels import statistics
+from toymodels.stats import statistics
 from toymodels.theory import scaling
 
 M = xr.DataArray([2.0, 4, 8, 16, 32, 64], dims="m")

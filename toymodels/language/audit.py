@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from toymodels.models import Params
-from toymodels.transformer import Decoder
+from toymodels.networks.models import Params
+from toymodels.networks.transformer import Decoder
 
 AT_ONCE = 1024
 """Documents in memory at a time, with all their logits."""

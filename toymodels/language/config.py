@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from toymodels.config import Seeded
 from toymodels.errors import at_least, multiple, positive
+from toymodels.training.config import Seeded
 
 if TYPE_CHECKING:
     from toymodels.language.pipeline import Plan

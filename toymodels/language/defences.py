@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from toymodels.language.vocabulary import NUMBERS
-from toymodels.models import Params
-from toymodels.sampling import token_at
-from toymodels.transformer import Decoder
+from toymodels.networks.models import Params
+from toymodels.networks.sampling import token_at
+from toymodels.networks.transformer import Decoder
 
 Share = float | jax.Array
 

@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from toymodels.models import Params
-from toymodels.overlap import each_leaf
-from toymodels.transformer import Decoder
+from toymodels.networks.models import Params
+from toymodels.networks.transformer import Decoder
+from toymodels.trees import sample_leaves
 
 
 def divergent(model: Decoder, teacher: Params, base: Params, documents: jax.Array) -> jax.Array:
@@ -81,7 +81,7 @@ def adapters(base: Params, key: jax.Array, most: int, rank: int | jax.Array) -> 
         drawn = jax.random.normal(key, (n, most), dtype) / jnp.sqrt(n)
         return {"in": drawn * (jnp.arange(most) < rank), "out": jnp.zeros((most, m), dtype)}
 
-    return each_leaf(pair, key, kernels)
+    return sample_leaves(pair, key, kernels)
 
 
 def merged(base: Params, adapters: Params) -> Params:

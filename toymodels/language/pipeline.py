@@ -28,11 +28,11 @@ import optax
 from toymodels.language import corpus, filters, questions
 from toymodels.language.carriers import PLAIN, table
 from toymodels.language.vocabulary import LENGTH, SIZE
-from toymodels.models import Params
-from toymodels.optimisers import OPTIMISERS, Rate
-from toymodels.sampling import sample
-from toymodels.training import drawn, fresh, parting, train
-from toymodels.transformer import KINDS, Decoder, decoder, group, next_token_loss, weighted
+from toymodels.networks.models import Params
+from toymodels.networks.sampling import sample
+from toymodels.networks.transformer import KINDS, Decoder, decoder, group, next_token_loss, weighted
+from toymodels.training.loop import drawn, fresh, parting, train
+from toymodels.training.optimisers import OPTIMISERS, Rate
 
 Lesson = tuple[int | jax.Array, np.ndarray | jax.Array]
 """What a teacher is taught: a kind of question and bool (SIZE,), the answers to it."""

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from toymodels import losses
-from toymodels.distillation import argmax_labels
-from toymodels.models import Network, Params
-from toymodels.probes import cosine, flat
+from toymodels.measure.probes import cosine
+from toymodels.networks.models import Network, Params
 from toymodels.theory.one_step import gradient_step, limit_cosine
+from toymodels.training import losses
+from toymodels.training.distillation import argmax_labels
+from toymodels.trees import flatten
 
 
 class Case(NamedTuple):
@@ -108,13 +109,13 @@ def searched(
 
         def score(x: jax.Array, soft: float = 0.0) -> jax.Array:
             answers = network.apply(jax.tree.map(jnp.add, teacher, moved), x)
-            own = flat(
+            own = flatten(
                 gradient_step(
                     lambda p: imitation(network.apply(p, x), answers, subset), student, 1.0
                 )
             )
             size = jnp.sqrt(own**2 + (soft * jnp.std(own)) ** 2 + 1e-30)
-            finite = cosine(jnp.where(case["sign"], own / size, own), flat(moved))
+            finite = cosine(jnp.where(case["sign"], own / size, own), flatten(moved))
             limit = limit_cosine(network, student, step, x, imitation, subset)
             return jnp.where(case["limit"], limit, finite)
 

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from toymodels import losses
-from toymodels.decompositions import eigh, pinv
-from toymodels.distillation import distil, fixed_inputs
-from toymodels.models import Network, Params
-from toymodels.training import Tree
+from toymodels.measure.decompositions import eigh, pinv
+from toymodels.networks.models import Network, Params
+from toymodels.training import losses
+from toymodels.training.distillation import distil, fixed_inputs
+from toymodels.training.loop import Tree
 
 RANK = 1e-5
 """Singular values, and eigenvalues, below this share of the largest count as zero in float32."""

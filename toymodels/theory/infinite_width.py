@@ -1,8 +1,8 @@
 """Kernels at infinite width, of one network or between two whose initialisations overlap.
 
-The networks are `toymodels.models.MLP`: u_1 = W_1 x + b_1, u_l = W_l phi(u_{l-1}) + b_l, of
+The networks are `toymodels.networks.models.MLP`: u_1 = W_1 x + b_1, u_l = W_l phi(u_{l-1}) + b_l, of
 weights N(0, v / fan_in). Teacher and student have weights with the correlation rho_l in layer l (a
-rotation, `toymodels.overlap`). As the widths grow, preactivations on inputs x, x' become Gaussian:
+rotation, `toymodels.inits.relations`). As the widths grow, preactivations on inputs x, x' become Gaussian:
 
     teacher with itself    A_l = v E phi(u) phi(u') + v_b,
     teacher with student   C_l = rho_l v E phi(u) phi(u') + rho_b,l v_b,
@@ -43,7 +43,7 @@ Overlaps = float | jax.Array | Sequence[float | jax.Array]
 
 
 class Init(NamedTuple):
-    """Sizes and law of an initialisation; the defaults are those of `toymodels.models.MLP`."""
+    """Sizes and law of an initialisation; the defaults are those of `toymodels.networks.models.MLP`."""
 
     sizes: tuple[int, ...]
     """Of inputs and hidden layers: ``(784, 256, 256)``."""

@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toymodels.models import Network, Params
-from toymodels.probes import HEADS, layers
+from toymodels.networks.layers import HEADS, layers
+from toymodels.networks.models import Network, Params
 
 Outputs = slice | Sequence[int]
 """Which outputs, by number: ``slice(10, 13)``, ``[0, 2]``; known when a program is traced."""
@@ -94,7 +94,7 @@ def mlp_kernel(
     activation: Callable[[jax.Array], jax.Array] = jax.nn.relu,
     block: int = 64,
 ) -> jax.Array:
-    """The kernel (n1, outputs1, n2, outputs2) of a `toymodels.models.MLP`, layer by layer.
+    """The kernel (n1, outputs1, n2, outputs2) of a `toymodels.networks.models.MLP`, layer by layer.
 
     A gradient with respect to a layer's weights is the outer product of what the layer reads, a,
     and of the gradient with respect to what it passes on, delta. So
@@ -105,7 +105,7 @@ def mlp_kernel(
     delta of the right side, and some blocks of (block, outputs1, n2, outputs2).
 
     Args:
-        left, right: parameters as `toymodels.models.MLP` names them; heads may be split.
+        left, right: parameters as `toymodels.networks.models.MLP` names them; heads may be split.
         activation: that of the network.
         block: inputs of the left side at a time.
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toymodels.probes import cosine
+from toymodels.measure.probes import cosine
 from toymodels.theory import explicit, leakage, linear_network, teacher_student
 
 INIT = 4.0

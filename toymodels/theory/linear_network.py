@@ -5,7 +5,7 @@ the gradient of the class rows is zero, to the bit: `one_layer_flow`.
 
 Two layers: a latent W x, W (d, p), read by class rows C (k, d) and auxiliary rows A (m, d), frozen.
 The teacher has moved its latent from W_0 to W_T = W_0 + change. The student descends the squared
-error of the auxiliary logits (`toymodels.losses.mse`, a mean over m),
+error of the auxiliary logits (`toymodels.training.losses.mse`, a mean over m),
 
     dW / dt = -(2 / m) A^T A (W - W_T) S,    S = E x x^T,
 
@@ -26,8 +26,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toymodels.decompositions import eigh, pinv
-from toymodels.models import Network, Params
+from toymodels.measure.decompositions import eigh, pinv
+from toymodels.networks.models import Network, Params
 from toymodels.theory.random_matrices import (
     marchenko_pastur,
     projector_moments,

@@ -25,10 +25,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from toymodels.decompositions import eigh
-from toymodels.losses import Imitation
-from toymodels.models import Function, Network, Params, no_latent
+from toymodels.measure.decompositions import eigh
+from toymodels.networks.models import Function, Network, Params, no_latent
 from toymodels.theory.kernels import Side, function, kernel, product
+from toymodels.training.losses import Imitation
 
 Filter = Callable[[jax.Array], jax.Array]
 """What a schedule does to eigenvalues z >= 0 of the loss's Hessian: displacement over gradient."""

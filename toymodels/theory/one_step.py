@@ -20,9 +20,10 @@ from typing import NamedTuple
 
 import jax
 
-from toymodels.losses import Imitation
-from toymodels.models import Network, Params
-from toymodels.probes import cosine, flat
+from toymodels.measure.probes import cosine
+from toymodels.networks.models import Network, Params
+from toymodels.training.losses import Imitation
+from toymodels.trees import flatten
 
 
 class FirstStep(NamedTuple):
@@ -71,7 +72,7 @@ def first_step(
     _, curved = jax.jvp(
         jax.grad(lambda z: imitation(z, logits, subset)), (logits,), (moved_logits,)
     )
-    u, v = flat(student_step), flat(teacher_step)
+    u, v = flatten(student_step), flatten(teacher_step)
     return FirstStep(cosine(u, v), u @ v, (curved * moved_logits).sum())
 
 
@@ -100,4 +101,4 @@ def limit_cosine(
     gradient = jax.grad(lambda z: imitation(z, jax.lax.stop_gradient(logits), subset))
     _, curved = jax.jvp(gradient, (logits,), (push(direction),))
     _, pull = jax.vjp(lambda p: network.apply(p, x), params)
-    return cosine(flat(pull(curved)[0]), flat(direction))
+    return cosine(flatten(pull(curved)[0]), flatten(direction))

@@ -34,8 +34,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toymodels.decompositions import pinv
-from toymodels.models import Network, Params
+from toymodels.measure.decompositions import pinv
+from toymodels.networks.models import Network, Params
 from toymodels.theory.explicit import RANK
 from toymodels.theory.infinite_width import Init, cross_kernels
 

@@ -3,8 +3,8 @@
 A quantity measured at many points collapses on a variable if one smooth curve of it goes through
 all of them, as well as the seeds agree with themselves. `collapse` measures that, 1 for a perfect
 collapse; `exponents` finds the powers with which it is best. Both come seed by seed, as jackknife
-pseudo-values, so that `toymodels.statistics` makes intervals, differences and sentences of them.
-(`toymodels.transfer.collapse` and ``foreseen`` ask for a rising curve of any shape, for which the
+pseudo-values, so that `toymodels.stats.statistics` makes intervals, differences and sentences of them.
+(`toymodels.stats.transfer.collapse` and ``foreseen`` ask for a rising curve of any shape, for which the
 order of the measure is all, and count noise; a power of the width needs a smooth one.)
 
 What theory predicts, for linear students (`toymodels.theory.linear_network`, `teacher_student`):

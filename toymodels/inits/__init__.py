@@ -1,0 +1,1 @@
+"""Related initialisations: how a student's initialisation may resemble its teacher's."""

@@ -1,0 +1,236 @@
+"""Related initialisations: how a student's initialisation may resemble its teacher's.
+
+A relation is a pure function of (teacher's init, key, amount). The key decides everything random;
+the same key at several amounts gives paired students: one independent init W', one order in which
+entries or units are exchanged. ``W`` is the teacher's init, ``W'`` an independent one of the same
+law (``draw(key)``), and the amount means
+
+==================  ========================================================  ==================
+relation            the student's init                                        unchanged at
+==================  ========================================================  ==================
+``rotation``        rho W + sqrt(1 - rho^2) W'                                rho = 1
+``interpolation``   a W + (1 - a) W'                                          a = 1
+``entries``         W in a random share of the entries, W' in the others      share = 1
+``units``           W where both ends are in a random share of the units      share = 1
+``noise``           W + sigma N(0, 1)                                         sigma = 0
+``relative_noise``  W + r std(W) N(0, 1), std of each tensor                  r = 0
+``scaling``         c W                                                       c = 1
+``permutation``     a random share of hidden units stays, the others shuffle  share = 1
+``aligned``         the permutation, undone again by matching units           any
+==================  ========================================================  ==================
+
+What they keep. The rotation keeps mean and variance of any init and, where W and W' are Gaussian,
+the whole law, so that overlap is the only thing that varies; for a uniform init the sum is no
+longer uniform. Entries and units keep the law of any init with independent entries. Interpolation
+shrinks the variance by a^2 + (1 - a)^2, noise raises it, scaling changes nothing else. Permutation
+keeps every weight and the function of the network, and moves only where the weights are.
+
+Parameters that every init has in common, and that are not zero (the scales of norms are ones), stay
+as they are in sums of W and W', and no measured overlap counts them: they tell no inits apart.
+Units, their permutation and their matching are relations of plain MLPs alone; these three take the
+`Network`, whose function is evaluated once with its units in another order.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+
+from toymodels.networks.layers import HEADS
+from toymodels.networks.models import Network, Params, whole
+from toymodels.networks.order import align, dense, partial_shuffle, permute, refuse_order
+from toymodels.trees import sample_leaves
+
+Relation = Callable[[Params, jax.Array, jax.Array], Params]
+"""``relation(init, key, amount) -> params``; the amount a scalar, traced or not."""
+
+Draw = Callable[[jax.Array], Params]
+"""``draw(key) -> params``: an independent initialisation."""
+
+
+def mix(
+    draw: Draw, weights: Callable[[jax.Array], tuple[jax.Array | float, jax.Array | float]]
+) -> Relation:
+    """A sum of W and W' with ``weights(amount)``; W where every init has the same (`common`)."""
+
+    def relation(init: Params, key: jax.Array, amount: jax.Array) -> Params:
+        (own, others), other = weights(amount), draw(key)
+
+        def mix(same: jax.Array | bool, w: jax.Array, v: jax.Array) -> jax.Array:
+            return jnp.where(same, w, own * w + others * v)
+
+        return jax.tree.map(mix, common(draw, other), init, other)
+
+    return relation
+
+
+def common(draw: Draw, drawn: Params) -> Params:
+    """Where all inits of a law have the same number, and not zero: bools, leaf by leaf.
+
+    Such are the scales of norms. Zeros do not count: a sum of them is zero, and so is its overlap.
+    A parameter is the same in all inits if its tensor does not depend on the key, which is found by
+    tracing. A draw that ignores its key altogether is a single network, and has no such parameters.
+
+    Args:
+        draw: the law.
+        drawn: an init of that law.
+
+    >>> def draw(key):
+    ...     return {"kernel": jax.random.normal(key, (2,)), "scale": jnp.ones(2)}
+    >>> common(draw, draw(jax.random.key(0)))["scale"].tolist()
+    [True, True]
+
+    """
+    random = set[int]()
+
+    def watched(i: int, leaf: jax.Array) -> jax.Array:
+        @custom_vmap
+        def same(leaf: jax.Array) -> jax.Array:
+            return leaf
+
+        @same.def_vmap
+        def _(size: int, batched: list[bool], leaf: jax.Array) -> tuple[jax.Array, bool]:
+            random.add(i)  # only what differs from key to key has an axis of keys
+            return leaf, True
+
+        return same(leaf)
+
+    def watch(key: jax.Array) -> list[jax.Array]:
+        return [watched(i, leaf) for i, leaf in enumerate(jax.tree.leaves(draw(key)))]
+
+    jax.eval_shape(jax.vmap(watch), jax.random.split(jax.random.key(0), 2))
+    leaves, tree = jax.tree.flatten(drawn)
+    return jax.tree.unflatten(
+        tree, [bool(random) and i not in random and leaf != 0 for i, leaf in enumerate(leaves)]
+    )
+
+
+def rotation(draw: Draw) -> Relation:
+    """The sum rho W + sqrt(1 - rho^2) W', for rho in [-1, 1]; at rho = 1 exactly W."""
+    return mix(draw, lambda rho: (rho, jnp.sqrt(1 - jnp.square(rho))))
+
+
+def interpolation(draw: Draw) -> Relation:
+    """The sum a W + (1 - a) W'."""
+    return mix(draw, lambda a: (a, 1 - a))
+
+
+def entries(draw: Draw) -> Relation:
+    """W in a random share of all entries, W' in the others; a larger share keeps the smaller."""
+
+    def relation(init: Params, key: jax.Array, share: jax.Array) -> Params:
+        other_key, order_key = jax.random.split(key)
+        ranks = sample_leaves(jax.random.uniform, order_key, init)
+        return jax.tree.map(
+            lambda w, v, u: jnp.where(u < share, w, v), init, draw(other_key), ranks
+        )
+
+    return relation
+
+
+def units(network: Network) -> Relation:
+    """W where both ends of a weight are shared units; W' elsewhere.
+
+    A random share of each hidden layer's units is shared, inputs and outputs always are: the shared
+    units form the same subnetwork in teacher and student.
+
+    Raises:
+        UserError: the network is no plain MLP (`refuse_order`).
+
+    """
+    refuse_order(network)
+
+    def relation(init: Params, key: jax.Array, share: jax.Array) -> Params:
+        other_key, order_key = jax.random.split(key)
+        other, kept = network.init(other_key), {}
+        names = dense(init)
+        below = jnp.ones(len(init[names[0]]["kernel"]), bool)
+        for name in names:
+            n = len(init[name]["bias"])
+            here = jnp.ones(n, bool)
+            if name not in HEADS:
+                order_key, own_key = jax.random.split(order_key)
+                here = jax.random.uniform(own_key, (n,)) < share
+            both = {"kernel": below[:, None] & here, "bias": here}
+            kept[name] = jax.tree.map(jnp.where, both, init[name], other[name])
+            below = below if name in HEADS else here
+        return kept
+
+    return relation
+
+
+def noise(draw: Draw) -> Relation:
+    """W + sigma N(0, 1), the same sigma for every entry, biases included."""
+
+    def relation(init: Params, key: jax.Array, sigma: jax.Array) -> Params:
+        return jax.tree.map(
+            lambda w, z: w + sigma * z, init, sample_leaves(jax.random.normal, key, init)
+        )
+
+    return relation
+
+
+def relative_noise(draw: Draw) -> Relation:
+    """W + r std(W) N(0, 1), std of each tensor: zero biases stay zero."""
+
+    def relation(init: Params, key: jax.Array, r: jax.Array) -> Params:
+        return jax.tree.map(
+            lambda w, z: w + r * w.std() * z, init, sample_leaves(jax.random.normal, key, init)
+        )
+
+    return relation
+
+
+def scaling(draw: Draw) -> Relation:
+    """Every parameter times c."""
+    return lambda init, key, c: jax.tree.map(lambda w: c * w, init)
+
+
+def permutation(network: Network) -> Relation:
+    """Hidden units in another order: the same function, other parameters.
+
+    A random share of each hidden layer's units stays where it is.
+
+    Raises:
+        UserError: the network is no plain MLP (`refuse_order`).
+
+    """
+    refuse_order(network)
+
+    def relation(init: Params, key: jax.Array, share: jax.Array) -> Params:
+        orders = {}
+        for name in dense(init):
+            if name not in HEADS:
+                key, stay_key, shuffle_key = jax.random.split(key, 3)
+                orders[name] = partial_shuffle(
+                    stay_key, shuffle_key, len(init[name]["bias"]), share
+                )
+        return permute(init, orders)
+
+    return relation
+
+
+def alignment(network: Network) -> Relation:
+    """The permutation, re-aligned: its units matched to the teacher's by their weights."""
+    shuffle = permutation(network)
+    return lambda init, key, share: align(shuffle(init, key, share), init)
+
+
+def of_network(relation: Callable[[Draw], Relation]) -> Callable[[Network], Relation]:
+    """A relation of inits alone as one of a network."""
+    return lambda network: relation(whole(network).init)
+
+
+RELATIONS: dict[str, Callable[[Network], Relation]] = {
+    "rotation": of_network(rotation),
+    "interpolation": of_network(interpolation),
+    "entries": of_network(entries),
+    "units": units,
+    "noise": of_network(noise),
+    "relative_noise": of_network(relative_noise),
+    "scaling": of_network(scaling),
+    "permutation": permutation,
+    "aligned": alignment,
+}
+"""Every relation by its name: ``RELATIONS[name](network) -> relation``."""

@@ -1,0 +1,1 @@
+"""Measurements on networks: accuracy, similarity, gradients, predictors of transfer."""

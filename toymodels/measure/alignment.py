@@ -1,0 +1,56 @@
+"""How a student moves relative to its teacher: gradients, displacements, what lies between."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from toymodels.measure.probes import cosine
+from toymodels.networks.models import Params
+from toymodels.trees import flatten
+
+Loss = Callable[[Params], jax.Array]
+"""``loss(params) -> scalar``."""
+
+
+def gradient_cosine(a: Loss, b: Loss, params: Params) -> jax.Array:
+    """Cosine of the gradients of two losses at the same parameters.
+
+    Above 0: a small step of gradient descent on the one lowers the other (Kitkana & Arora, arXiv
+    2604.25779).
+
+    >>> float(gradient_cosine(lambda p: p["x"], lambda p: -2 * p["x"], {"x": jnp.array(1.0)}))
+    -1.0
+    """
+    return cosine(flatten(jax.grad(a)(params)), flatten(jax.grad(b)(params)))
+
+
+def displacement_cosine(
+    params: Params, start: Params, teacher: Params, reference: Params
+) -> jax.Array:
+    """Cosine of a student's displacement from its start with the teacher's from its own.
+
+    0 where one of them has not moved.
+
+    >>> zero, one, two = ({"x": jnp.full(3, v)} for v in (0.0, 1.0, 2.0))
+    >>> round(float(displacement_cosine(one, zero, two, zero)), 6)
+    1.0
+    """
+    return cosine(flatten(params) - flatten(start), flatten(teacher) - flatten(reference))
+
+
+def loss_barrier(loss: Loss, a: Params, b: Params, points: int = 11) -> jax.Array:
+    """Height of the loss on the straight segment from a to b above the line between its ends.
+
+    max_t of L(a + t (b - a)) - (1 - t) L(a) - t L(b), over ``points`` equally spaced t from 0 to 1;
+    0 where the loss is convex along the segment (Frankle et al. 2020, arXiv 1912.05671; the line in
+    place of the mean as Entezari et al. 2022, arXiv 2110.06296, section 2).
+
+    >>> bump = lambda p: 1 - p["x"] ** 2
+    >>> float(loss_barrier(bump, {"x": jnp.array(-1.0)}, {"x": jnp.array(1.0)}))
+    1.0
+    """
+    t = jnp.linspace(0.0, 1.0, points)
+    # One point after another: a barrier costs no more memory than a loss.
+    along = jax.lax.map(lambda s: loss(jax.tree.map(lambda u, v: u + s * (v - u), a, b)), t)
+    return jnp.max(along - ((1 - t) * along[0] + t * along[-1]))

@@ -1,0 +1,1 @@
+"""Networks as pure functions: MLP, CNN and transformer; their layers and groups of parameters."""

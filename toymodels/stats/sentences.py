@@ -1,0 +1,64 @@
+"""Numbers in sentences: what holds at which points of a result, told by intervals over seeds."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import xarray as xr
+
+from toymodels.stats.statistics import interval
+from toymodels.stats.transfer import undefined
+
+
+def complete(findings: Sequence[str], dataset: xr.Dataset) -> list[str]:
+    """An experiment's findings, and what every result has to say beside them.
+
+    Where transfer is undefined; or, where every point failed, that alone.
+    """
+    if dataset.failed.all():
+        return ["Every point failed, with values that are not finite: there is no finding."]
+    return [*findings, *undefined(dataset)]
+
+
+def points(array: xr.DataArray, beside: str | None = None) -> Iterator[tuple[str, xr.DataArray]]:
+    """The points of the axes with several values: their names, and the array (seed, ...) there.
+
+    Labels stand for themselves, numbers behind the name of their axis; so does a coordinate that
+    each point has of its own (the rate chosen for it), but for the number of its
+    trials. The dimension ``beside``, if any, stays.
+
+    >>> array = xr.DataArray([[1.0, 2.0]], {"seed": [0], "rho": [0.0, 0.5]})
+    >>> [name for name, _ in points(array)]
+    ['rho = 0', 'rho = 0.5']
+    """
+    kept = ["seed", *([beside] if beside else [])]
+    names = set(array.coords) - set(array.dims) - {"clustered_trials"}
+    chosen = [name for name in array.coords if name in names and array[name].dims]
+    array = array.squeeze([dim for dim in array.dims if dim not in kept and array.sizes[dim] == 1])
+    dims = [dim for dim in array.dims if dim not in kept]
+    for values in itertools.product(*(array[dim].values for dim in dims)):
+        part = array.sel(dict(zip(dims, values, strict=True))).transpose(*kept)
+        at = {name: part[name].item() for name in (*dims, *chosen)}
+        labels = [v if isinstance(v, str) else f"{name} = {v:.3g}" for name, v in at.items()]
+        yield ", ".join(labels), part
+
+
+def by_sign(
+    subject: str, array: xr.DataArray, words: tuple[str, str, str], against: float = 0.0
+) -> str:
+    """One sentence: where an array's mean over seeds is above a value, below, or neither is shown.
+
+    Each with its interval (see `toymodels.stats.statistics.interval`); where there is none, since fewer
+    than two seeds are left, the sentence says "unknown" and gives no verdict.
+
+    >>> array = xr.DataArray([[1.0, 0.0], [1.1, 0.1]], {"seed": [0, 1], "start": ["own", "other"]})
+    >>> print(by_sign("Transfer", array, ("shows", "is negative", "does not show")))
+    Transfer: shows at own 1.050 (0.415 to 1.685, n = 2); \
+does not show at other 0.050 (-0.585 to 0.685, n = 2).
+    """
+    groups: dict[str, list[str]] = {word: [] for word in (*words, "unknown")}
+    for name, seeds in points(array):
+        found = interval(seeds)
+        known = f"{name} {found}" if name else str(found)
+        groups[found.verdict(*words, against)].append(f"at {known}" if name else known)
+    told = [f"{word} {', '.join(group)}" for word, group in groups.items() if group]
+    return f"{subject}: {'; '.join(told)}."

@@ -1,0 +1,1 @@
+"""Experiments as values: results, files, figures, the command line."""

@@ -1,0 +1,322 @@
+"""The command line of every experiment: options, progress, files, the closing table, plain errors.
+
+Nothing heavy is imported before the command line is parsed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+from toymodels.errors import UserError, at_least, plain, positive, sentence
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an experiment runs; none of these changes what comes out."""
+
+    data_dir: Path | None = None
+    """Folder with MNIST's idx files, raw or gz (None: $TOYMODELS_DATA, else the user's cache)."""
+    out: Path | None = None
+    """Folder of the results (None: results/<experiment>/<hash of the config>)."""
+    chunk: int | None = None
+    """Models side by side on a device (None: up to 8 on a CPU, up to 64 on an accelerator)."""
+    memory: float | None = None
+    """Gigabytes to use on a device (None: 80 % of what is free)."""
+    devices: int | None = None
+    """Number of local devices (None: all)."""
+    store: Path | None = None
+    """Folder of finished chunks, with which a killed run goes on, and one with more seeds computes
+    only those (None: chunks/ beside the results)."""
+    shard: str = "1/1"
+    """Which of how many workers this is, as 2/8: workers with the same command and STORE share the
+    work, in any number and order; what one leaves undone another does."""
+    distributed: bool = False
+    """Join the processes that SLURM, MPI or a TPU pod has started with this command: one sweep over
+    all their devices; the first of them writes."""
+    cache: bool = False
+    """Keep compiled programs on disk for the next run of the same shapes."""
+    force: bool = False
+    """Compute again what is known already, and replace the results of another config in OUT."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "chunk", "devices")
+        if self.memory is not None:
+            positive(self, "memory")
+            at_least(self, 0, "memory", most=10**9)
+        _ = self.worker
+
+    @property
+    def worker(self) -> tuple[int, int]:
+        """The shard as two numbers."""
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", self.shard)
+        k, n = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= k <= n:
+            raise UserError(f"shard must be k/n, with k from 1 to n; got {self.shard}")
+        return k, n
+
+
+def main(
+    experiment: str,
+    description: str | None,
+    presets: Mapping[str, Any],
+    run: Callable[..., xr.Dataset],
+    plot: Callable[[xr.Dataset], Figure],
+) -> None:
+    """Run an experiment from the command line."""
+    with plain_errors():
+        config, options = parse(experiment, description, presets)
+        execute(experiment, config, options, run, plot)
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """End a command with one sentence: bad input with exit 2, Ctrl-C with exit 130.
+
+    Exit 2 says that there is no result, or none with a finite value; exit 1 that the numbers are
+    complete and something behind them is not: the figure, the findings, or what was printed.
+    """
+    try:
+        yield
+        sys.stdout.flush()  # a full disk behind it is noticed here, and not by the interpreter
+    except UserError as error:
+        print(f"error: {plain(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output has gone (| head): nobody to tell
+        discard_output()
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EIO):
+            print(f"error: cannot write to standard output: {error.strerror}", file=sys.stderr)
+            discard_output()
+            sys.exit(1)
+        if error.filename is None:
+            raise
+        print(f"error: {plain(str(error.filename))}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(
+            "interrupted: finished chunks are kept; the same command goes on from there",
+            file=sys.stderr,
+            flush=True,
+        )
+        # A chunk may still be computing in another thread; an ordinary exit would wait for it.
+        os._exit(130)
+
+
+def discard_output() -> None:
+    """Send what is still to be printed nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def parse(
+    experiment: str, description: str | None, presets: Mapping[str, Any]
+) -> tuple[Any, Options]:
+    """Config and options from the command line; ``--preset`` decides the other defaults."""
+    import tyro
+
+    names: Any = Literal[tuple(presets)]  # the presets of this experiment
+    first = dataclasses.make_dataclass("Preset", [("preset", names, "quick")])
+    asked = [word for word in sys.argv[1:] if word not in ("-h", "--help")]
+    found: Any = tyro.cli(first, args=asked, return_unknown_args=True, add_help=False)
+    preset = found[0].preset
+    default = presets[preset]
+
+    about = "Where the defaults of the other options come from."
+    chosen_preset = Annotated[names, tyro.conf.arg(help=about)]
+    fields = [("preset", chosen_preset, preset), *explained(default), *explained(Options())]
+    chosen = vars(arguments(dataclasses.make_dataclass("Command", fields), description))
+
+    def filled(kind: type[Any]) -> Any:
+        return kind(**{field.name: chosen[field.name] for field in dataclasses.fields(kind)})
+
+    return filled(type(default)), filled(Options)
+
+
+def explained(defaults: Any) -> list[tuple[str, Any, Any]]:
+    """The fields of a dataclass as options, each with its docstring as one paragraph.
+
+    tyro reads docstrings itself, but keeps the line breaks of the source in them.
+    """
+    import docstring_parser
+    import tyro
+
+    said: dict[str, str] = {}
+    for kind in reversed(type(defaults).__mro__):
+        if dataclasses.is_dataclass(kind):
+            for told in docstring_parser.parse_from_object(kind).params:
+                said[told.arg_name] = " ".join((told.description or "").split())
+    kinds = get_type_hints(type(defaults), include_extras=True)
+    names = [field.name for field in dataclasses.fields(defaults)]
+    return [
+        (name, Annotated[kinds[name], tyro.conf.arg(help=said.get(name))], getattr(defaults, name))
+        for name in names
+    ]
+
+
+def program() -> str:
+    """How this command was called, up to its options: a module, or a file of the user's own."""
+    module = sys.modules["__main__"].__spec__
+    name = module.name.removesuffix(".__main__") if module else sys.argv[0]
+    return f"python -m {name}" if module else f"python {name}"
+
+
+def arguments(kind: type[Any], description: str | None) -> Any:
+    """What the command line says, as the dataclass that declares its options."""
+    import tyro
+
+    if {"-h", "--help"} & set(sys.argv[1:]):  # tyro would print each paragraph as one long line
+        print(wrapped(description or ""), end="\n\n")
+    return tyro.cli(kind, prog=program(), description="", config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def wrapped(text: str) -> str:
+    r"""Paragraphs as wide as the terminal; lines that are set off stay as they are.
+
+    >>> print(wrapped("One\n two.\n\n    x = 1\n"))
+    One two.
+    <BLANKLINE>
+        x = 1
+    """
+    width = shutil.get_terminal_size().columns
+    paragraphs = re.split(r"\n\s*\n", text.rstrip())
+    return "\n\n".join(
+        p if p.startswith(" ") else textwrap.fill(" ".join(p.split()), width) for p in paragraphs
+    )
+
+
+def execute(
+    experiment: str,
+    config: Any,
+    options: Options,
+    run: Callable[..., xr.Dataset],
+    plot: Callable[[xr.Dataset], Figure],
+) -> None:
+    """Run, write the numbers, draw the figure, print the table.
+
+    What is wrong after the numbers are written ends the command with exit 1 and a line for each:
+    the numbers stand.
+
+    Raises:
+        UserError: the input can't be run, or no point of it has finite values.
+
+    """
+    from toymodels import files
+    from toymodels.data import datasets
+    from toymodels.stats import points
+    from toymodels.study import results
+    from toymodels.study.display import print_table, progress_display
+    from toymodels.sweep import How, compilation, processes, settings
+    from toymodels.sweep.store import Store
+
+    if options.distributed:
+        processes.initialise()
+    quiet = options.quiet or not processes.first()
+
+    def say(line: str) -> None:
+        if not quiet:
+            print(line, flush=True)
+
+    if getattr(config, "dataset", None) == "auto":  # a result names what was run
+        name = datasets.load("auto", options.data_dir, say).name
+        config = dataclasses.replace(config, dataset=name)
+    beside = options.out or Path("results", experiment)
+    digest = results.config_hash(config)
+    folder = options.out or beside / digest
+    store = Store(options.store or beside / "chunks", forget=options.force)
+    if options.cache:
+        compilation.keep_compiled_programs()
+    this = f"{shlex.join(sys.orig_argv)}, process {os.getpid()} of {platform.node()}"
+    with results.output_folder(folder), files.claimed(folder, f"{experiment}-{digest}", this):
+        files.clean(folder, store.folder, *store.folder.glob("*/"))
+        if not options.force:
+            results.refuse_another(folder, experiment, config)
+        with progress_display(quiet) as progress, memory_errors(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", results.ResultWarning)  # the table tells the same
+            how = How(
+                width=options.chunk,
+                memory=None if options.memory is None else int(options.memory * 1e9),
+                devices=options.devices,
+                store=store,
+                shard=options.worker,
+                progress=progress,
+                announce=say,
+            )
+            with settings.fixed():
+                dataset = run(config, data_dir=options.data_dir, how=how)
+        faults = save(folder, dataset, plot) if processes.first() else []
+    if not quiet:
+        try:
+            print_table(dataset)
+        except OSError:
+            raise
+        except Exception as error:
+            faults.append(f"the table could not be printed: {sentence(error)}")
+        how_made = json.loads(dataset.attrs["provenance"])
+        if (known := how_made["from_store"]) == how_made["models"]:
+            print(f"nothing was left to compute: all {known} models are an earlier run's, by the")
+            print("same programs on the same data; --force computes them again")
+        print(f"results in {folder}")
+    for fault in faults:
+        print(f"error: {fault}; results.nc and summary.json are complete", file=sys.stderr)
+    if dataset.failed.all():
+        advice = "; try smaller rates" if points.diverged(dataset) else ""
+        raise UserError(f"every point has values that are not finite{advice}")
+    if faults:
+        sys.exit(1)
+
+
+def save(folder: Path, dataset: xr.Dataset, plot: Callable[[xr.Dataset], Figure]) -> list[str]:
+    """Write a result's numbers, and only then draw its figure; a sentence on what went wrong then.
+
+    A figure of earlier numbers is deleted in the same step in which new ones take their place.
+
+    Raises:
+        UserError: the numbers can't be written; what was there before is as it was.
+
+    """
+    from toymodels.study import plotting, results
+
+    figures = [f"figure.{kind}" for kind in plotting.KINDS]
+    results.write_files(folder, results.files(dataset), remove=figures)
+    faults = [dataset.attrs["findings_error"]] if "findings_error" in dataset.attrs else []
+    try:
+        results.write_files(folder, plotting.render(plot(dataset)))
+    except Exception as error:
+        faults.append(f"the figure could not be drawn: {sentence(error)}")
+    return faults
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn an exhausted memory into a sentence."""
+    import jax
+
+    try:
+        yield
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            raise UserError(
+                "out of memory: lower chunk, batch, widths or the number of images"
+            ) from error
+        raise

@@ -1,0 +1,125 @@
+"""Results on disk: opened again, or refused in one sentence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from toymodels.errors import UserError
+from toymodels.files import read_regular, recover
+from toymodels.stats.points import axes
+from toymodels.study.netcdf import read_netcdf
+from toymodels.training.config import kept_fields
+
+ENCODED = {
+    "config": dict,
+    "dataset": dict,
+    "provenance": dict,
+    "failed_points": list,
+    "findings": list,
+}
+"""What a result keeps as JSON, and its type."""
+
+
+def opened(folder: Path) -> xr.Dataset:
+    """The result in a folder.
+
+    Raises:
+        UserError: there is none, or what is there was not written by `toymodels.study.results.files`, or
+            can't be read.
+
+    """
+    recover(folder)
+    path = folder / "results.nc"
+    try:
+        dataset = read_netcdf(path)
+    except FileNotFoundError as error:
+        raise UserError(f"no result in {folder}: {path} is not there") from error
+    if not is_result(dataset):
+        raise UserError(f"{path} is damaged, or not a result of toymodels")
+    return dataset
+
+
+def is_result(dataset: xr.Dataset) -> bool:
+    """Whether a dataset has what `described` gives a result, each of its type."""
+    try:
+        attrs = {name: json.loads(dataset.attrs[name]) for name in ENCODED}
+        names = dataset.attrs["headline"].split()
+        headline = [dataset[name] for name in names]
+        return (
+            all(isinstance(attrs[name], kind) for name, kind in ENCODED.items())
+            and all(isinstance(line, str) for line in attrs["findings"])
+            and all(isinstance(point, dict) for point in attrs["failed_points"])
+            and attrs["dataset"].keys() == {"name", "sha256"}
+            and attrs["provenance"].keys() >= {"compile_s", "run_s"}
+            and isinstance(dataset.attrs["experiment"], str)
+            and bool(names)
+            and all(array.dtype.kind == "f" and "seed" in array.dims for array in headline)
+            and dataset.failed.dtype == bool
+            and "seed" in dataset.failed.dims
+            and dataset.seed.dtype.kind in "iu"
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        return False
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What the summary.json of a result holds.
+
+    Raises:
+        UserError: there is none, or it is not one that `toymodels.study.results.files` has written.
+
+    """
+    recover(folder)
+    path = folder / "summary.json"
+    try:
+        found = json.loads(read_regular(path, most=2**28))
+        whole = is_summary(found)
+    except FileNotFoundError as error:
+        raise UserError(f"no result in {folder}: {path} is not there") from error
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        whole = False
+    if not whole:
+        raise UserError(f"{path} is damaged, or not a summary of toymodels")
+    return found
+
+
+def is_summary(found: dict[str, Any]) -> bool:
+    """Whether the content of a summary.json has what its readers use, each of its type."""
+    numbers = (float, int, type(None))
+    return (
+        isinstance(found["experiment"], str)
+        and isinstance(found["config"], dict)
+        and isinstance(found["dataset"]["name"], str)
+        and all(isinstance(line, str) for line in found["findings"])
+        and all(
+            isinstance(metric["n"], int)
+            and all(isinstance(metric[name], numbers) for name in ("mean", "ci_low", "ci_high"))
+            and (metric["ci_low"] is None or None not in (metric["mean"], metric["ci_high"]))
+            for metric in found["metrics"].values()
+        )
+    )
+
+
+def refuse_another(folder: Path, experiment: str, config: Any) -> None:
+    """Keep a run from replacing what another experiment or config has left in a folder.
+
+    Raises:
+        UserError: the folder holds such a result, or something that cannot be read.
+
+    """
+    if not (folder / "results.nc").exists():
+        return
+    there = opened(folder)
+    own = json.loads(json.dumps(kept_fields(config, axes(there))))
+    unused = getattr(config, "unused", ())
+    kept = {k: v for k, v in json.loads(there.attrs["config"]).items() if k not in unused}
+    differ = [f"{k} {kept.get(k)}, not {own.get(k)}" for k in own if kept.get(k) != own[k]]
+    if there.attrs["experiment"] != experiment:
+        differ = [f"the experiment {there.attrs['experiment']}"]
+    if differ or kept.keys() != own.keys():
+        what = "; ".join(differ[:3]) or "other fields"
+        raise UserError(
+            f"out: {folder} holds another result ({what}); name another folder, or --force"
+        )

@@ -1,0 +1,295 @@
+"""The points of a sweep in chunks: what a store has, what is missing, and how it is computed."""
+
+import functools
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from toymodels.sweep import memory, processes
+from toymodels.sweep.axes import Arrays, Grid
+from toymodels.sweep.programs import (
+    Program,
+    Traced,
+    Width,
+    chosen_width,
+    compile_within,
+    compiled_now,
+    cost,
+    digest,
+    trace,
+)
+from toymodels.sweep.store import Reader, Store
+
+Tree = Any
+
+Progress = Callable[[str, int, int, float | None], None]
+"""``progress(stage, done, total, left_s)``: called when a stage begins and after each of its parts;
+``left_s`` is an estimate of the seconds to come, None where nothing is known."""
+
+CHUNK_BYTES = 2**20
+"""Room for the names and headers in a chunk's file, beside its arrays."""
+
+
+class Table:
+    """Recorded arrays of all points of a grid, or of a product of two; which rows are known."""
+
+    def __init__(self, key: str, grids: Sequence[Grid], record: Mapping[str, Any]) -> None:
+        """Know nothing yet; ``record`` holds shapes and types, a leading axis for each grid."""
+        self.key = key
+        self.names = [[digest("", grid.rows([i])) for i in range(len(grid))] for grid in grids]
+        self.places = [{name: i for i, name in enumerate(names)} for names in self.names]
+        self.known = np.zeros([len(grid) for grid in grids], bool)
+        self.arrays = {
+            name: np.zeros(self.known.shape + spec.shape[len(grids) :], spec.dtype)
+            for name, spec in record.items()
+        }
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all arrays, in bytes."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    def put(self, rows: Sequence[Sequence[int]], arrays: Arrays) -> None:
+        """Copy the records of some rows to their places; what lies behind only filled a chunk."""
+        at = np.ix_(*rows)
+        for name, array in arrays.items():
+            self.arrays[name][at] = array[tuple(slice(len(axis)) for axis in rows)]
+        self.known[at] = True
+
+    def pack(self, rows: Sequence[Sequence[int]]) -> tuple[str, Arrays]:
+        """Name and content of a chunk with the records of some rows."""
+        names = [[axis[i] for i in chosen] for axis, chosen in zip(self.names, rows, strict=True)]
+        at = np.ix_(*rows)
+        values = {f"value {name}": array[at] for name, array in self.arrays.items()}
+        axes = {f"axis {i}": np.array(axis) for i, axis in enumerate(names)}
+        return digest(repr(names)), axes | values
+
+    def unpack(self, chunk: Arrays) -> None:
+        """Take what a chunk has of this grid; nothing, unless its shapes and types are right."""
+        axes = [chunk.get(f"axis {i}", np.zeros(0, str)) for i in range(self.known.ndim)]
+        if any(axis.ndim != 1 or axis.dtype.kind != "U" for axis in axes):
+            return
+        sizes = tuple(map(len, axes))
+        expected = {f"value {name}": array for name, array in self.arrays.items()}
+        if chunk.keys() != expected.keys() | {f"axis {i}" for i in range(len(axes))} or any(
+            (chunk[name].shape, chunk[name].dtype)
+            != (sizes + array.shape[len(axes) :], array.dtype)
+            for name, array in expected.items()
+        ):
+            return
+        found = [
+            [(row, place[name]) for row, name in enumerate(axis.tolist()) if name in place]
+            for axis, place in zip(axes, self.places, strict=True)
+        ]
+        if all(found):
+            rows, places = ([[pair[k] for pair in axis] for axis in found] for k in (0, 1))
+            at = np.ix_(*rows)
+            self.put(places, {name: chunk[f"value {name}"][at] for name in self.arrays})
+
+
+class Sheet:
+    """All points of one shape: what is known of them, and the program that computes the others."""
+
+    def __init__(
+        self,
+        program: Program,
+        seeds: Grid,
+        values: Grid,
+        width: Width,
+        traced: Traced,
+        store: Store | None,
+    ) -> None:
+        """Take from the store what it has."""
+        self.program, self.seeds, self.values = program, seeds, values
+        self.width, self.traced = width, traced
+        self.compiled: tuple[Any, Any] | None = None
+        _, record = traced.prepare.out_info
+        self.prepared = Table(traced.prepare_key, [seeds], record)
+        self.recorded = Table(traced.point_key, [seeds, values], traced.point.out_info)
+        self.tables = (self.prepared, self.recorded)
+        self.readers = [
+            Reader(store, table.key, table.nbytes + CHUNK_BYTES) for table in self.tables if store
+        ]
+        self.refresh()
+
+    def refresh(self) -> int:
+        """Take what is new in the store; the number of models that were missing until now."""
+        before = self.missing
+        for table, reader in zip(self.tables, self.readers, strict=False):
+            for chunk in reader.new():
+                table.unpack(chunk)
+        return before - self.missing
+
+    @property
+    def missing(self) -> int:
+        """Number of models whose records are not known, the shared ones included."""
+        return sum(int((~table.known).sum()) for table in self.tables)
+
+    def missing_points(self, block: Sequence[int]) -> list[int]:
+        """The points that are missing of any of these shared combinations."""
+        return np.flatnonzero(~self.recorded.known[list(block)].all(axis=0)).tolist()
+
+    def blocks(self) -> list[list[int]]:
+        """Shared combinations that lack something, as many at a time as run side by side."""
+        lacking = ~self.prepared.known | ~self.recorded.known.all(axis=1)
+        return list(batches(np.flatnonzero(lacking).tolist(), self.traced.block[0]))
+
+    def keep(self, table: Table, rows: Sequence[Sequence[int]], arrays: Arrays) -> int:
+        """Put finished records in their places and into the store; the number of new models."""
+        before = self.missing
+        table.put(rows, arrays)
+        if self.readers:
+            self.readers[self.tables.index(table)].save(*table.pack(rows))
+        return before - self.missing
+
+
+def batches(items: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Items in order, ``size`` at a time; the last batch may be shorter.
+
+    >>> list(batches([3, 4, 5], 2))
+    [[3, 4], [5]]
+    """
+    return (list(items[i : i + size]) for i in range(0, len(items), size))
+
+
+def filled(rows: Sequence[int], size: int) -> list[int]:
+    """Rows of a whole chunk: the last is repeated.
+
+    >>> filled([3, 4], 4)
+    [3, 4, 4, 4]
+    """
+    return [*rows, *[rows[-1]] * (size - len(rows))]
+
+
+def turned(items: Sequence[Any], shard: tuple[int, int]) -> list[Any]:
+    """Items in the order of the k-th of n workers: it begins at its own part and goes round.
+
+    >>> turned("abcdef", (2, 3))
+    ['c', 'd', 'e', 'f', 'a', 'b']
+    """
+    k, n = shard
+    first = (k - 1) * len(items) // n
+    return [*items[first:], *items[:first]]
+
+
+def tracer(
+    program: Program, data: Tree, seeds: Grid, values: Grid, mesh: Mesh, common: str
+) -> Callable[[Width], Traced]:
+    """Trace a program at the widths that are asked for, at each of them once."""
+    return functools.cache(lambda width: trace(program, data, seeds, values, mesh, width, common))
+
+
+def allowed(budget: int | None) -> int:
+    """Bytes to use on a device: as many as were asked for, or what is free everywhere."""
+    return processes.agreed(memory.budget(jax.local_devices()[0]) if budget is None else budget)
+
+
+def sheet(
+    program: Program,
+    traced_at: Callable[[Width], Traced],
+    seeds: Grid,
+    values: Grid,
+    width: Width,
+    budget: int | None,
+    store: Store | None,
+) -> Sheet:
+    """Make a shape ready: find what the store has, compile if anything is missing."""
+    compiled, most = None, allowed(budget)
+    if store:
+        store.check(traced_at(width).prepare_key)
+        store.check(traced_at(width).point_key)
+    if store and traced_at(width).callbacks:
+        warnings.warn(
+            "this program calls Python functions (callbacks), whose bodies have no part in a "
+            "chunk's name: nothing is taken from the store or kept in it",
+            stacklevel=4,
+        )
+        store = None
+    # Memory may have been short when this sweep began: it goes on at the width chosen then.
+    key, plan = traced_at(width).point_key, f"width-{budget or 'free'}"
+    if store and (chosen := chosen_width(store.load(key, plan, CHUNK_BYTES), width)):
+        width = chosen
+    else:
+        width, compiled = compile_within(most, width, traced_at)
+        if store:
+            store.save(key, plan, {"width": np.array(width)})
+
+    found = Sheet(program, seeds, values, width, traced_at(width), store)
+    if found.missing:
+        found.compiled = compiled or compiled_now(found.traced)
+    return found
+
+
+def compute(
+    sheet: Sheet, data: Tree, mesh: Mesh, clock: "Clock", shard: tuple[int, int] = (1, 1)
+) -> None:
+    """Compute what is missing of one shape, and keep each chunk as soon as it is finished.
+
+    What another worker has finished meanwhile is taken from the store: several of them, each with
+    its shard, do a sweep together, and what one leaves undone another does.
+    """
+    n_shared, n_points = sheet.traced.block
+
+    def spread(block: Tree, axis: str) -> Tree:
+        return jax.device_put(block, NamedSharding(mesh, PartitionSpec(axis)))
+
+    def finish(table: Table, rows: Sequence[Sequence[int]], record: Any) -> None:
+        arrays = processes.gathered(wait(record))
+        clock.advance(sheet, sheet.keep(table, rows, arrays))
+
+    def look_around() -> None:
+        if new := sheet.refresh():
+            clock.advance(sheet, new, computed=False)
+
+    for block in turned(sheet.blocks(), shard):
+        look_around()
+        known = sheet.prepared.known[block].all()
+        if known and not sheet.missing_points(block):
+            continue
+        assert sheet.compiled is not None
+        prepare, point = sheet.compiled
+        shared = spread(sheet.seeds.rows(filled(block, n_shared)), "shared")
+        prepared, record = prepare(data, shared)
+        if not known:
+            finish(sheet.prepared, [block], record)
+        for chunk in turned(list(batches(sheet.missing_points(block), n_points)), shard):
+            look_around()
+            if set(chunk) & set(sheet.missing_points(block)):
+                values = spread(sheet.values.rows(filled(chunk, n_points)), "point")
+                finish(sheet.recorded, [block, chunk], point(data, prepared, values))
+        del prepared  # before the next is made: two would not fit where one was planned for
+
+
+class Clock:
+    """Reports the progress, with an estimate of the time to come over all shapes."""
+
+    def __init__(self, progress: Progress, sheets: Sequence[Sheet]) -> None:
+        """Count what is missing; a model's cost differs from shape to shape."""
+        self.progress, self.sheets = progress, sheets
+        self.costs = {id(sheet): cost(sheet.traced) for sheet in sheets}
+        self.total, self.computed = sum(sheet.missing for sheet in sheets), 0
+        self.worked, self.start = 0.0, time.perf_counter()
+        progress("models", 0, self.total, None)
+
+    def advance(self, sheet: Sheet, models: int, computed: bool = True) -> None:
+        """Count models that are finished; another worker's (``computed`` False) took no time."""
+        if computed:
+            self.computed += models
+            self.worked += models * self.costs[id(sheet)]
+        missing = sum(sheet.missing for sheet in self.sheets)
+        work = sum(sheet.missing * self.costs[id(sheet)] for sheet in self.sheets)
+        elapsed = time.perf_counter() - self.start
+        left = elapsed / self.worked * work if self.worked else None
+        self.progress("models", self.total - missing, self.total, left)
+
+
+def wait(values: Tree) -> Tree:
+    """Wait for arrays in steps of a blink, so that Ctrl-C is heard in the middle of a chunk."""
+    while not all(leaf.is_ready() for leaf in jax.tree.leaves(values)):
+        time.sleep(0.002)
+    return values

@@ -1,0 +1,162 @@
+"""The one training loop: any loss, any source of batches, one model, compiled whole.
+
+Teacher and student, and everything later, train here. The loop is pure: run it for many models
+at once by ``jax.vmap`` or ``jax.lax.map`` over its arguments.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from toymodels.networks.models import Params
+
+Tree = Any
+Observe = Callable[[Params], Tree]
+
+
+class Source(NamedTuple):
+    """Where batches come from.
+
+    An epoch is drawn as light handles (row numbers, random keys); a batch is made from its handle
+    only when its turn comes, so that no epoch ever lies in memory twice.
+    """
+
+    epoch: Callable[[jax.Array], tuple[jax.Array, jax.Array | None]]
+    """``epoch(key) -> (handles of the full batches, handle of a short last one or None)``"""
+    batch: Callable[[jax.Array], Tree]
+    """``batch(handle) -> arrays with the batch axis first``."""
+
+
+def reshuffled(arrays: Tree, batch_size: int, only: jax.Array | None = None) -> Source:
+    """The rows of ``arrays`` (leading axis n), each once an epoch, in a new random order.
+
+    The last batch of an epoch is short where ``batch_size`` does not divide n. A batch larger than
+    n is the whole set. With ``only``, which may be traced, an epoch is still n rows long, but made
+    of the first ``only`` rows again and again.
+    """
+    n = jax.tree.leaves(arrays)[0].shape[0]
+    size = min(batch_size, n)
+    full = n // size
+
+    def epoch(key: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        order = jax.random.permutation(key, n)
+        if only is not None:
+            order = order % only
+        rows = order[: full * size].reshape(full, size)
+        return rows, (order[full * size :] if n % size else None)
+
+    def batch(rows: jax.Array) -> Tree:
+        return jax.tree.map(lambda a: a[rows], arrays)
+
+    return Source(epoch, batch)
+
+
+def fresh(sample: Callable[[jax.Array, int], Tree], n: int, batch_size: int) -> Source:
+    """Batches that are never seen twice: ``sample(key, batch_size)``; an epoch is n rows.
+
+    Only whole batches are drawn: an epoch is n // batch_size steps, at least one.
+    """
+    size = min(batch_size, n)
+
+    def epoch(key: jax.Array) -> tuple[jax.Array, None]:
+        return jax.random.split(key, n // size), None
+
+    return Source(epoch, lambda key: sample(key, size))
+
+
+def drawn(arrays: Tree, batch_size: int, steps: int) -> Source:
+    """Batches of rows of ``arrays`` (leading axis n), each row drawn by itself, with replacement.
+
+    An epoch is ``steps`` steps, however large the batch.
+    """
+    n = jax.tree.leaves(arrays)[0].shape[0]
+
+    def epoch(key: jax.Array) -> tuple[jax.Array, None]:
+        return jax.random.randint(key, (steps, batch_size), 0, n), None
+
+    return Source(epoch, lambda rows: jax.tree.map(lambda a: a[rows], arrays))
+
+
+def parting(source: Source, other: jax.Array, shared: jax.Array | int) -> Source:
+    """A source that goes on as under another key from step ``shared`` of an epoch on.
+
+    For trainings of one epoch: ``train(..., parting(source, other, 0), epochs=1, key=key)`` reads
+    what ``train(..., source, epochs=1, key=other)`` reads. ``shared`` may be traced.
+    """
+
+    def epoch(key: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        handles, short = source.epoch(key)
+        later, last = source.epoch(jax.random.split(other, 1)[0])
+        n = len(handles)
+        before = jnp.arange(n).reshape(n, *[1] * (handles.ndim - 1)) < shared
+        end = None if short is None or last is None else jnp.where(n < shared, short, last)
+        return jnp.where(before, handles, later), end
+
+    return Source(epoch, source.batch)
+
+
+def train(
+    loss: Callable[[Params, Tree], jax.Array],
+    params: Params,
+    source: Source,
+    optimiser: optax.GradientTransformation,
+    *,
+    epochs: int,
+    observe: Observe,
+    key: jax.Array,
+    record: Sequence[int] | None = None,
+) -> tuple[Params, Tree]:
+    """Train one model from ``params`` with a fresh optimiser state.
+
+    Args:
+        loss: ``loss(params, batch) -> scalar``.
+        source: where the batches come from.
+        optimiser: any optax transformation; its rates may be traced values.
+        epochs: passes over the source; with 0 the parameters come back as they are.
+        observe: ``observe(params) -> arrays``, taken before the first step and after each epoch.
+        key: decides the order of the batches; more epochs keep the order of the earlier ones.
+        record: the epochs, rising from 1 on, after which to observe (None: each of them).
+
+    Returns:
+        The trained parameters, and what was observed, stacked on a leading axis (epochs + 1,).
+
+    >>> params, losses = train(
+    ...     lambda p, x: ((p["w"] - x) ** 2).mean(), {"w": jnp.zeros(())},
+    ...     reshuffled(jnp.ones(8), batch_size=4), optax.sgd(0.5),
+    ...     epochs=2, observe=lambda p: p["w"], key=jax.random.key(0))
+    >>> losses.tolist()
+    [0.0, 1.0, 1.0]
+
+    """
+
+    def step(carry: tuple[Params, Tree], handle: jax.Array) -> tuple[tuple[Params, Tree], None]:
+        params, state = carry
+        gradient = jax.grad(loss)(params, source.batch(handle))
+        updates, state = optimiser.update(gradient, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    def epoch(carry: tuple[Params, Tree], key: jax.Array) -> tuple[tuple[Params, Tree], Tree]:
+        handles, short = source.epoch(key)
+        carry, _ = jax.lax.scan(step, carry, handles)
+        if short is not None:
+            carry, _ = step(carry, short)
+        return carry, observe(carry[0])
+
+    start, keys = (params, optimiser.init(params)), jax.random.split(key, epochs)
+
+    def until(
+        carry: tuple[Params, Tree], span: tuple[jax.Array, jax.Array]
+    ) -> tuple[tuple[Params, Tree], Tree]:
+        carry = jax.lax.fori_loop(*span, lambda i, before: epoch(before, keys[i])[0], carry)
+        return carry, observe(carry[0])
+
+    if record is None:
+        (trained, _), later = jax.lax.scan(epoch, start, keys)
+    else:
+        spans = jnp.array([0, *record[:-1]]), jnp.array(record)
+        (trained, _), later = jax.lax.scan(until, start, spans)
+    curve = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), observe(params), later)
+    return trained, curve

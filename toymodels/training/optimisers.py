@@ -1,0 +1,141 @@
+"""Optimisers by name, and parametrisations: how the scale of a layer is split between its weights,
+a fixed multiplier and its learning rate.
+
+Base rates are multiples of Adam's, fixed beforehand and not tuned: weights move by about Adam's
+rate at every step whatever the gradient, by the gradient times the rate under SGD. Decay is that of
+a loss which is a mean over the batch (`toymodels.training.losses`), so its strength depends on no batch size
+and on no number of models run together.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from toymodels.networks.layers import HEADS, layers
+from toymodels.networks.models import Function, Network, Params, no_latent
+
+Rate = float | jax.Array
+
+
+class Optimiser(NamedTuple):
+    """A kind of optimiser."""
+
+    base: float
+    """Its base learning rate, in multiples of Adam's."""
+    make: Callable[[Rate, Rate], optax.GradientTransformation]
+    """``make(learning_rate, weight_decay)``, either of them traced or not."""
+
+
+OPTIMISERS = {
+    "sgd": Optimiser(100.0, lambda rate, decay: optax.sgd(rate)),
+    # A constant gradient is summed up to ten of it: a tenth of SGD's rate.
+    "momentum": Optimiser(10.0, lambda rate, decay: optax.sgd(rate, momentum=0.9)),
+    "adam": Optimiser(1.0, lambda rate, decay: optax.adam(rate)),
+    # Decoupled, Loshchilov & Hutter 2019 (arXiv 1711.05101): weights shrink by rate * decay a step.
+    "adamw": Optimiser(1.0, lambda rate, decay: optax.adamw(rate, weight_decay=decay)),
+    # decay / 2 * |params|^2 added to the loss, and so to what Adam divides by the gradient's size.
+    "adam_l2": Optimiser(
+        1.0,
+        lambda rate, decay: optax.chain(optax.add_decayed_weights(decay), optax.adam(rate)),
+    ),
+    # A tenth of Adam's: every weight moves the whole rate every step, noise or not.
+    "sign": Optimiser(0.1, lambda rate, decay: optax.sign_sgd(rate)),
+}
+"""SGD, with momentum 0.9, Adam, its two weight decays, and sign descent (signSGD, Bernstein et al.
+2018, arXiv 1802.04434). Weight decay is a matter of ``adamw`` and ``adam_l2`` alone."""
+
+Parametrisation = Literal["standard", "ntk", "mup"]
+
+
+def scaled_init(network: Network, scale: Rate) -> Network:
+    """A network whose initial weights are all multiplied by a number, traced or not."""
+
+    def init(key: jax.Array) -> Params:
+        return jax.tree.map(lambda w: scale * w, network.init(key))
+
+    return network._replace(init=init)
+
+
+class Parametrised(NamedTuple):
+    """A network in a parametrisation."""
+
+    network: Network
+    rates: Params
+    """Learning rate of every parameter under Adam, as a multiple of the common one."""
+
+    def scaled(self, optimiser: optax.GradientTransformation) -> optax.GradientTransformation:
+        """An optimiser, its steps multiplied by the rates.
+
+        >>> sgd = Parametrised(None, {"w": 0.5}).scaled(optax.sgd(1.0))
+        >>> float(sgd.update({"w": 4.0}, sgd.init({"w": 0.0}))[0]["w"])
+        -2.0
+        """
+        rescale = optax.stateless(
+            lambda steps, _: jax.tree.map(lambda rate, step: rate * step, self.rates, steps)
+        )
+        return optax.chain(optimiser, rescale)
+
+
+def parametrised(network: Network, name: Parametrisation, base: int) -> Parametrised:
+    r"""A network in another parametrisation, of weights n -> ... and a base width n_0.
+
+    ================  ===================  ================  ============  =====================
+    parametrisation   kernels of           initial variance  multiplier    Adam's rate
+    ================  ===================  ================  ============  =====================
+    ``standard``      all                  1 / n             1             1
+    ``ntk``           input                1                 1 / sqrt(n)   sqrt(n)
+    ``ntk``           hidden, heads        1                 1 / sqrt(n)   sqrt(n_0)
+    ``mup``           input                1 / n             1             1
+    ``mup``           hidden               1 / n             1             n_0 / n
+    ``mup``           heads                1 / n_0           n_0 / n       1
+    ================  ===================  ================  ============  =====================
+
+    n is the fan-in; biases are as they were. NTK: Jacot et al. 2018 (arXiv 1806.07572); muP: Yang
+    et al. 2022 (arXiv 2203.03466), table 8, relative to a base width (appendix B.1). At the base
+    width the three are one network under Adam, up to its epsilon; at init ``ntk`` is the standard
+    network at every width, and ``mup`` has logits smaller by sqrt(n_0 / n).
+
+    Args:
+        network: in the standard parametrisation, layers as `toymodels.networks.models.MLP` names them.
+        name: of the parametrisation.
+        base: width n_0.
+
+    """
+    shapes = jax.eval_shape(network.init, jax.random.key(0))
+    first = layers(shapes)[0]
+
+    def factors(path: Any, leaf: Any) -> tuple[float, float, float]:
+        """Initial scale, multiplier and rate of a parameter, all relative to the standard."""
+        layer, n = path[0].key, leaf.shape[0]
+        if name == "standard" or path[-1].key == "bias":
+            return 1.0, 1.0, 1.0
+        if name == "ntk":
+            return n**0.5, n**-0.5, (n if layer == first else base) ** 0.5
+        if layer in HEADS:
+            return (n / base) ** 0.5, base / n, 1.0
+        return 1.0, 1.0, (1.0 if layer == first else base / n)
+
+    table = jax.tree_util.tree_map_with_path(factors, shapes)
+    initial, multiplier, rates = (
+        jax.tree.map(lambda row, i=i: row[i], table, is_leaf=lambda x: isinstance(x, tuple))
+        for i in range(3)
+    )
+
+    def times(factor: Params, params: Params) -> Params:
+        return jax.tree.map(jnp.multiply, params, factor)
+
+    def multiplied(function: Function) -> Function:
+        return lambda params, x: function(times(multiplier, params), x)
+
+    return Parametrised(
+        Network(
+            lambda key: times(initial, network.init(key)),
+            multiplied(network.apply),
+            multiplied(network.latent) if network.has_latent else no_latent,
+            f"{network.name}, parametrisation {name}",
+        ),
+        rates,
+    )
