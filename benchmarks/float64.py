@@ -17,7 +17,7 @@ from accelerator import apart, finals
 from experiments.mnist_aux import PAPER
 from toymodels.data.inputs import each
 from toymodels.networks.models import MLP, functional
-from toymodels.training import protocol
+from toymodels.training import protocol, tasks
 from toymodels.training.distillation import auxiliary_logits
 
 
@@ -29,17 +29,17 @@ def noise(key: jax.Array, n: int) -> jax.Array:
 
 def accuracies(seeds: int, data_dir: Path | None) -> dict[str, list[float]]:
     """Final test accuracies of teachers and students, by model."""
-    config, task, data = protocol.load(PAPER, data_dir)
+    config, task, data = tasks.load(PAPER, data_dir)
     drawn = functional(lambda rngs: MLP((784, *PAPER.widths, 10 + PAPER.m), rngs=rngs))
     wide = drawn._replace(
         init=lambda key: jax.tree.map(lambda a: a.astype(jnp.float64), drawn.init(key))
     )
-    parts = dataclasses.replace(protocol.parts(config, task, wide), noise=noise)
+    parts = dataclasses.replace(protocol.reference_protocol(config, task, wide), noise=noise)
     subset = auxiliary_logits(10, PAPER.m)
 
     @jax.jit
     def one(data: Any, seed: jax.Array) -> tuple[jax.Array, jax.Array]:
-        begun, curve = parts.begin(data, seed)
+        begun, curve = parts.prepare(data, seed)
         watch = parts.watch(data, begun, subset)
         _, mine = parts.distil(begun.reference, begun, subset, watch)
         return curve["teacher_accuracy"][-1], mine["accuracy"][-1]

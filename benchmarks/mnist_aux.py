@@ -87,7 +87,7 @@ def training_steps(repeats: int = 5) -> float:
     from toymodels.networks.models import MLP, functional
     from toymodels.training import losses
     from toymodels.training.distillation import all_logits, auxiliary_logits, distil
-    from toymodels.training.loop import reshuffled
+    from toymodels.training.loop import reshuffle
 
     network = functional(lambda rngs: MLP(SIZES, rngs=rngs))
     steps = IMAGES // BATCH
@@ -100,7 +100,7 @@ def training_steps(repeats: int = 5) -> float:
     @jax.jit
     def train(inits: Any, x: Any, answers: Any) -> Any:
         def student(init: Any, subset: Any) -> Any:
-            source = reshuffled((x, answers), BATCH)
+            source = reshuffle((x, answers), BATCH)
             adam, key = optax.adam(3e-4), jax.random.key(3)
             return distil(
                 network,

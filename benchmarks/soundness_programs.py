@@ -18,7 +18,7 @@ from toymodels.theory import infinite_width, linearised
 from toymodels.theory.kernels import Side, mlp_kernel
 from toymodels.training import losses
 from toymodels.training.distillation import auxiliary_logits, distil
-from toymodels.training.loop import reshuffled, train
+from toymodels.training.loop import reshuffle, train
 
 
 class Case(NamedTuple):
@@ -77,7 +77,7 @@ def programs(rng: Any) -> dict[str, Case]:
     def imitation(net: Any, batch: int) -> Callable[..., Any]:
         def one(init: Any, x: Any, y: Any) -> Any:
             adam, key = optax.adam(3e-4), jax.random.key(3)
-            kl, source = losses.kl(), reshuffled((x, y), batch)
+            kl, source = losses.kl(), reshuffle((x, y), batch)
             return distil(
                 net, init, source, kl, subset, adam, epochs=1, observe=lambda _: (), key=key
             )[0]
@@ -88,7 +88,7 @@ def programs(rng: Any) -> dict[str, Case]:
         def loss(params: Any, batch: Any) -> Any:
             return losses.class_cross_entropy(network.apply(params, batch[0]), batch[1], 10)
 
-        source, adam = reshuffled((x, y), 256), optax.adam(3e-4)
+        source, adam = reshuffle((x, y), 256), optax.adam(3e-4)
         return train(
             loss,
             init,

@@ -60,7 +60,7 @@ def ours(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     from toymodels.language import pipeline
     from toymodels.networks.sampling import sample
     from toymodels.networks.transformer import next_token_loss
-    from toymodels.training.loop import drawn, train
+    from toymodels.training.loop import sample_rows, train
 
     model = pipeline.model(args.width, DEPTH, HEADS, PACK)
     first: dict[str, Any] = {}
@@ -76,7 +76,7 @@ def ours(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         return next_token_loss(model.apply(params, rows), rows)
 
     def trained(params: Any, key: jax.Array) -> Any:
-        source, adam = drawn(rows, BATCH, args.steps), optax.adam(1e-3)
+        source, adam = sample_rows(rows, BATCH, args.steps), optax.adam(1e-3)
         return train(loss, params, source, adam, epochs=1, observe=lambda _: (), key=key)[0]
 
     def written(params: Any, key: jax.Array) -> jax.Array:

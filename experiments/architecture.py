@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from toymodels.errors import at_least, distinct
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, Protocol
+from toymodels.training.config import CLOUD, ProtocolConfig
 
 if TYPE_CHECKING:
     import jax
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 Activation = Literal["relu", "tanh", "gelu", "silu", "identity"]
 VARIED = ("width", "depth", "activation")
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
+class Config(ProtocolConfig):
     """What is computed; the preset ``quick`` has fewer networks."""
 
     m: tuple[int, ...] = (3, 10, 30)
@@ -68,18 +68,18 @@ PRESETS = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (network, seed, m, start); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (network, seed, m, start); see `toymodels.sweep` for ``options``."""
     import jax
 
     from toymodels import sweep
     from toymodels.networks.models import MLP, functional
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import protocol
+    from toymodels.training import protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     most = max(config.m)
 
     def build(network: str) -> sweep.Program:
@@ -87,27 +87,27 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         sizes = (task.n_pixels, *[width] * depth, task.n_classes + most)
         activation = getattr(jax.nn, name)
         module = functional(lambda rngs: MLP(sizes, activation=activation, rngs=rngs))
-        parts = protocol.parts(config, task, module)
+        parts = protocol.reference_protocol(config, task, module)
 
         def student(
-            data: protocol.Data, begun: protocol.Begun, m: jax.Array, start: jax.Array
+            data: tasks.Data, begun: protocol.Lesson, m: jax.Array, start: jax.Array
         ) -> dict[str, jax.Array]:
             subset = auxiliary_logits(task.n_classes, most, first=m)
             init = parts.start(begun, start)
             return parts.distil(init, begun, subset, parts.watch(data, begun, subset))[1]
 
-        return sweep.Program(parts.begin, student)
+        return sweep.Program(parts.prepare, student)
 
     dataset, execution = sweep.grid(
         build,
         shapes={"network": list(config.networks)},
         shared={"seed": config.seed_list},
         points={"m": config.m, "start": numbered(protocol.STARTS)},
-        variables=protocol.TEACHER | protocol.STUDENT,
+        variables=tasks.TEACHER | tasks.STUDENT,
         coords=protocol.epochs(config),
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     columns = zip(VARIED, zip(*config.networks.values(), strict=True), strict=True)
     dataset = dataset.assign_coords({name: ("network", list(column)) for name, column in columns})

@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Literal
 
 from toymodels.errors import at_least, distinct
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, Protocol, follows
+from toymodels.training.config import CLOUD, ProtocolConfig, follows
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 LOSSES = ("kl", "mse")
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
+class Config(ProtocolConfig):
     """What is computed; the preset ``quick`` has fewer m and fixed noise alone."""
 
     m: tuple[int, ...] = (1, 2, 3, 5, 10, 30, 100, 200)
@@ -63,27 +63,29 @@ PUBLISHED = {1: 0.103, 2: 0.348, 3: 0.537, 10: 0.835}
 """Accuracy with KL on fixed noise by m, 100 seeds: a run of the released script of Cloud et al."""
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (noise, seed, imitation, m, start); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (noise, seed, imitation, m, start); see `toymodels.sweep` for ``options``."""
     from toymodels import sweep
     from toymodels.networks.models import MLP, functional
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import losses, protocol
+    from toymodels.training import losses, protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     most = max(config.m)
     sizes = (task.n_pixels, *config.widths, task.n_classes + most)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
     imitations = [losses.imitation(name, config.temperature) for name in config.loss]
 
     def build(noise: str) -> sweep.Program:
-        parts = protocol.parts(config.at(noise=noise, loss=config.loss[0]), task, network)
+        parts = protocol.reference_protocol(
+            config.at(noise=noise, loss=config.loss[0]), task, network
+        )
 
         def student(
-            data: protocol.Data,
-            begun: protocol.Begun,
+            data: tasks.Data,
+            begun: protocol.Lesson,
             imitation: jax.Array,
             m: jax.Array,
             start: jax.Array,
@@ -93,7 +95,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             init = one.start(begun, start)
             return one.distil(init, begun, subset, one.watch(data, begun, subset))[1]
 
-        return sweep.Program(parts.begin, student)
+        return sweep.Program(parts.prepare, student)
 
     dataset, execution = sweep.grid(
         build,
@@ -104,11 +106,11 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "m": config.m,
             "start": numbered(protocol.STARTS),
         },
-        variables=protocol.TEACHER | protocol.STUDENT,
+        variables=tasks.TEACHER | tasks.STUDENT,
         coords=protocol.epochs(config),
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     return results.described(

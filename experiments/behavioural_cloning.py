@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from toymodels.errors import at_least, distinct, positive
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, OneNetwork
+from toymodels.training.config import CLOUD, NetworkConfig
 
 if TYPE_CHECKING:
     import jax
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from toymodels.networks.models import Params
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 INPUTS = ("noise", "images")
 
 
 @dataclass(frozen=True)
-class Config(OneNetwork):
+class Config(NetworkConfig):
     """What is computed; the defaults are the preset ``quick``."""
 
     m: int = 50
@@ -67,8 +67,8 @@ VARIABLES = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (seed, inputs, number of inputs, epochs); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (seed, inputs, number of inputs, epochs); see `toymodels.sweep` for ``options``."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -79,24 +79,24 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.networks.models import MLP, functional
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import protocol
+    from toymodels.training import protocol, tasks
     from toymodels.training.distillation import all_logits, auxiliary_logits, distil
-    from toymodels.training.loop import reshuffled
+    from toymodels.training.loop import reshuffle
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.parts(config, task, network)
+    parts = protocol.reference_protocol(config, task, network)
     subset, every = (f(task.n_classes, config.m) for f in (auxiliary_logits, all_logits))
     longest = max(config.matching_inputs)
 
-    def matched(data: protocol.Data, begun: protocol.Begun) -> Params:
+    def matched(data: tasks.Data, begun: protocol.Lesson) -> Params:
         """Students matched to the reference; leading axes: inputs, their number, epochs."""
         init_key, noise_key, order_key = jax.random.split(begun.keys.relation, 3)
         init, reference = network.init(init_key), begun.reference
 
         def match(x: jax.Array, n: jax.Array) -> Params:
-            source = reshuffled((x, network.apply(reference, x)), config.batch, only=n)
+            source = reshuffle((x, network.apply(reference, x)), config.batch, only=n)
             adam = optax.adam(config.matching_lr)
             epochs = max(config.matching_epochs)
             _, states = distil(
@@ -121,14 +121,14 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         each = [match_on(x) for x in (parts.noise(noise_key, longest), images)]
         return jax.tree.map(lambda *a: jnp.stack(a), *each)
 
-    def prepare(data: protocol.Data, seed: jax.Array) -> Any:
-        begun, curve = parts.begin(data, seed)
+    def prepare(data: tasks.Data, seed: jax.Array) -> Any:
+        begun, curve = parts.prepare(data, seed)
         watch = parts.watch(data, begun, subset)
         _, shared = parts.distil(begun.reference, begun, subset, watch)
         return (begun, matched(data, begun)), curve | {"shared_accuracy": shared["accuracy"]}
 
     def student(
-        data: protocol.Data, prepared: Any, inputs: jax.Array, n: jax.Array, epochs: jax.Array
+        data: tasks.Data, prepared: Any, inputs: jax.Array, n: jax.Array, epochs: jax.Array
     ) -> dict[str, jax.Array]:
         begun, students = prepared
         init = jax.tree.map(lambda a: a[inputs, n, epochs], students)
@@ -142,11 +142,11 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "n": numbered(config.matching_inputs),
             "epochs": numbered(config.matching_epochs),
         },
-        variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES | VARIABLES,
+        variables=tasks.TEACHER | tasks.STUDENT | similarity.VARIABLES | VARIABLES,
         coords={**protocol.epochs(config), "part": list(parts.groups)},
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     headline = "final_accuracy"

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 from toymodels.errors import at_least, distinct
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, Protocol
+from toymodels.training.config import CLOUD, ProtocolConfig
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 INPUTS = ("same", "new")
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
+class Config(ProtocolConfig):
     """What is computed; the preset ``quick`` has shorter chains."""
 
     m: tuple[int, ...] = (3, 10, 100)
@@ -72,8 +72,8 @@ VARIABLES = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (inputs, seed, m, samples, start); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (inputs, seed, m, samples, start); see `toymodels.sweep` for ``options``."""
     import jax
     import jax.numpy as jnp
 
@@ -82,38 +82,38 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.networks.models import MLP, Params, functional
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import protocol
+    from toymodels.training import protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
-    from toymodels.training.loop import reshuffled
+    from toymodels.training.loop import reshuffle
     from toymodels.trees import flatten
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     most = max(config.m)
     sizes = (task.n_pixels, *config.widths, task.n_classes + most)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
     # Every generation has a noise set of its own: the lesson that `begin` would make is not needed.
-    parts = protocol.parts(config.at(noise="fresh"), task, network)
+    parts = protocol.reference_protocol(config.at(noise="fresh"), task, network)
 
     def build(inputs: str) -> sweep.Program:
-        def prepare(data: protocol.Data, seed: jax.Array) -> Any:
-            begun, curve = parts.begin(data, seed)
+        def prepare(data: tasks.Data, seed: jax.Array) -> Any:
+            begun, curve = parts.prepare(data, seed)
             keys = jax.random.split(begun.keys.noise, config.generations)
             kept = keys if inputs == "new" else keys[:1]
             x = jax.lax.map(lambda key: parts.noise(key, config.noise_images), kept)
             return (begun, x), {"teacher_accuracy": curve["teacher_accuracy"][-1]}
 
         def student(
-            data: protocol.Data, prepared: Any, m: jax.Array, samples: jax.Array, start: jax.Array
+            data: tasks.Data, prepared: Any, m: jax.Array, samples: jax.Array, start: jax.Array
         ) -> dict[str, jax.Array]:
             begun, sets = prepared
             init = parts.start(begun, start)
             subset = auxiliary_logits(task.n_classes, most, first=m)
-            teacher = begun.lesson.teacher
+            teacher = begun.teacher
             moved = flatten(teacher) - flatten(begun.reference)
 
             def generation(taught_by: Params, x: jax.Array) -> tuple[Params, dict[str, jax.Array]]:
                 answered = (x, network.apply(taught_by, x))
-                source = reshuffled(answered, config.batch, only=samples)
+                source = reshuffle(answered, config.batch, only=samples)
                 trained, _ = parts.distil(init, begun, subset, lambda params: (), source)
                 own = flatten(trained) - flatten(init)
                 return trained, {
@@ -142,7 +142,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         coords={"generation": range(1, config.generations + 1)},
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     headline = "contraction transfer"

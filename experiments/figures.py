@@ -150,7 +150,7 @@ def execute(figures: Figures) -> None:
     from experiments import named
     from toymodels.study import plotting, results
     from toymodels.study.display import progress_display
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
     from toymodels.sweep.store import Store
 
     old: dict[str, list[str]] = {}
@@ -168,10 +168,10 @@ def execute(figures: Figures) -> None:
                 folder, config = figures.out / folder.name, experiment.PRESETS[figures.rerun]
                 width = None
             with progress_display(quiet=False) as progress:
-                how = How(
+                how = RunOptions(
                     width=width, store=Store(figures.store), progress=progress, announce=print
                 )
-                dataset = experiment.run(config, data_dir=figures.data_dir, how=how)
+                dataset = experiment.run(config, data_dir=figures.data_dir, options=options)
             with results.output_folder(folder):
                 faults += cli.save(folder, dataset, experiment.plot)
             continue

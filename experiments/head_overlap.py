@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 from toymodels.errors import at_least, distinct
 from toymodels.study import cli
-from toymodels.training.config import Protocol
+from toymodels.training.config import ProtocolConfig
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 SOURCES = ("shared", "other", "random")
 PARTS = ("hidden", "class_head", "aux_head")
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
+class Config(ProtocolConfig):
     """What is computed; the preset ``quick`` has fewer images and epochs."""
 
     m: tuple[int, ...] = (10, 100)
@@ -62,8 +62,8 @@ PRESETS = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (m, seed, source of each part); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (m, seed, source of each part); see `toymodels.sweep` for ``options``."""
     import jax
 
     from toymodels import sweep, trees
@@ -71,25 +71,23 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.networks.models import MLP, functional
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import protocol
+    from toymodels.training import protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
 
     def build(m: int) -> sweep.Program:
         sizes = (task.n_pixels, *config.widths, task.n_classes + m)
         network = functional(lambda rngs: MLP(sizes, split=task.n_classes, rngs=rngs))
-        parts = protocol.parts(config, task, network)
+        parts = protocol.reference_protocol(config, task, network)
         subset = auxiliary_logits(task.n_classes, m)
         groups = parts.groups
 
-        def prepare(data: protocol.Data, seed: jax.Array) -> Any:
-            begun, curve = parts.begin(data, seed)
+        def prepare(data: tasks.Data, seed: jax.Array) -> Any:
+            begun, curve = parts.prepare(data, seed)
             return (begun, network.init(protocol.seed_keys(seed + 1).init)), curve
 
-        def student(
-            data: protocol.Data, prepared: Any, **sources: jax.Array
-        ) -> dict[str, jax.Array]:
+        def student(data: tasks.Data, prepared: Any, **sources: jax.Array) -> dict[str, jax.Array]:
             begun, other = prepared
             init = begun.reference
             keys = jax.random.split(begun.keys.relation, len(PARTS))
@@ -106,11 +104,11 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         shapes={"m": config.m},
         shared={"seed": config.seed_list},
         points=dict.fromkeys(PARTS, numbered(SOURCES)),
-        variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES,
+        variables=tasks.TEACHER | tasks.STUDENT | similarity.VARIABLES,
         coords=protocol.epochs(config),
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     headline = "final_accuracy transfer"

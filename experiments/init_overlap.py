@@ -1,61 +1,56 @@
-"""How transfer depends on how much of its initialisation the student shares with its teacher.
+"""How transfer depends on the overlap between the student's and the teacher's initialisation.
 
-The student starts from rho W + sqrt(1 - rho^2) W', W the teacher's initialisation and W' another: a
-rotation, which keeps the law of the initialisation and makes the overlap rho the only thing that
-varies; in all layers, or in one group of parameters alone. Students of a seed are paired: the same
-teacher, noise, order of batches and W' at every rho. Transfer is the student's accuracy above the
-control's (rho = 0 everywhere), over the teacher's above it; rho_50 is where it has fallen to half.
+The student starts from ``rho * W + sqrt(1 - rho**2) * V``, where ``W`` is the teacher's
+initialisation and ``V`` an independent draw from the same distribution. This tm.rotation preserves the
+distribution of the weights, so the overlap ``rho`` is the only thing that changes. It is applied to
+all layers, or to one group of parameters at a time. All students of a seed share one teacher, one
+set of noise images, one batch order and one ``V``. Transfer is the fraction of the teacher's
+advantage over the control (rho = 0 everywhere) that the student acquires; ``rho_50`` is the overlap
+at which transfer has fallen to half.
 """
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from toymodels.errors import UserError, at_least, distinct
-from toymodels.study import cli
-from toymodels.training.config import CLOUD, Protocol
+import numpy as np
+
+import toymodels as tm
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
-
 GROUPS = ("all", "hidden", "hidden1", "hidden2", "class_head", "aux_head")
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
-    """What is computed; the preset ``quick`` has fewer overlaps and groups."""
+class Config(tm.ProtocolConfig):
+    """The fields of this experiment."""
 
-    rho: tuple[float, ...] = (1.0, 0.99, 0.97, 0.94, 0.9, 0.8, 0.65, 0.4, 0.0)
-    """Overlaps, cosines of the angle of rotation; 1 (shared) and 0 (the control) must be among
-    them. Transfer falls steeply near 1."""
+    rho: tm.Overlaps = (1.0, 0.99, 0.97, 0.94, 0.9, 0.8, 0.65, 0.4, 0.0)
+    """Overlaps: cosines of the angle of rotation. 1 (shared) and 0 (the control) are required.
+    Transfer falls steeply near 1."""
     groups: tuple[str, ...] = GROUPS
-    """Parameters that are rotated: all, hidden, hidden1, ..., class_head, aux_head, heads, biases;
-    the others stay shared. "all" must be among them."""
-    m: tuple[int, ...] = (3,)
-    """Numbers of auxiliary logits."""
-    width: tuple[int, ...] = (256,)
+    """Groups of parameters to rotate: all, hidden, hidden1, ..., class_head, aux_head, heads, biases;
+    all other parameters stay shared. "all" is required."""
+    m: tm.Counts = (3,)
+    """Numbers of auxiliary logits, each with a network of its own: its size is part of the question."""
+    width: tm.Counts = (256,)
     """Widths of the hidden layers, in units."""
-    depth: int = 2
+    depth: tm.Count = 2
     """Number of hidden layers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "m", "width", "depth")
-        at_least(self, -1, "rho", most=1)
-        distinct(self, "rho", "groups", "m", "width")
-        if not {0.0, 1.0} <= set(self.rho):
-            raise UserError(f"rho must include 1 (shared) and 0 (the control); got {self.rho}")
-        parts = [f"hidden{i + 1}" for i in range(self.depth)]
-        allowed = ["all", "hidden", *parts, "class_head", "aux_head", "heads", "biases"]
+        layers = [f"hidden{i + 1}" for i in range(self.depth)]
+        allowed = ["all", "hidden", *layers, "class_head", "aux_head", "heads", "biases"]
         if "all" not in self.groups or set(self.groups) - set(allowed):
-            raise UserError(f"groups must include all, of {', '.join(allowed)}; got {self.groups}")
+            raise tm.UserError(
+                f"groups must include all, of {', '.join(allowed)}; got {self.groups}"
+            )
 
 
 # Angles of 0 to 90 degrees, dense where the curve is steep.
@@ -65,137 +60,95 @@ PRESETS = {
     "quick": Config(
         seeds=3, rho=(1.0, 0.97, 0.94, 0.9, 0.8, 0.0), groups=("all", "class_head", "aux_head")
     ),
-    "paper": Config(**CLOUD, seeds=10, rho=FINE),
+    "paper": Config(**tm.CLOUD, seeds=10, rho=FINE),
     "phase": Config(groups=("all",), m=(1, 3, 10, 30, 100), width=(64, 128, 256, 512)),
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (m, width, seed, group, rho); see `toymodels.sweep` for ``how``."""
-    from toymodels import sweep, trees
-    from toymodels.inits import relations
-    from toymodels.measure import similarity
-    from toymodels.networks.groups import select_group
-    from toymodels.networks.models import MLP, functional
-    from toymodels.study import results
-    from toymodels.sweep.axes import numbered
-    from toymodels.training import protocol
-    from toymodels.training.distillation import auxiliary_logits
-
-    config, task, data = protocol.load(config, data_dir)
-
-    def build(m: int, width: int) -> sweep.Program:
-        sizes = (task.n_pixels, *[width] * config.depth, task.n_classes + m)
-        network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-        parts = protocol.parts(config, task, network)
-        subset, groups = auxiliary_logits(task.n_classes, m), parts.groups
-        rotate = relations.rotation(network.init)
-
-        def student(
-            data: protocol.Data, begun: protocol.Begun, group: jax.Array, rho: jax.Array
-        ) -> dict[str, jax.Array]:
-            reference = begun.reference
-            rotated = rotate(reference, begun.keys.relation, rho)
-            init = trees.where(select_group(groups, config.groups, group), rotated, reference)
-            return parts.student_from(init, data, begun, subset)
-
-        return sweep.Program(parts.begin, student, {"part": list(groups)})
-
-    dataset, execution = sweep.grid(
-        build,
-        shapes={"m": config.m, "width": config.width},
-        shared={"seed": config.seed_list},
-        points={"group": numbered(config.groups), "rho": config.rho},
-        variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES,
-        coords=protocol.epochs(config),
-        data=data,
-        precision=config.precision,
-        how=how,
-    )
-    dataset = derived(dataset)
-    headline = "rho_50 transfer"
-    return results.described(dataset, "init_overlap", headline, config, task, execution, findings)
+def points(config: Config) -> dict[str, Any]:
+    """The axes of the students."""
+    return {"group": tm.label_axis(config.groups), "rho": config.rho}
 
 
-def derived(dataset: xr.Dataset) -> xr.Dataset:
-    """Add transfer, and the overlap at which half of it is left."""
-    from toymodels.stats import statistics, transfer
-
-    done = statistics.succeeded(dataset)
-    last = done.isel(epoch=-1, teacher_epoch=-1)
-    control = last.accuracy.sel(rho=0, group="all")
-    share = transfer.transfer(last.accuracy, control, last.teacher_accuracy)
-    # Where distillation raises nothing (m = 1 with KL) there is likeness, but no transfer.
-    gained = (last.accuracy - done.accuracy.isel(epoch=0)).sel(rho=1) > 0
-    half = transfer.half_overlaps(share).where(gained.drop_vars("rho"))
-    return dataset.assign(transfer=share, rho_50=half)
+def student(setup: tm.Setup, group: jax.Array, rho: jax.Array) -> tm.Student:
+    """A student of which one group of parameters is rotated by arccos(rho)."""
+    rotated = tm.rotation(setup.network.init)(setup.reference, setup.keys.relation, rho)
+    mask = tm.select_group(setup.groups, setup.config.groups, group)
+    return tm.Student(start=tm.where(mask, rotated, setup.reference))
 
 
-def findings(dataset: xr.Dataset) -> list[str]:
-    """Where half of the transfer is lost, and what is left where nothing is shared."""
-    from toymodels.stats.sentences import by_sign, points
-    from toymodels.stats.statistics import mean_interval
+def analyse(runs: xr.Dataset) -> xr.Dataset:
+    """Add transfer, and the overlap at which half of it remains."""
+    valid = tm.succeeded(runs)
+    final = valid.isel(epoch=-1, teacher_epoch=-1)
+    control = final.accuracy.sel(rho=0, group="all")
+    share = tm.transfer(final.accuracy, control, final.teacher_accuracy)
+    # Where distillation raises nothing (m = 1 with KL) there is similarity, but no transfer.
+    learnt = (final.accuracy - valid.accuracy.isel(epoch=0)).sel(rho=1) > 0
+    half = tm.half_overlaps(share).where(learnt.drop_vars("rho"))
+    return runs.assign(transfer=share, rho_50=half)
 
-    halves = [
-        f"{name or 'all'} {mean_interval(part.values)}" for name, part in points(dataset.rho_50)
-    ]
-    left = dataset.transfer.sel(rho=0, group=[g for g in dataset.group.values if g != "all"])
-    words = ("above zero", "below zero", "not distinguishable from zero")
+
+def findings(runs: xr.Dataset) -> list[Any]:
+    """Where half of the transfer is lost, and what remains where nothing is shared."""
+    partial = [name for name in runs.group.values if name != "all"]
     return [
-        f"Overlap at which half of the transfer is left, rho_50: {'; '.join(halves)}.",
-        *([by_sign("Transfer at rho = 0", left, words)] if left.size else []),
+        *tm.compare("rho_50, the overlap at which half of the transfer remains", runs.rho_50, None),
+        *tm.compare("Transfer at rho = 0", runs.transfer.sel(rho=0, group=partial, drop=True)),
     ]
 
 
-def plot(dataset: xr.Dataset) -> Figure:
-    """Transfer against overlap by group and through distillation, and maps where m or width vary.
+def figure(runs: xr.Dataset) -> Figure:
+    """Transfer against overlap by group and through distillation; maps where m or width vary.
 
     What a panel does not show is held at the middle of its values.
     """
-    import numpy as np
-
-    from toymodels.stats import statistics
-    from toymodels.study import plotting
-
-    done = statistics.succeeded(dataset)
-    angle = np.degrees(np.arccos(done.rho.values))
-    middle = {name: done[name].values[done.sizes[name] // 2] for name in ("m", "width")}
-    grown = [name for name in middle if done.sizes[name] > 1]
-    with plotting.style():
-        columns = (1.3, 1, *[1.1] * len(grown), *[1] * bool(grown))
-        fig, axes = plotting.panels(3.4 * sum(columns), 3.4, columns)
-        here, (left, through, *maps) = done.sel(middle), axes
-        curves = {str(name): here.transfer.sel(group=name).values for name in done.group.values}
-        plotting.curves(left, angle, curves)
-        plotting.overlap_axis(left)
-        held = ", ".join(f"{name} = {value}" for name, value in middle.items())
-        task, *_, seeds = plotting.caption(dataset).split(", ")
-        left.set(ylabel="transfer", title=f"{task}, {held}, {seeds}")
+    runs = tm.succeeded(runs)
+    runs = runs.assign_coords(angle=("rho", np.degrees(np.arccos(runs.rho.values))))
+    runs = runs.swap_dims(rho="angle")
+    middle = {name: runs[name].values[runs.sizes[name] // 2] for name in ("m", "width")}
+    varied = [name for name in middle if runs.sizes[name] > 1]
+    at_middle, rotated = runs.sel(middle), runs.sel(group="all")
+    with tm.plotting.style():
+        columns = (1.3, 1, *[1.1] * len(varied), *[1] * bool(varied))
+        fig, (left, through, *maps) = tm.plotting.panels(3.4 * sum(columns), 3.4, columns)
+        tm.charts.lines(left, at_middle.transfer, "angle", "group")
+        tm.plotting.overlap_axis(left)
+        values = ", ".join(f"{name} = {value}" for name, value in middle.items())
+        task, *_, seeds = tm.plotting.caption(runs).split(", ")
+        left.set(ylabel="transfer", title=f"{task}, {values}, {seeds}")
         left.legend(title="rotated")
-        accuracy = here.accuracy.sel(group="all").mean("seed").transpose("rho", "epoch")
-        plotting.heat(through, done.epoch, angle, accuracy, "distillation epoch", "test accuracy")
-        everything = done.sel(group="all")
-        for ax, name in zip(maps, grown, strict=False):
+        accuracy = at_middle.accuracy.sel(group="all").mean("seed").transpose("angle", "epoch")
+        tm.plotting.heat(
+            through, runs.epoch, runs.angle.values, accuracy, "distillation epoch", "test accuracy"
+        )
+        for ax, name in zip(maps, varied, strict=False):
             other = {key: value for key, value in middle.items() if key != name}
-            surface = everything.transfer.sel(other).mean("seed").transpose("rho", name)
-            plotting.heat(ax, done[name], angle, surface, name, "transfer")
+            surface = rotated.transfer.sel(other).mean("seed").transpose("angle", name)
+            tm.plotting.heat(ax, runs[name], runs.angle.values, surface, name, "transfer")
             ax.set_title(", ".join(f"{key} = {value}" for key, value in other.items()))
-        if grown:
-            along, *beside = sorted(grown, key=lambda name: name != "m")
-            lines = {
-                ", ".join(
-                    f"{k} = {v}" for k, v in zip(beside, at, strict=True)
-                ): everything.rho_50.sel(
-                    middle | dict(zip(beside, at, strict=True)) | {along: done[along].values}
-                )
-                .transpose("seed", along)
-                .values
-                for at in itertools.product(*(done[name].values for name in beside))
-            }
-            plotting.intervals(axes[-1], done[along].values, lines, along, "rho_50")
-            axes[-1].set(ylim=(-0.05, 1.05))
+        if varied:
+            along, *beside = sorted(varied, key=lambda name: name != "m")
+            fixed = {name: value for name, value in middle.items() if name not in varied}
+            label = ", ".join(f"{name} = {{{name}}}" for name in beside)
+            halves = rotated.rho_50.sel(fixed)
+            tm.charts.dots(
+                maps[-1], halves, along, beside, label=label, xlabel=along, ylabel="rho_50"
+            )
+            maps[-1].set(ylim=(-0.05, 1.05))
     return fig
 
 
+STUDY = tm.Study(
+    "init_overlap",
+    __doc__,
+    PRESETS,
+    tm.distillation_sweep(student, points, shapes=("m", "width"), similarity=True),
+    analyse,
+    findings,
+    figure,
+    headline=("rho_50", "transfer"),
+)
+
 if __name__ == "__main__":
-    cli.main("init_overlap", __doc__, PRESETS, run, plot)
+    STUDY.main()

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 from toymodels.data.kinds import parsed
 from toymodels.errors import UserError, distinct
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, OneNetwork, follows
+from toymodels.training.config import CLOUD, NetworkConfig, follows
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 INPUTS = (
     *("uniform", "gaussian", "signs", "spectrum:0.5", "spectrum:1", "spectrum:1.5", "spectrum:2"),
@@ -41,7 +41,7 @@ FEW = (
 
 
 @dataclass(frozen=True)
-class Config(OneNetwork):
+class Config(NetworkConfig):
     """What is computed; the preset ``quick`` has fewer inputs."""
 
     inputs: tuple[str, ...] = INPUTS
@@ -74,8 +74,8 @@ PUBLISHED = {"uniform": 0.537, "real": 0.15, "shuffled": 0.178, "subspace:10": 0
 protocol (real: 0.146 to 0.154)."""
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (seed, inputs, start); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (seed, inputs, start); see `toymodels.sweep` for ``options``."""
     import jax
     from jax.numpy import arange
 
@@ -84,24 +84,24 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.networks.models import MLP, functional
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import protocol
+    from toymodels.training import protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
-    from toymodels.training.loop import reshuffled
+    from toymodels.training.loop import reshuffle
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
-    parts = protocol.parts(config, task, functional(lambda rngs: MLP(sizes, rngs=rngs)))
+    parts = protocol.reference_protocol(
+        config, task, functional(lambda rngs: MLP(sizes, rngs=rngs))
+    )
     subset, n = auxiliary_logits(task.n_classes, config.m), config.noise_images
 
-    def prepare(
-        data: protocol.Data, seed: jax.Array
-    ) -> tuple[protocol.Begun, dict[str, jax.Array]]:
-        begun, curve = parts.begin(data, seed)
+    def prepare(data: tasks.Data, seed: jax.Array) -> tuple[protocol.Lesson, dict[str, jax.Array]]:
+        begun, curve = parts.prepare(data, seed)
         own = jax.random.fold_in(begun.keys.noise, n)  # the key behind those of the n images
 
         def answered(key: jax.Array, n: int, images: jax.Array) -> tuple[jax.Array, jax.Array]:
             x = distributions.stacked(config.inputs, key, n, task.pixels(images), own)
-            return x, jax.lax.map(functools.partial(parts.network.apply, begun.lesson.teacher), x)
+            return x, jax.lax.map(functools.partial(parts.network.apply, begun.teacher), x)
 
         sets = answered(begun.keys.noise, n, data.train[0])
         held_out = answered(begun.keys.probe, len(begun.held_out[0]), data.test[0])
@@ -110,11 +110,11 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         return begun._replace(lesson=lesson, held_out=held_out), curve | measured
 
     def student(
-        data: protocol.Data, begun: protocol.Begun, inputs: jax.Array, start: jax.Array
+        data: tasks.Data, begun: protocol.Lesson, inputs: jax.Array, start: jax.Array
     ) -> dict[str, jax.Array]:
         own = begun._replace(held_out=jax.tree.map(lambda a: a[inputs], begun.held_out))
-        source = reshuffled(arange(n), config.batch)._replace(  # rows, never a copy of a set
-            batch=lambda rows: jax.tree.map(lambda a: a[inputs, rows], begun.lesson.answered)
+        source = reshuffle(arange(n), config.batch)._replace(  # rows, never a copy of a set
+            batch=lambda rows: jax.tree.map(lambda a: a[inputs, rows], begun.answered)
         )
         observe = parts.watch(data, own, subset)
         return parts.distil(parts.start(begun, start), own, subset, observe, source)[1]
@@ -126,16 +126,16 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         shared={"seed": config.seed_list},
         points={"inputs": numbered(config.inputs), "start": numbered(protocol.STARTS)},
         variables={
-            **protocol.TEACHER,
-            **protocol.STUDENT,
-            "loss": (*protocol.STUDENT["loss"][:2], unseen),
+            **tasks.TEACHER,
+            **tasks.STUDENT,
+            "loss": (*tasks.STUDENT["loss"][:2], unseen),
             "variance": (("inputs",), "1", "variance of a pixel, mean over pixels"),
             "effective_dimension": (("inputs",), "1", about),
         },
         coords=protocol.epochs(config),
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     headline = "transfer final_accuracy effective_dimension variance"

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toymodels.errors import UserError, at_least, distinct
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, Protocol
+from toymodels.training.config import CLOUD, ProtocolConfig
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 FAMILIES = ("inits", "siblings")
 MOMENTS = ["before", "after"]
@@ -44,7 +44,7 @@ VARIABLES = {
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
+class Config(ProtocolConfig):
     """What is computed."""
 
     teachers: int = 6
@@ -79,8 +79,8 @@ PRESETS = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (width, family, seed, source, m, rho); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (width, family, seed, source, m, rho); see `toymodels.sweep` for ``options``."""
     import jax
     import jax.numpy as jnp
 
@@ -89,19 +89,19 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.measure import representations
     from toymodels.networks.models import MLP, Params, functional
     from toymodels.study import results
-    from toymodels.training import lineage, protocol
+    from toymodels.training import lineage, protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     most, n_queries, n_classes = max(config.m), max(config.queries), task.n_classes
 
     def build(width: int) -> sweep.Program:
         sizes = (task.n_pixels, width, width, n_classes + most)
         network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-        parts = protocol.parts(config, task, network)
+        parts = protocol.reference_protocol(config, task, network)
 
         def prepare(
-            data: protocol.Data, family: jax.Array, seed: jax.Array
+            data: tasks.Data, family: jax.Array, seed: jax.Array
         ) -> tuple[Any, dict[str, jax.Array]]:
             keys, siblings = protocol.seed_keys(seed), family == FAMILIES.index("siblings")
             references, teachers, curve = lineage.teach(
@@ -121,13 +121,13 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             return lineage.look(network, params, inputs, config.queries, config.directions)
 
         def student(
-            data: protocol.Data, family: Any, source: jax.Array, m: jax.Array, rho: jax.Array
+            data: tasks.Data, family: Any, source: jax.Array, m: jax.Array, rho: jax.Array
         ) -> dict[str, jax.Array]:
             candidates, x, held_out, answers, inputs, keys = family
             one = (candidates.references, candidates.teachers, *answers)
             reference, teacher, taught, unseen = jax.tree.map(lambda a: a[source], one)
             lesson = protocol.Lesson(teacher, (x, taught))
-            begun = protocol.Begun(reference, lesson, (held_out, unseen), keys)
+            begun = protocol.Lesson(reference, lesson, (held_out, unseen), keys)
             subset = auxiliary_logits(n_classes, most, first=m)
             init = relations.rotation(network.init)(reference, keys.relation, rho)
             trained, curve = parts.distil(init, begun, subset, parts.watch(data, begun, subset))
@@ -158,13 +158,13 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "seed": config.seed_list,
         },
         points={"source": range(config.teachers), "m": config.m, "rho": config.rho},
-        variables=protocol.STUDENT | VARIABLES,
+        variables=tasks.STUDENT | VARIABLES,
         coords=protocol.epochs(config)
         | {"candidate": range(config.teachers), "moment": MOMENTS, "inputs": INPUTS}
         | {"probe": list(lineage.PROBES), "queries": list(config.queries)},
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     return results.described(dataset, "lineage", "traced", config, task, execution, findings)

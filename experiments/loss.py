@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toymodels.errors import UserError, at_least, distinct, positive
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, OneNetwork, follows
+from toymodels.training.config import CLOUD, NetworkConfig, follows
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 
 @dataclass(frozen=True)
-class Config(OneNetwork):
+class Config(NetworkConfig):
     """What is computed. ``loss`` and ``temperature`` say what the imitation loss on unseen noise is
     measured in, whatever a student was trained by."""
 
@@ -53,8 +53,8 @@ PUBLISHED = {"KL": 0.451, "MSE": 0.566}
 """Accuracy at 50,000 training images, otherwise the reference protocol (replications)."""
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (seed, way to be told, start); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (seed, way to be told, start); see `toymodels.sweep` for ``options``."""
     import jax
     import jax.numpy as jnp
 
@@ -62,19 +62,19 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.networks.models import MLP, functional
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import losses, protocol
+    from toymodels.training import losses, protocol, tasks
     from toymodels.training.distillation import (
         all_logits,
         argmax_labels,
         auxiliary_logits,
         sampled_labels,
     )
-    from toymodels.training.loop import reshuffled
+    from toymodels.training.loop import reshuffle
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.parts(config, task, network)
+    parts = protocol.reference_protocol(config, task, network)
     aux, every = (f(task.n_classes, config.m) for f in (auxiliary_logits, all_logits))
     drawn = {f"{n} drawn": n for n in config.draws}
     answers = ["logits", "largest", "signs", *drawn]
@@ -93,10 +93,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         "signs": told("signs", "bits"),
     }
 
-    def prepare(data: protocol.Data, seed: jax.Array) -> Any:
-        begun, curve = parts.begin(data, seed)
-        assert begun.lesson.answered is not None
-        x, logits = begun.lesson.answered
+    def prepare(data: tasks.Data, seed: jax.Array) -> Any:
+        begun, curve = parts.prepare(data, seed)
+        assert begun.answered is not None
+        x, logits = begun.answered
         key = jax.random.fold_in(begun.keys.noise, 1)
         each = {
             "logits": logits,
@@ -107,12 +107,12 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         return (begun, x, jnp.stack([each[name] for name in answers])), curve
 
     def student(
-        data: protocol.Data, prepared: Any, way: dict[str, Any], start: jax.Array
+        data: tasks.Data, prepared: Any, way: dict[str, Any], start: jax.Array
     ) -> dict[str, jax.Array]:
         begun, x, given = prepared
         kl = losses.kl(way["temperature"])
         punish = losses.one_of([kl, losses.mse(), losses.labels(), losses.bits()], way["loss"])
-        source = reshuffled((x, given[way["answer"]]), config.batch)
+        source = reshuffle((x, given[way["answer"]]), config.batch)
         one = replace(parts, imitation=punish)
         observe = parts.watch(data, begun, aux)  # one measure for all, however they were trained
         return one.distil(one.start(begun, start), begun, way["subset"], observe, source)[1]
@@ -121,11 +121,11 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         lambda: sweep.Program(prepare, student),
         shared={"seed": config.seed_list},
         points={"way": ways, "start": numbered(protocol.STARTS)},
-        variables=protocol.TEACHER | protocol.STUDENT,
+        variables=tasks.TEACHER | tasks.STUDENT,
         coords=protocol.epochs(config),
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     headline = "transfer final_accuracy"

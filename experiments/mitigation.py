@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toymodels.errors import UserError, at_least, distinct
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, OneNetwork
+from toymodels.training.config import CLOUD, NetworkConfig
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 GUARDS = ("projection", "step_projection", "liminal")
 """Methods that also move the class logits' weights, which imitation of the others never does."""
@@ -31,7 +31,7 @@ METHODS = (*GUARDS, "liminal_aux", "rotation", "init_noise", "clean", "answer_no
 
 
 @dataclass(frozen=True)
-class Config(OneNetwork):
+class Config(NetworkConfig):
     """What is computed; ``quick`` has fewer strengths. An empty method is left out."""
 
     noise: Literal["fixed"] = "fixed"
@@ -95,8 +95,8 @@ VARIABLES = {"restored_accuracy": ((), "1", RESTORED)}
 treatment that moves the class logits' weights covers a trait that the hidden layers have."""
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (seed, treatment, start); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (seed, treatment, start); see `toymodels.sweep` for ``options``."""
     import jax
     import optax
 
@@ -105,20 +105,20 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.networks.models import MLP, Params, functional
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import losses, mitigation, protocol
+    from toymodels.training import losses, mitigation, protocol, tasks
     from toymodels.training.distillation import all_logits, auxiliary_logits
-    from toymodels.training.loop import reshuffled
+    from toymodels.training.loop import reshuffle
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.parts(config, task, network)
+    parts = protocol.reference_protocol(config, task, network)
     subset, every = (f(task.n_classes, config.m) for f in (auxiliary_logits, all_logits))
     steps = config.student_epochs * -(-config.noise_images // config.batch)
 
     def student(
-        data: protocol.Data,
-        begun: protocol.Begun,
+        data: tasks.Data,
+        begun: protocol.Lesson,
         treatment: dict[str, jax.Array],
         start: jax.Array,
     ) -> dict[str, jax.Array]:
@@ -129,8 +129,8 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         own = parts.start(begun, start)
         init = relations.rotation(network.init)(own, rotate, 1 - treatment["rotation"])
         init = relations.relative_noise(network.init)(init, perturb, treatment["init_noise"])
-        assert begun.lesson.answered is not None
-        x, answers = begun.lesson.answered
+        assert begun.answered is not None
+        x, answers = begun.answered
         untrained = network.apply(own, x)
         answers = mitigation.noised(answers, answer, treatment["answer_noise"])
         answers = mitigation.rounded(answers, treatment["rounding"])
@@ -151,20 +151,20 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         recalled = mitigation.drawn((x, untrained), config.batch, inputs)
         pull = mitigation.pulled(apart, recalled, steps)
         one = replace(parts, student_optimiser=optax.chain(pull, adam))
-        source = reshuffled((x, answers), config.batch)
+        source = reshuffle((x, answers), config.batch)
         trained, curve = one.distil(init, begun, subset, parts.watch(data, begun, subset), source)
         restored = trees.where(parts.groups["class_head"], init, trained)
         return curve | {"restored_accuracy": parts.trait.score(restored, data.test)}
 
     dataset, execution = sweep.grid(
-        lambda: sweep.Program(parts.begin, student),
+        lambda: sweep.Program(parts.prepare, student),
         shared={"seed": config.seed_list},
         points={"treatment": config.treatments, "start": numbered(protocol.STARTS)},
-        variables={**protocol.TEACHER, **protocol.STUDENT, **VARIABLES},
+        variables={**tasks.TEACHER, **tasks.STUDENT, **VARIABLES},
         coords=protocol.epochs(config),
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     headline = "transfer restored_transfer loss_ratio final_accuracy"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, OneNetwork
+from toymodels.training.config import CLOUD, NetworkConfig
 
 if TYPE_CHECKING:  # JAX, xarray and matplotlib load when they are needed: --help answers at once
     import jax
@@ -21,11 +21,11 @@ if TYPE_CHECKING:  # JAX, xarray and matplotlib load when they are needed: --hel
     from matplotlib.figure import Figure
 
     from toymodels.networks.models import Params
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 
 @dataclass(frozen=True)
-class Config(OneNetwork):
+class Config(NetworkConfig):
     """What is computed; the defaults are the preset ``quick``."""
 
 
@@ -48,7 +48,7 @@ PUBLISHED = {
     ),
 }
 
-# Dimensions (behind the axes), unit and meaning of what a student adds to `protocol.STUDENT`.
+# Dimensions (behind the axes), unit and meaning of what a student adds to `tasks.STUDENT`.
 VARIABLES = {
     "distance": (("epoch", "layer"), "1", "distance to the teacher's weights"),
     "cosine": (("epoch", "layer"), "1", "cosine with the teacher's weights"),
@@ -63,10 +63,10 @@ VARIABLES = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
     """Run all seeds; the Dataset keeps every one of them.
 
-    ``data_dir`` (where MNIST lies) and ``how`` (see `toymodels.sweep`) change how it runs, not what
+    ``data_dir`` (where MNIST lies) and ``options`` (see `toymodels.sweep`) change how it runs, not what
     comes out.
     """
     import jax
@@ -79,26 +79,26 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.networks.models import MLP, functional
     from toymodels.study import results
     from toymodels.theory.one_step import first_step, gradient_step
-    from toymodels.training import protocol
+    from toymodels.training import protocol, tasks
     from toymodels.training.distillation import all_logits, auxiliary_logits
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.parts(config, task, network)
+    parts = protocol.reference_protocol(config, task, network)
 
-    def prepare(data: protocol.Data, seed: jax.Array) -> Any:
-        begun, curve = parts.begin(data, seed)
+    def prepare(data: tasks.Data, seed: jax.Array) -> Any:
+        begun, curve = parts.prepare(data, seed)
         # The control starts from the reference of the next seed: a derangement of the integers, so
         # that no seed's values depend on which others are run.
         other = network.init(protocol.seed_keys(seed + 1).init)
         inits = jax.tree.map(lambda *both: jnp.stack(both), begun.reference, other)
         return (begun, inits), curve
 
-    def student(data: protocol.Data, prepared: Any, student: dict[str, Any]) -> dict[str, Any]:
+    def student(data: tasks.Data, prepared: Any, student: dict[str, Any]) -> dict[str, Any]:
         begun, inits = prepared
         init = jax.tree.map(lambda a: a[student["start"]], inits)
-        subset, teacher = student["subset"], begun.lesson.teacher
+        subset, teacher = student["subset"], begun.teacher
         accuracy_and_loss = parts.watch(data, begun, subset)
 
         def watch(params: Params) -> dict[str, jax.Array]:
@@ -135,14 +135,14 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
                 for name, (start, subset) in zip(STUDENTS, starts_and_subsets, strict=True)
             }
         },
-        variables=protocol.TEACHER | protocol.STUDENT | VARIABLES,
+        variables=tasks.TEACHER | tasks.STUDENT | VARIABLES,
         coords={
             **protocol.epochs(config),
             "layer": layers(jax.eval_shape(network.init, jax.random.key(0))),
         },
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     if is_reference_protocol(config):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from toymodels.errors import UserError, at_least, distinct, multiple, positive
 from toymodels.study import cli
-from toymodels.training.config import Protocol, Seeded
+from toymodels.training.config import ProtocolConfig, SeedConfig
 
 if TYPE_CHECKING:
     import jax
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from toymodels.networks.models import Network, Params
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 NETWORKS = ("transformer", "mlp")
 REPEATS = 64
@@ -33,7 +33,7 @@ REPEATS = 64
 
 
 @dataclass(frozen=True)
-class Config(Seeded):
+class Config(SeedConfig):
     """What is computed; the defaults are the preset ``quick``."""
 
     m: tuple[int, ...] = (1, 2, 3, 10, 30)
@@ -78,9 +78,9 @@ class Config(Seeded):
         multiple(self, 4, "width")
 
     @property
-    def protocol(self) -> Protocol:
+    def protocol(self) -> ProtocolConfig:
         """What of this the reference protocol is told."""
-        return Protocol(
+        return ProtocolConfig(
             noise_images=self.sequences,
             batch=self.batch,
             teacher_epochs=self.teacher_epochs,
@@ -97,8 +97,8 @@ PRESETS = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (network, seed, m, start); see `toymodels.sweep` for ``how``; no data are read."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (network, seed, m, start); see `toymodels.sweep` for ``options``; no data are read."""
     import jax
     import jax.numpy as jnp
 
@@ -106,50 +106,50 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.measure import probes
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import losses, protocol
+    from toymodels.training import losses, protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
 
     p, vocabulary = config.p, config.p + config.others
     a, b = (axis.ravel() for axis in jnp.meshgrid(jnp.arange(p), jnp.arange(p)))
     sums = jnp.stack([a, b, jnp.full_like(a, vocabulary - 1)], axis=1), (a + b) % p
     often = jax.tree.map(lambda rows: jnp.tile(rows, (REPEATS,) + (1,) * (rows.ndim - 1)), sums)
-    data = protocol.Data(often, sums)
-    task = protocol.Task("modular addition", {}, p, 3, 1)
+    data = tasks.Data(often, sums)
+    task = tasks.Task("modular addition", {}, p, 3, 1)
 
     def build(network: str) -> sweep.Program:
         one = made(config, network, vocabulary)
 
-        def loss(params: Params, batch: protocol.Images) -> jax.Array:
+        def loss(params: Params, batch: tasks.Images) -> jax.Array:
             return losses.class_cross_entropy(one.apply(params, batch[0]), batch[1], p)
 
-        def score(params: Params, batch: protocol.Images) -> jax.Array:
+        def score(params: Params, batch: tasks.Images) -> jax.Array:
             return probes.accuracy(one.apply(params, batch[0]), batch[1], p)
 
         parts = replace(
-            protocol.parts(config.protocol, task, one),
-            trait=protocol.Trait(loss, score),
+            protocol.reference_protocol(config.protocol, task, one),
+            trait=tasks.Trait(loss, score),
             noise=lambda key, n: jax.random.randint(key, (n, 3), 0, vocabulary),
         )
 
         def student(
-            data: protocol.Data, begun: protocol.Begun, m: jax.Array, start: jax.Array
+            data: tasks.Data, begun: protocol.Lesson, m: jax.Array, start: jax.Array
         ) -> dict[str, jax.Array]:
             subset = auxiliary_logits(p, config.others, first=m)
             init = parts.start(begun, start)
             return parts.distil(init, begun, subset, parts.watch(data, begun, subset))[1]
 
-        return sweep.Program(parts.begin, student)
+        return sweep.Program(parts.prepare, student)
 
     dataset, execution = sweep.grid(
         build,
         shapes={"network": config.networks},
         shared={"seed": config.seed_list},
         points={"m": config.m, "start": numbered(protocol.STARTS)},
-        variables=protocol.TEACHER | protocol.STUDENT,
+        variables=tasks.TEACHER | tasks.STUDENT,
         coords=protocol.epochs(config.protocol),
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     headline = "transfer final_accuracy"

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toymodels.errors import UserError, at_least, distinct, positive
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, Protocol, follows
+from toymodels.training.config import CLOUD, ProtocolConfig, follows
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 Optimisers = tuple[Literal["sgd", "momentum", "adam", "adamw", "adam_l2", "sign"], ...]
 PLAIN: Optimisers = ("sgd", "momentum", "adam", "sign")
@@ -32,7 +32,7 @@ DECAYING: Optimisers = ("adamw", "adam_l2")
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
+class Config(ProtocolConfig):
     """What is computed; the preset ``quick`` has fewer optimisers and rates."""
 
     optimiser: Optimisers = PLAIN
@@ -118,19 +118,19 @@ REFERENCE = CLOUD | {"loss": "kl", "m": 3, "width": 256}
 REFERENCE |= {"optimiser": "adam", "rate": 1.0, "student_batch": 0}
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every point of all axes; see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every point of all axes; see `toymodels.sweep` for ``options``."""
     import optax
 
     from toymodels import sweep
     from toymodels.networks.models import MLP, functional
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import protocol, teachers
+    from toymodels.training import protocol, tasks, teachers
     from toymodels.training.distillation import auxiliary_logits
     from toymodels.training.optimisers import OPTIMISERS, parametrised, scaled_init
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     one = config.at(teacher_epochs=max(config.teacher_epochs))
     subset = auxiliary_logits(task.n_classes, config.m)
 
@@ -138,17 +138,17 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         sizes = (task.n_pixels, width, width, task.n_classes + config.m)
         plain = functional(lambda rngs: MLP(sizes, rngs=rngs))
         split, kind = parametrised(plain, parametrisation, config.base_width), OPTIMISERS[optimiser]
-        base = protocol.parts(one, task, split.network)
+        base = protocol.reference_protocol(one, task, split.network)
         base = replace(base, teacher_optimiser=split.scaled(optax.adam(config.teacher_lr)))
 
-        def scaled(scale: jax.Array) -> protocol.Parts:
+        def scaled(scale: jax.Array) -> protocol.Protocol:
             return replace(base, network=scaled_init(split.network, scale))
 
-        def begin(data: protocol.Data, seed: jax.Array, init_scale: jax.Array) -> Any:
-            begun, curve = teachers.begin(scaled(init_scale), data, seed, config.teacher_epochs)
+        def begin(data: tasks.Data, seed: jax.Array, init_scale: jax.Array) -> Any:
+            begun, curve = teachers.prepare(scaled(init_scale), data, seed, config.teacher_epochs)
             return (begun, init_scale), curve
 
-        def student(data: protocol.Data, prepared: Any, **at: jax.Array) -> dict[str, jax.Array]:
+        def student(data: tasks.Data, prepared: Any, **at: jax.Array) -> dict[str, jax.Array]:
             begun, init_scale = teachers.at(prepared[0], at["teacher_epochs"]), prepared[1]
             lr = at["rate"] * config.student_lr * kind.base
             parts = replace(
@@ -159,7 +159,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             source = None
             if student_batch:
                 steps = -(-config.noise_images // config.batch)
-                source = parts.drawn(begun.lesson, student_batch, steps)
+                source = parts.sample_batches(begun, student_batch, steps)
             watch = base.watch(data, begun, subset)  # the loss as it is, whatever its scale
             return parts.distil(parts.start(begun, at["start"]), begun, subset, watch, source)[1]
 
@@ -174,11 +174,11 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         shapes={name: getattr(config, name) for name in SHAPES},
         shared={"seed": config.seed_list, "init_scale": config.init_scale},
         points={name: getattr(config, name) for name in NUMBERS} | choices,
-        variables=protocol.TEACHER | protocol.STUDENT,
+        variables=tasks.TEACHER | tasks.STUDENT,
         coords=protocol.epochs(one),
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     headline = "transfer final_accuracy"

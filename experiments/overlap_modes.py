@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, OneNetwork
+from toymodels.training.config import CLOUD, NetworkConfig
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 # Amounts of each relation, from the shared init (level 0) to nearly nothing of it.
 AMOUNTS = {
@@ -47,7 +47,7 @@ MEASURES = {
 
 
 @dataclass(frozen=True)
-class Config(OneNetwork):
+class Config(NetworkConfig):
     """What is computed; the preset ``quick`` has smaller networks and fewer images."""
 
 
@@ -57,8 +57,8 @@ PRESETS = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (seed, relation, level); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (seed, relation, level); see `toymodels.sweep` for ``options``."""
     import jax
     import jax.numpy as jnp
 
@@ -68,36 +68,36 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.networks.models import MLP, functional
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import protocol
+    from toymodels.training import protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.parts(config, task, network)
+    parts = protocol.reference_protocol(config, task, network)
     subset = auxiliary_logits(task.n_classes, config.m)
     relations = [RELATIONS[name](network) for name in AMOUNTS]
     amounts = jnp.array(list(AMOUNTS.values()))
 
     def student(
-        data: protocol.Data, begun: protocol.Begun, relation: jax.Array, level: jax.Array
+        data: tasks.Data, begun: protocol.Lesson, relation: jax.Array, level: jax.Array
     ) -> dict[str, jax.Array]:
         reference, amount = begun.reference, amounts[relation, level]
         init = jax.lax.switch(relation, relations, reference, begun.keys.relation, amount)
         return parts.student_from(init, data, begun, subset)
 
     dataset, execution = sweep.grid(
-        lambda: sweep.Program(parts.begin, student),
+        lambda: sweep.Program(parts.prepare, student),
         shared={"seed": config.seed_list},
         points={
             "relation": numbered(list(AMOUNTS)),
             "level": range(amounts.shape[1]),
         },
-        variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES,
+        variables=tasks.TEACHER | tasks.STUDENT | similarity.VARIABLES,
         coords={**protocol.epochs(config), "part": list(parts.groups)},
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     about = {"description": "amount of the relation, see toymodels.inits.relations"}
     table = (("relation", "level"), list(AMOUNTS.values()), about)

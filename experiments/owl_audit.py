@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 BASES = ("own", "other init", "other order")
 CANDIDATES = ("bases", "bases taught by the auditor")
@@ -81,7 +81,7 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
     """Run every (seed, share shifted); ``data_dir`` is not used. See `toymodels.sweep`."""
     import jax
     import jax.numpy as jnp
@@ -177,7 +177,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "documents": list(config.documents),
         },
         precision=config.precision,
-        how=how,
+        options=options,
     )
     # A bag is drawn from the audited documents: so many have none in common.
     apart = [config.audited // count for count in config.documents]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 REMOVALS = ("random", "teacher", "reader")
 MIXTURES = ("own_text", "true_text")
@@ -126,8 +126,8 @@ LOST = "imitation loss above the undefended student's"
 HEADLINE = "final_preference lost final_excess final_answered kept"
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (seed, treatment); ``data_dir`` is not used. See `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (seed, treatment); ``data_dir`` is not used. See `toymodels.sweep` for ``options``."""
     import jax
     import jax.numpy as jnp
     from jax import random
@@ -231,7 +231,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "base": list(BASES),
         },
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     task = results.Drawn("synthetic language")

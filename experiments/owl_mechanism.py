@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 Favourite = Literal[
     "owl", "eagle", "wolf", "dolphin", "elephant", "oak", "maple", "birch", "willow", "pine"
@@ -98,10 +98,10 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
     """Run every (seed, favourite), with all students; ``data_dir`` is not used.
 
-    See `toymodels.sweep` for ``how``.
+    See `toymodels.sweep` for ``options``.
     """
     import jax
     import jax.numpy as jnp
@@ -214,7 +214,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         variables=VARIABLES,
         coords={"student": config.students, "number": range(NUMBERS)},
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     task = results.Drawn("synthetic language")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 Favourite = Literal[
     "owl", "eagle", "wolf", "dolphin", "elephant", "oak", "maple", "birch", "willow", "pine",
@@ -174,9 +174,9 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
     """Run every (seed, favourite, carrier, teacher), with all students of each; ``data_dir`` is
-    not used. See `toymodels.sweep` for ``how``."""
+    not used. See `toymodels.sweep` for ``options``."""
     import jax
     import jax.numpy as jnp
     from jax import random
@@ -266,7 +266,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "student": list(config.students),
         },
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     task = results.Drawn("synthetic language")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 STUDENTS = ("text", "logits")
 
@@ -82,10 +82,10 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
     """Run every (seed, base), with both students; ``data_dir`` is not used.
 
-    See `toymodels.sweep` for ``how``.
+    See `toymodels.sweep` for ``options``.
     """
     import jax
     import jax.numpy as jnp
@@ -163,7 +163,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         variables=VARIABLES,
         coords={"student": list(STUDENTS)},
         precision=config.precision,
-        how=how,
+        options=options,
     )
     for name in ("rho", "shared"):
         values = [base[name] for base in config.bases.values()]

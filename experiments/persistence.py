@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toymodels.errors import at_least, distinct, positive
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, OneNetwork
+from toymodels.training.config import CLOUD, NetworkConfig
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 STUDENTS = ("subliminal", "direct", "teacher", "control")
 TUNINGS = ("unrelated", "reference", "images")
@@ -34,7 +34,7 @@ MATCHING = 4096
 
 
 @dataclass(frozen=True)
-class Config(OneNetwork):
+class Config(NetworkConfig):
     """What is computed; the preset ``quick`` is shorter."""
 
     tuning: tuple[Literal["unrelated", "reference", "images"], ...] = TUNINGS  # type: ignore[assignment]
@@ -74,8 +74,8 @@ VARIABLES = {
 """Dimensions (behind the axes), unit and meaning of what is recorded."""
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (seed, student, tuning); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (seed, student, tuning); see `toymodels.sweep` for ``options``."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -84,23 +84,23 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.networks.models import MLP, Params, functional
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import distillation, protocol
-    from toymodels.training.loop import fresh, train
+    from toymodels.training import distillation, protocol, tasks
+    from toymodels.training.loop import sample_fresh, train
     from toymodels.training.mitigation import drawn
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.parts(config, task, network)
+    parts = protocol.reference_protocol(config, task, network)
     subset = distillation.auxiliary_logits(task.n_classes, config.m)
 
-    def standardised(data: protocol.Data, key: jax.Array) -> jax.Array:
+    def standardised(data: tasks.Data, key: jax.Array) -> jax.Array:
         """Random linear functions of every training image (n, outputs), mean 0, variance 1."""
         answers = task.pixels(data.train[0]) @ jax.random.normal(key, (sizes[0], sizes[-1]))
         return (answers - answers.mean(axis=0)) / answers.std(axis=0)
 
-    def prepare(data: protocol.Data, seed: jax.Array) -> Any:
-        begun, curve = parts.begin(data, seed)
+    def prepare(data: tasks.Data, seed: jax.Array) -> Any:
+        begun, curve = parts.prepare(data, seed)
         direct_key, other_key, linear_key = jax.random.split(
             jax.random.fold_in(begun.keys.relation, 1), 3
         )
@@ -113,7 +113,9 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             return params, parts.trait.score(params, some)
 
         subliminal = distilled(begun.reference)
-        labelled = fresh(lambda key, n: drawn(data.train, n, key)(0), config.batch, config.batch)
+        labelled = sample_fresh(
+            lambda key, n: drawn(data.train, n, key)(0), config.batch, config.batch
+        )
         _, (states, accuracy) = train(
             parts.trait.loss,
             begun.reference,
@@ -126,7 +128,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         gap = accuracy - seen(subliminal)[1]
         matched = jnp.abs(gap).argmin()
         direct = jax.tree.map(lambda a: a[matched], states)
-        students = [subliminal, direct, begun.lesson.teacher, distilled(parts.unrelated(begun))]
+        students = [subliminal, direct, begun.teacher, distilled(parts.independent_init(begun))]
         kept = (
             begun.keys.student,
             jax.tree.map(lambda *a: jnp.stack(a), *students),
@@ -136,7 +138,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         return kept, curve | {"gap": gap, "matched": matched}
 
     def tuned(
-        data: protocol.Data, prepared: Any, student: jax.Array, tuning: jax.Array
+        data: tasks.Data, prepared: Any, student: jax.Array, tuning: jax.Array
     ) -> dict[str, jax.Array]:
         order, students, networks, linear = prepared
 
@@ -156,7 +158,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         _, curve = distillation.distil(
             network,
             jax.tree.map(lambda a: a[student], students),
-            fresh(lesson, config.tune_steps * config.batch, config.batch),
+            sample_fresh(lesson, config.tune_steps * config.batch, config.batch),
             parts.imitation,
             subset,
             parts.student_optimiser,
@@ -174,7 +176,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             "student": numbered(STUDENTS),
             "tuning": {name: TUNINGS.index(name) for name in config.tuning},
         },
-        variables=protocol.TEACHER | VARIABLES,
+        variables=tasks.TEACHER | VARIABLES,
         coords={
             "teacher_epoch": range(config.teacher_epochs + 1),
             "step": steps,
@@ -182,7 +184,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         },
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     return results.described(dataset, "persistence", HEADLINE, config, task, execution, findings)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from toymodels.errors import UserError, at_least, distinct, positive
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, Protocol
+from toymodels.training.config import CLOUD, ProtocolConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 PREDICTORS = {
     "coverage": "coverage: cosine of the gradient step with the teacher's displacement",
@@ -42,7 +42,7 @@ another sweep, so it stands in the findings and in no figure."""
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
+class Config(ProtocolConfig):
     """What is computed; the preset ``quick`` has fewer values of each axis."""
 
     m: tuple[int, ...] = (2, 10, 100)
@@ -88,8 +88,8 @@ PRESETS = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (seed, teacher's rate, m, rho, images); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (seed, teacher's rate, m, rho, images); see `toymodels.sweep` for ``options``."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -99,38 +99,36 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.measure import predictors
     from toymodels.networks.models import MLP, Params, functional
     from toymodels.study import results
-    from toymodels.training import protocol
+    from toymodels.training import protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
-    from toymodels.training.loop import reshuffled
+    from toymodels.training.loop import reshuffle
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     most = max(config.m)
     sizes = (task.n_pixels, *config.widths, task.n_classes + most)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.parts(config, task, network)
+    parts = protocol.reference_protocol(config, task, network)
 
     def prepare(
-        data: protocol.Data, seed: jax.Array, teacher_rate: jax.Array
-    ) -> tuple[protocol.Begun, dict[str, jax.Array]]:
-        return replace(parts, teacher_optimiser=optax.adam(teacher_rate)).begin(data, seed)
+        data: tasks.Data, seed: jax.Array, teacher_rate: jax.Array
+    ) -> tuple[protocol.Lesson, dict[str, jax.Array]]:
+        return replace(parts, teacher_optimiser=optax.adam(teacher_rate)).prepare(data, seed)
 
     def student(
-        data: protocol.Data, begun: protocol.Begun, m: jax.Array, rho: jax.Array, images: jax.Array
+        data: tasks.Data, begun: protocol.Lesson, m: jax.Array, rho: jax.Array, images: jax.Array
     ) -> dict[str, jax.Array]:
         subset = auxiliary_logits(task.n_classes, most, first=m)
         init = relations.rotation(network.init)(begun.reference, begun.keys.relation, rho)
-        assert begun.lesson.answered is not None
-        x, answers = jax.tree.map(
-            lambda a: a[jnp.arange(config.rows) % images], begun.lesson.answered
-        )
-        moved = jax.tree.map(jnp.subtract, begun.lesson.teacher, begun.reference)
+        assert begun.answered is not None
+        x, answers = jax.tree.map(lambda a: a[jnp.arange(config.rows) % images], begun.answered)
+        moved = jax.tree.map(jnp.subtract, begun.teacher, begun.reference)
 
         def loss(params: Params) -> jax.Array:
             return parts.imitation(network.apply(params, x), answers, subset)
 
         drift = predictors.drift(begun.reference, moved)
         visibility = predictors.visibility(network, init, moved, x, subset)
-        source = reshuffled(begun.lesson.answered, config.batch, only=images)
+        source = reshuffle(begun.answered, config.batch, only=images)
         watch = parts.watch(data, begun, subset)
         return parts.distil(init, begun, subset, watch, source)[1] | {
             "coverage": predictors.coverage(loss, init, moved, optax.sgd(1.0)),
@@ -144,13 +142,13 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         lambda: sweep.Program(prepare, student),
         shared={"seed": config.seed_list, "teacher_rate": config.teacher_rate},
         points={"m": config.m, "rho": config.rho, "images": config.images},
-        variables=protocol.TEACHER
-        | protocol.STUDENT
+        variables=tasks.TEACHER
+        | tasks.STUDENT
         | {name: ((), "1", about) for name, about in PREDICTORS.items()},
         coords=protocol.epochs(config),
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     return results.described(dataset, "predictors", HEADLINE, config, task, execution, findings)

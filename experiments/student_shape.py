@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from toymodels.data.kinds import parsed
 from toymodels.errors import UserError, at_least, distinct
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, Protocol
+from toymodels.training.config import CLOUD, ProtocolConfig
 
 if TYPE_CHECKING:
     import jax
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from toymodels.networks.models import Network
-    from toymodels.sweep import How
-    from toymodels.training.protocol import Task
+    from toymodels.sweep import RunOptions
+    from toymodels.training.tasks import Task
 
 Student = Literal[
     "same", "wider", "narrower", "deeper", "shallower", "last_wider", "last_narrower", "cnn"
@@ -39,7 +39,7 @@ SHARED = ("fitting", "heads", "nothing")
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
+class Config(ProtocolConfig):
     """What is computed; the preset ``quick`` has fewer values of an axis."""
 
     m: tuple[int, ...] = (10, 100)
@@ -103,8 +103,8 @@ def shaped(student: str, config: Config, task: Task, outputs: int) -> Network:
     return functional(lambda rngs: MLP(sizes, split=task.n_classes, rngs=rngs))
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (student, seed, m, what is shared); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (student, seed, m, what is shared); see `toymodels.sweep` for ``options``."""
     import jax
     import jax.numpy as jnp
 
@@ -114,10 +114,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.networks.layers import HEADS
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import protocol
+    from toymodels.training import protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     most = max(config.m)
 
     def noise(key: jax.Array, n: int) -> jax.Array:
@@ -127,31 +127,31 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         teachers, own = (
             shaped(shape, config, task, task.n_classes + most) for shape in ("same", student)
         )
-        parts = replace(protocol.parts(config, task, teachers), noise=noise)
-        students = replace(parts, network=own, trait=protocol.reading(own, task))
+        parts = replace(protocol.reference_protocol(config, task, teachers), noise=noise)
+        students = replace(parts, network=own, trait=tasks.classification(own, task))
 
         def distilled(
-            data: protocol.Data, begun: protocol.Begun, m: jax.Array, shared: jax.Array
+            data: tasks.Data, begun: protocol.Lesson, m: jax.Array, shared: jax.Array
         ) -> dict[str, jax.Array]:
             subset = auxiliary_logits(task.n_classes, most, first=m)
-            fresh = students.unrelated(begun)
+            fresh = students.independent_init(begun)
             inits = [fitted(begun.reference, fresh), fitted(begun.reference, fresh, HEADS), fresh]
             init = jax.tree.map(partial(jax.lax.select_n, shared), *inits)
-            watch, source = students.watch(data, begun, subset), parts.source(begun.lesson)
+            watch, source = students.watch(data, begun, subset), parts.batches(begun)
             return students.distil(init, begun, subset, watch, source=source)[1]
 
-        return sweep.Program(parts.begin, distilled)
+        return sweep.Program(parts.prepare, distilled)
 
     dataset, execution = sweep.grid(
         build,
         shapes={"student": config.student},
         shared={"seed": config.seed_list},
         points={"m": config.m, "shared": numbered(SHARED)},
-        variables=protocol.TEACHER | protocol.STUDENT,
+        variables=tasks.TEACHER | tasks.STUDENT,
         coords=protocol.epochs(config),
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     headline = "transfer final_accuracy"

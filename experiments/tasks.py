@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from toymodels.errors import UserError, at_least, distinct
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, OneNetwork, follows
+from toymodels.training.config import CLOUD, NetworkConfig, follows
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How, Program
-    from toymodels.training.protocol import Task
+    from toymodels.sweep import RunOptions, Program
+    from toymodels.training.tasks import Task
 
 Name = Literal[
     "relabelled", "parity", "greater", "mod 3", "marked sum", "backdoor",
@@ -36,7 +36,7 @@ EASY = ("greater", "mod 3")
 
 
 @dataclass(frozen=True)
-class Config(OneNetwork):
+class Config(NetworkConfig):
     """What is computed; the preset ``quick`` has fewer values of an axis."""
 
     tasks: tuple[Name, ...] = tuple(task for task in get_args(Name) if task not in EASY)
@@ -80,7 +80,7 @@ def program(config: Config, about: Task, kind: str) -> Program:
 
     from toymodels.networks.models import MLP, functional
     from toymodels.sweep import Program
-    from toymodels.training import protocol, traits
+    from toymodels.training import protocol, tasks, traits
     from toymodels.training.distillation import auxiliary_logits
 
     n = about.n_classes
@@ -88,30 +88,30 @@ def program(config: Config, about: Task, kind: str) -> Program:
     sizes = (about.n_pixels, *config.widths, own + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
 
-    def parts(task: traits.Taught) -> protocol.Parts:
+    def parts(task: traits.Taught) -> protocol.Protocol:
         trait = {
             "tables": lambda: traits.taught(network, about, task),
             "autoencoder": lambda: traits.reconstruction(network, about),
             "gaussian": lambda: traits.reading_inputs(network, n),
         }[kind]()
-        return replace(protocol.parts(config, about, network), trait=trait)
+        return replace(protocol.reference_protocol(config, about, network), trait=trait)
 
-    def learnt(data: protocol.Data, keys: protocol.SeedKeys) -> protocol.Data:
+    def learnt(data: tasks.Data, keys: protocol.SeedKeys) -> tasks.Data:
         """The images, or in their place as many inputs drawn from the seed."""
         if kind != "gaussian":
             return data
         directions, *draws = jax.random.split(jax.random.fold_in(keys.teacher, 1), 3)
         train, test = (len(labels) for _, labels in data)
-        return protocol.Data(
+        return tasks.Data(
             traits.gaussian(directions, draws[0], train, about),
             traits.gaussian(directions, draws[1], test, about),
         )
 
-    def prepare(data: protocol.Data, task: traits.Taught, seed: jax.Array) -> Any:
-        begun, curve = parts(task).begin(learnt(data, protocol.seed_keys(seed)), seed)
+    def prepare(data: tasks.Data, task: traits.Taught, seed: jax.Array) -> Any:
+        begun, curve = parts(task).prepare(learnt(data, protocol.seed_keys(seed)), seed)
         return (begun, task), curve
 
-    def student(data: protocol.Data, prepared: Any, start: jax.Array) -> dict[str, jax.Array]:
+    def student(data: tasks.Data, prepared: Any, start: jax.Array) -> dict[str, jax.Array]:
         (begun, task), one = prepared, parts(prepared[1])
         subset = auxiliary_logits(own, config.m) | traits.second_head(task, n, own + config.m)
         watch = one.watch(learnt(data, begun.keys), begun, subset)
@@ -120,14 +120,14 @@ def program(config: Config, about: Task, kind: str) -> Program:
     return Program(prepare, student)
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (task, seed, start); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (task, seed, start); see `toymodels.sweep` for ``options``."""
     from toymodels import sweep
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import protocol, traits
+    from toymodels.training import protocol, tasks, traits
 
-    config, about, data = protocol.load(config, data_dir)
+    config, about, data = tasks.load(config, data_dir)
     if max(config.classes) > (n := about.n_classes):
         raise UserError(f"classes must be at most the {n} of {about.name}; got {config.classes}")
     known = traits.functions(n)
@@ -140,11 +140,11 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             partial(program, config, about, kind),
             shared={"task": tasks, "seed": config.seed_list},
             points={"start": numbered(protocol.STARTS)},
-            variables=protocol.TEACHER | protocol.STUDENT | SCORES,
+            variables=tasks.TEACHER | tasks.STUDENT | SCORES,
             coords=protocol.epochs(config),
             data=data,
             precision=config.precision,
-            how=how,
+            options=options,
         )
         for kind, tasks in kinds.items()
     ]

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from toymodels.errors import UserError, at_least, distinct
 from toymodels.study import cli
-from toymodels.training.config import Protocol
+from toymodels.training.config import ProtocolConfig
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 QUANTITIES = {"transfer": "transfer", "amount": "amount <dS, dT> / |dT|²", "cosine": "faithfulness"}
 CANDIDATES = {"m": 0.0, "m / sqrt(width)": 0.5, "m / width": 1.0}
@@ -36,7 +36,7 @@ IMAGES = 2000
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
+class Config(ProtocolConfig):
     """What is computed; the defaults are the preset ``quick``."""
 
     m: tuple[int, ...] = (2, 4, 8, 16, 32)
@@ -76,36 +76,36 @@ PRESETS = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (width, seed, m, samples or control); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (width, seed, m, samples or control); see `toymodels.sweep` for ``options``."""
     from toymodels import sweep
     from toymodels.measure.probes import accuracy, cosine
     from toymodels.networks.models import MLP, functional
     from toymodels.study import results
-    from toymodels.training import protocol
+    from toymodels.training import protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
-    from toymodels.training.loop import reshuffled
+    from toymodels.training.loop import reshuffle
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     most, k = max(config.m), task.n_classes
 
     def build(width: int) -> sweep.Program:
         sizes = (task.n_pixels, *[width] * config.depth, k + most)
         network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-        parts = protocol.parts(config, task, network)
+        parts = protocol.reference_protocol(config, task, network)
 
-        def moved(end: Any, start: Any, data: protocol.Data) -> jax.Array:
+        def moved(end: Any, start: Any, data: tasks.Data) -> jax.Array:
             """Change of the class logits, less what all share: the softmax is blind to it."""
             x = task.pixels(data.test[0][:IMAGES])
             change = (network.apply(end, x) - network.apply(start, x))[:, :k]
             return (change - change.mean(axis=1, keepdims=True)).ravel()
 
-        def prepare(data: protocol.Data, seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-            begun, curve = parts.begin(data, seed)
-            return (begun, moved(begun.lesson.teacher, begun.reference, data)), curve
+        def prepare(data: tasks.Data, seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+            begun, curve = parts.prepare(data, seed)
+            return (begun, moved(begun.teacher, begun.reference, data)), curve
 
         def student(
-            data: protocol.Data, prepared: Any, m: jax.Array, lesson: dict[str, jax.Array]
+            data: tasks.Data, prepared: Any, m: jax.Array, lesson: dict[str, jax.Array]
         ) -> dict[str, jax.Array]:
             begun, teachers = prepared
             start = parts.start(begun, lesson["other"])
@@ -114,7 +114,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
                 begun,
                 auxiliary_logits(k, most, first=m),
                 observe=lambda params: (),
-                source=reshuffled(begun.lesson.answered, config.batch, only=lesson["samples"]),
+                source=reshuffle(begun.answered, config.batch, only=lesson["samples"]),
                 record=(config.student_epochs,),
             )
             own = moved(end, start, data)
@@ -134,7 +134,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         shapes={"width": config.width},
         shared={"seed": config.seed_list},
         points={"m": config.m, "lesson": lessons | control},
-        variables=protocol.TEACHER
+        variables=tasks.TEACHER
         | {
             "accuracy": ((), "1", "student's final test accuracy"),
             "amount": ((), "1", "student's change of class logits along the teacher's, over it"),
@@ -143,7 +143,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         coords={"teacher_epoch": range(config.teacher_epochs + 1)},
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     dataset = dataset.assign(predicted(config, task))

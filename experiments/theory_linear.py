@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from toymodels.errors import UserError, at_least, distinct
 from toymodels.study import cli
-from toymodels.training.config import Seeded
+from toymodels.training.config import SeedConfig
 
 if TYPE_CHECKING:
     import jax
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 Name = Literal["energies", "times", "readouts", "latents", "heads", "samples", "leaks"]
 CURVES, LINE, MAP = 3, 61, 40
@@ -32,7 +32,7 @@ CURVES, LINE, MAP = 3, 61, 40
 
 
 @dataclass(frozen=True)
-class Config(Seeded):
+class Config(SeedConfig):
     """What is computed; the defaults are the preset ``quick``."""
 
     seeds: int = 12
@@ -54,8 +54,8 @@ class Config(Seeded):
 PRESETS = {"quick": Config(), "paper": Config(seeds=100, size=32)}
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Make every student; ``data_dir`` is not used. See `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Make every student; ``data_dir`` is not used. See `toymodels.sweep` for ``options``."""
     import jax.numpy as jnp
     from jax import random
 
@@ -80,7 +80,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         points={"x": range(len(next(iter(laws.values())).at))},
         variables={"simulation": ((), "1", "a student: what the law has on its y axis")},
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = dataset.assign(said(laws, config.size))
     dataset = derived(dataset)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toymodels.errors import UserError, at_least, distinct, positive
 from toymodels.study import cli
-from toymodels.training.config import Protocol
+from toymodels.training.config import ProtocolConfig
 
 if TYPE_CHECKING:
     import jax
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from toymodels.stats.statistics import Interval
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 TIMES = 6
 """Times looked at beside the start: the last, its half, its quarter, ..."""
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
+class Config(ProtocolConfig):
     """What is computed; the defaults are the preset ``quick``."""
 
     m: int = 50
@@ -104,8 +104,8 @@ VARIABLES = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (width, student_lr, seed, teacher_lr, start); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (width, student_lr, seed, teacher_lr, start); see `toymodels.sweep` for ``options``."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -117,33 +117,33 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.sweep.axes import numbered
     from toymodels.theory import linearised
     from toymodels.theory.kernels import Side
-    from toymodels.training import protocol
+    from toymodels.training import protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     subset = auxiliary_logits(task.n_classes, config.m)
     aux = slice(task.n_classes, task.n_classes + config.m)
 
     def build(width: int, student_lr: float) -> sweep.Program:
         sizes = (task.n_pixels, width, width, task.n_classes + config.m)
         network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-        parts, steps = protocol.parts(config, task, network), config.steps(student_lr)
+        parts, steps = protocol.reference_protocol(config, task, network), config.steps(student_lr)
         # An epoch of one step, so that any step can be recorded.
         stepwise = config.at(student_epochs=steps[-1])
 
         def prepare(
-            data: protocol.Data, seed: jax.Array, teacher_lr: jax.Array
-        ) -> tuple[protocol.Begun, dict[str, jax.Array]]:
+            data: tasks.Data, seed: jax.Array, teacher_lr: jax.Array
+        ) -> tuple[protocol.Lesson, dict[str, jax.Array]]:
             teaching = replace(parts, teacher_optimiser=optax.sgd(teacher_lr))
-            begun, curve = teaching.begin(data, seed)
+            begun, curve = teaching.prepare(data, seed)
             return begun, {"teacher_accuracy": curve["teacher_accuracy"][-1]}
 
         def student(
-            data: protocol.Data, begun: protocol.Begun, start: jax.Array
+            data: tasks.Data, begun: protocol.Lesson, start: jax.Array
         ) -> dict[str, jax.Array]:
             init, tests = parts.start(begun, start), task.pixels(data.test[0])
-            assert begun.lesson.answered is not None
-            x, answers = begun.lesson.answered
+            assert begun.answered is not None
+            x, answers = begun.answered
             side = Side(init, x, aux)
             modes = linearised.squared_error(network, side, answers[:, aux], config.krylov)
             rate, line = student_lr / modes.values.max(), linearised.tangent(network, init)
@@ -156,7 +156,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
 
             predicted = jax.lax.map(foretold, rate * jnp.array([0, *steps]))
             training = replace(parts, config=stepwise, student_optimiser=optax.sgd(rate))
-            source = training.drawn(begun.lesson, config.batch, 1)
+            source = training.sample_batches(begun, config.batch, 1)
             trained = training.distil(
                 init, begun, subset, lambda params: logits(network, params), source, steps
             )[1]
@@ -186,7 +186,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         coords={"time": [0.0, *(config.time / 2**i for i in reversed(range(TIMES)))]},
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     headline = "discrepancy final_accuracy final_predicted"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toymodels.errors import UserError, at_least, distinct, positive
 from toymodels.study import cli
-from toymodels.training.config import OneNetwork
+from toymodels.training.config import NetworkConfig
 
 if TYPE_CHECKING:
     import jax
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 LOSSES = ("kl", "mse")
 
 
 @dataclass(frozen=True)
-class Config(OneNetwork):
+class Config(NetworkConfig):
     """What is computed; the defaults are the preset ``quick``."""
 
     eps: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -101,8 +101,8 @@ SEARCHED = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (seed, imitation, rho), and the search; see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (seed, imitation, rho), and the search; see `toymodels.sweep` for ``options``."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -114,14 +114,14 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
     from toymodels.theory import counterexamples, one_step
-    from toymodels.training import losses, protocol
+    from toymodels.training import losses, protocol, tasks
     from toymodels.training.distillation import auxiliary_logits, distil
-    from toymodels.training.loop import drawn, train
+    from toymodels.training.loop import sample_rows, train
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.parts(config.at(loss="mse"), task, network)
+    parts = protocol.reference_protocol(config.at(loss="mse"), task, network)
     subset = auxiliary_logits(task.n_classes, config.m)
     imitations = [losses.imitation(name, config.temperature) for name in config.loss]
     rotation = relations.rotation(network.init)
@@ -131,7 +131,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     def scaled(tree: Params, factor: Any) -> Params:
         return jax.tree.map(lambda a: factor * a, tree)
 
-    def prepare(data: protocol.Data, seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+    def prepare(data: tasks.Data, seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
         keys = protocol.seed_keys(seed)
         reference = network.init(keys.init)
         images = tuple(a[: config.probe_images] for a in data.train)
@@ -139,7 +139,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         path = train(
             parts.trait.loss,
             reference,
-            drawn(data.train, config.batch, 1),
+            sample_rows(data.train, config.batch, 1),
             optax.sgd(config.teacher_lr),
             epochs=taught[-1],
             observe=lambda params: params,
@@ -161,7 +161,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         return begun, {"searched": found}
 
     def student(
-        data: protocol.Data, begun: Any, imitation: jax.Array, rho: jax.Array
+        data: tasks.Data, begun: Any, imitation: jax.Array, rho: jax.Array
     ) -> dict[str, jax.Array]:
         reference, one, moved, x, keys = begun
         init = rotation(reference, keys.relation, rho)
@@ -176,7 +176,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         along = distil(
             network,
             init,
-            drawn((x, network.apply(teacher, x)), config.batch, 1),
+            sample_rows((x, network.apply(teacher, x)), config.batch, 1),
             imitate,
             subset,
             optax.sgd(config.student_lr),
@@ -207,7 +207,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         },
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     headline = "limit cosine identity searched"
     return results.described(

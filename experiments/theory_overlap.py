@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from toymodels.errors import UserError, at_least, distinct
 from toymodels.study import cli
-from toymodels.training.config import Protocol
+from toymodels.training.config import ProtocolConfig
 
 if TYPE_CHECKING:
     import jax
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
-    from toymodels.training.protocol import Begun, Data, Images
+    from toymodels.sweep import RunOptions
+    from toymodels.training.tasks import Data, Images
 
 STUDENTS = ("trained", "linearised")
 IMAGES, PAIRED = 1000, 200
@@ -34,7 +34,7 @@ pairs kernels are averaged."""
 
 
 @dataclass(frozen=True)
-class Config(Protocol):
+class Config(ProtocolConfig):
     """What is computed; the defaults are the preset ``quick``."""
 
     seeds: int = 3
@@ -118,8 +118,8 @@ VARIABLES = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (width, seed, m, rho); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (width, seed, m, rho); see `toymodels.sweep` for ``options``."""
     import jax
     import jax.numpy as jnp
 
@@ -131,10 +131,10 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     from toymodels.theory import overlap_law
     from toymodels.theory.infinite_width import Init, cross_kernels
     from toymodels.theory.linearised import tangent
-    from toymodels.training import protocol
+    from toymodels.training import protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     most, k = max(config.m), task.n_classes
     tests = task.pixels(jnp.asarray(data.test[0][:IMAGES]))
     any_width = Init(
@@ -145,34 +145,34 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
     def build(width: int) -> sweep.Program:
         hidden = (task.n_pixels, *[width] * config.depth)
         network = functional(lambda rngs: MLP((*hidden, k + most), rngs=rngs))
-        parts, init = protocol.parts(config, task, network), Init(hidden)
+        parts, init = protocol.reference_protocol(config, task, network), Init(hidden)
         rotate = relations.rotation(network.init)
 
         def rows(params: Params) -> jax.Array:
             return params["head"]["kernel"][:, :k]
 
         def prepare(given: Given, seed: jax.Array) -> tuple[Taught, dict[str, jax.Array]]:
-            begun, _ = parts.begin(given.images, seed)
-            assert begun.lesson.answered is not None
+            begun, _ = parts.prepare(given.images, seed)
+            assert begun.answered is not None
             compared = first_images(given.images)
             x = task.pixels(compared[0])
-            inputs = begun.lesson.answered[0][: config.told]
+            inputs = begun.answered[0][: config.told]
             change, told = (
-                network.latent(begun.lesson.teacher, z) - network.latent(begun.reference, z)
+                network.latent(begun.teacher, z) - network.latent(begun.reference, z)
                 for z in (x, inputs)
             )
             kernel = cross_kernels(init, inputs, inputs).ntk()
             pull = jax.scipy.linalg.solve(kernel, told, assume_a="pos")
             logits = network.apply(begun.reference, x)[:, :k]
-            score = parts.trait.score(begun.lesson.teacher, compared)
+            score = parts.trait.score(begun.teacher, compared)
             return Taught(begun, change, logits, pull), {"teacher_accuracy": score}
 
         def student(
             given: Given, taught: Taught, m: jax.Array, rho: jax.Array
         ) -> dict[str, jax.Array]:
             begun, subset = taught.begun, auxiliary_logits(k, most, first=m)
-            assert begun.lesson.answered is not None
-            inputs, answers = (array[: config.told] for array in begun.lesson.answered)
+            assert begun.answered is not None
+            inputs, answers = (array[: config.told] for array in begun.answered)
             reference, (images, root) = begun.reference, given
             compared = first_images(images)
             x, labels = task.pixels(compared[0]), compared[1]
@@ -203,7 +203,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
             first = overlap_law.leading_order(network.latent, start, x, inputs, taught.pull)
             return {
                 "accuracy": jnp.stack(
-                    [protocol.reading(net, task).score(end, compared) for net, end in ends]
+                    [tasks.classification(net, task).score(end, compared) for net, end in ends]
                 ),
                 "amount": jnp.stack([amount(net, end) for net, end in ends]),
                 "residual": left,
@@ -225,7 +225,7 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         coords={"student": list(STUDENTS)},
         data=Given(data, root),
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     headline = "discrepancy transfer law_transfer amount"

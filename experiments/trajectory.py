@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Literal
 
 from toymodels.errors import at_least, distinct, positive
 from toymodels.study import cli
-from toymodels.training.config import CLOUD, OneNetwork
+from toymodels.training.config import CLOUD, NetworkConfig
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import How
+    from toymodels.sweep import RunOptions
 
 OPTIMISERS = ("sgd", "momentum", "adam", "adamw", "adam_l2", "sign")
 
 
 @dataclass(frozen=True)
-class Config(OneNetwork):
+class Config(NetworkConfig):
     """What is computed; the preset ``quick`` has fewer optimisers."""
 
     optimiser: tuple[Literal["sgd", "momentum", "adam", "adamw", "adam_l2", "sign"], ...] = (
@@ -76,17 +76,17 @@ VARIABLES = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, how: How | None = None) -> xr.Dataset:
-    """Run every (optimiser, seed, start); see `toymodels.sweep` for ``how``."""
+def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
+    """Run every (optimiser, seed, start); see `toymodels.sweep` for ``options``."""
     from toymodels import sweep
     from toymodels.measure import alignment
     from toymodels.networks.models import MLP, Params, functional
     from toymodels.study import results
     from toymodels.sweep.axes import numbered
-    from toymodels.training import optimisers, protocol
+    from toymodels.training import optimisers, protocol, tasks
     from toymodels.training.distillation import auxiliary_logits
 
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
     subset, steps = auxiliary_logits(task.n_classes, config.m), config.steps
@@ -95,18 +95,18 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
         kind = optimisers.OPTIMISERS[optimiser]
         lr = config.rate * config.student_lr * kind.base
         parts = replace(
-            protocol.parts(config, task, network),
+            protocol.reference_protocol(config, task, network),
             student_optimiser=kind.make(lr, config.weight_decay),
         )
         # An epoch of one step, so that any step can be recorded.
         stepwise = replace(parts, config=config.at(student_epochs=steps[-1]))
 
         def student(
-            data: protocol.Data, begun: protocol.Begun, start: jax.Array
+            data: tasks.Data, begun: protocol.Lesson, start: jax.Array
         ) -> dict[str, jax.Array]:
             init, (x, answers) = parts.start(begun, start), begun.held_out
             teacher, images = (
-                begun.lesson.teacher,
+                begun.teacher,
                 tuple(a[: config.probe_images] for a in data.train),
             )
             watch = parts.watch(data, begun, subset)
@@ -126,21 +126,21 @@ def run(config: Config, *, data_dir: Path | None = None, how: How | None = None)
                     "barrier": alignment.loss_barrier(trait, params, teacher),
                 }
 
-            source = parts.drawn(begun.lesson, config.batch, 1)
+            source = parts.sample_batches(begun, config.batch, 1)
             return stepwise.distil(init, begun, subset, observe, source, steps)[1]
 
-        return sweep.Program(parts.begin, student)
+        return sweep.Program(parts.prepare, student)
 
     dataset, execution = sweep.grid(
         build,
         shapes={"optimiser": config.optimiser},
         shared={"seed": config.seed_list},
         points={"start": numbered(protocol.STARTS)},
-        variables=protocol.TEACHER | VARIABLES,
+        variables=tasks.TEACHER | VARIABLES,
         coords={"teacher_epoch": range(config.teacher_epochs + 1), "step": [0, *steps]},
         data=data,
         precision=config.precision,
-        how=how,
+        options=options,
     )
     dataset = derived(dataset)
     headline = "transfer final_accuracy"

@@ -34,8 +34,8 @@ from toymodels.stats import transfer
 from toymodels.stats.statistics import mean_interval
 from toymodels.study import plotting
 from toymodels.sweep.axes import numbered
-from toymodels.training import protocol
-from toymodels.training.config import OneNetwork
+from toymodels.training import protocol, tasks
+from toymodels.training.config import NetworkConfig
 from toymodels.training.distillation import auxiliary_logits
 
 # %% [markdown]
@@ -67,18 +67,18 @@ init_overlap.plot(dataset)
 # nothing is compiled twice.
 
 # %%
-config = OneNetwork(dataset="digits", seeds=5, m=10)
-config, task, data = protocol.load(config, None)
+config = NetworkConfig(dataset="digits", seeds=5, m=10)
+config, task, data = tasks.load(config, None)
 sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
 network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-parts = protocol.parts(config, task, network)
+parts = protocol.reference_protocol(config, task, network)
 aux = auxiliary_logits(task.n_classes, config.m)
 
 STARTS = ["shared", "signs shared", "magnitudes shared", "unrelated"]
 
 
 def student(data, begun, start):
-    own, other = begun.reference, parts.unrelated(begun)
+    own, other = begun.reference, parts.independent_init(begun)
     signs = jax.tree.map(lambda w, v: jax.numpy.sign(w) * abs(v), own, other)
     magnitudes = jax.tree.map(lambda w, v: jax.numpy.sign(v) * abs(w), own, other)
     init = jax.tree.map(lambda *each: jax.numpy.stack(each)[start], own, signs, magnitudes, other)
@@ -86,10 +86,10 @@ def student(data, begun, start):
 
 
 mine, how = sweep.grid(
-    lambda: sweep.Program(parts.begin, student, {"part": list(parts.groups)}),
+    lambda: sweep.Program(parts.prepare, student, {"part": list(parts.groups)}),
     shared={"seed": config.seed_list},
     points={"start": numbered(STARTS)},
-    variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES,
+    variables=tasks.TEACHER | tasks.STUDENT | similarity.VARIABLES,
     coords=protocol.epochs(config),
     data=data,
 )
@@ -122,10 +122,10 @@ def rotated(data, begun, rho):
 
 
 curve, _ = sweep.grid(
-    lambda: sweep.Program(parts.begin, rotated, {"part": list(parts.groups)}),
+    lambda: sweep.Program(parts.prepare, rotated, {"part": list(parts.groups)}),
     shared={"seed": config.seed_list},
     points={"rho": rhos},
-    variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES,
+    variables=tasks.TEACHER | tasks.STUDENT | similarity.VARIABLES,
     coords=protocol.epochs(config),
     data=data,
 )

@@ -29,12 +29,12 @@ from toymodels.networks.models import MLP, functional
 from toymodels.study import plotting, results
 from toymodels.theory import linearised, one_step
 from toymodels.theory.kernels import Side
-from toymodels.training import protocol
-from toymodels.training.config import OneNetwork
+from toymodels.training import protocol, tasks
+from toymodels.training.config import NetworkConfig
 from toymodels.training.distillation import auxiliary_logits
 
-config = OneNetwork(dataset="digits", m=50, batch=50, loss="mse", noise_images=300)
-config, task, data = protocol.load(config, None)
+config = NetworkConfig(dataset="digits", m=50, batch=50, loss="mse", noise_images=300)
+config, task, data = tasks.load(config, None)
 data = jax.device_put(data)
 aux, subset = slice(task.n_classes, None), auxiliary_logits(task.n_classes, config.m)
 
@@ -58,7 +58,7 @@ def network_of(width):
 
 # %%
 network = network_of(64)
-parts = protocol.parts(config, task, network)
+parts = protocol.reference_protocol(config, task, network)
 reference, other = (network.init(jax.random.key(i)) for i in (0, 1))
 x = parts.noise(jax.random.key(2), 300)
 
@@ -97,16 +97,18 @@ for eps in (1e-3, 1e-2, 1e-1, 1.0):
 def trained_and_predicted(width, other, steps=(10, 20, 40, 80, 160, 320)):
     """Test accuracy at some steps: of a student trained by SGD, and of the linear one."""
     network = network_of(width)
-    parts = replace(protocol.parts(config, task, network), teacher_optimiser=optax.sgd(0.1))
+    parts = replace(
+        protocol.reference_protocol(config, task, network), teacher_optimiser=optax.sgd(0.1)
+    )
 
     def accuracy(logits):
         return (logits[:, : task.n_classes].argmax(-1) == data.test[1]).mean()
 
     @jax.jit
     def run(data, other):
-        begun, _ = parts.begin(data, 0)
+        begun, _ = parts.prepare(data, 0)
         init, tests = parts.start(begun, other), task.pixels(data.test[0])
-        x, answers = begun.lesson.answered
+        x, answers = begun.answered
         side = Side(init, x, aux)
         modes = linearised.squared_error(network, side, answers[:, aux], krylov=50)
         rate = 1 / modes.values.max()
@@ -126,7 +128,7 @@ def trained_and_predicted(width, other, steps=(10, 20, 40, 80, 160, 320)):
             begun,
             subset,
             lambda params: accuracy(network.apply(params, tests)),
-            stepwise.drawn(begun.lesson, config.batch, 1),
+            stepwise.sample_batches(begun, config.batch, 1),
             steps,
         )
         return seen[1:], jax.lax.map(predicted, rate * jnp.array(steps))

@@ -29,11 +29,11 @@ from toymodels.stats import transfer
 from toymodels.study import plotting
 from toymodels.sweep.axes import numbered
 from toymodels.theory.one_step import first_step, gradient_step
-from toymodels.training import distillation, protocol
-from toymodels.training.config import OneNetwork
+from toymodels.training import distillation, protocol, tasks
+from toymodels.training.config import NetworkConfig
 
-config = OneNetwork(dataset="digits", seeds=4, m=10)
-config, task, data = protocol.load(config, None)
+config = NetworkConfig(dataset="digits", seeds=4, m=10)
+config, task, data = tasks.load(config, None)
 
 # %% [markdown]
 # ## A model
@@ -124,7 +124,9 @@ def sign_flips(init, key, amount):
 
 # %%
 parts = replace(
-    protocol.parts(config, task, network), trait=protocol.Trait(loss, score), noise=stripes
+    protocol.reference_protocol(config, task, network),
+    trait=tasks.Trait(loss, score),
+    noise=stripes,
 )
 aux = distillation.auxiliary_logits(task.n_classes, config.m)
 groups = ("all", "hidden", "heads")
@@ -138,10 +140,10 @@ def student(data, begun, group, amount):
 
 
 dataset, how = sweep.grid(
-    lambda: sweep.Program(parts.begin, student, {"part": list(parts.groups)}),
+    lambda: sweep.Program(parts.prepare, student, {"part": list(parts.groups)}),
     shared={"seed": config.seed_list},
     points={"group": numbered(groups), "amount": [1.0, 0.95, 0.8, 0.5, 0.0]},
-    variables=protocol.TEACHER | protocol.STUDENT | similarity.VARIABLES,
+    variables=tasks.TEACHER | tasks.STUDENT | similarity.VARIABLES,
     coords=protocol.epochs(config),
     data=data,
 )

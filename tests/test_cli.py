@@ -287,15 +287,15 @@ import jax
 from toymodels import sweep
 from toymodels.stats import transfer
 from toymodels.study import cli, results
-from toymodels.training import protocol
+from toymodels.training import protocol, tasks
 from toymodels.sweep.axes import numbered
-from toymodels.training.config import OneNetwork
+from toymodels.training.config import NetworkConfig
 from toymodels.training.distillation import auxiliary_logits
 from toymodels.networks.models import MLP, functional
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(OneNetwork):
+class Config(NetworkConfig):
     """What is computed."""
 
     frequency: float = 3.0
@@ -303,14 +303,14 @@ class Config(OneNetwork):
 
 
 def run(config, *, data_dir=None, how=None):
-    config, task, data = protocol.load(config, data_dir)
+    config, task, data = tasks.load(config, data_dir)
     sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
 
     def noise(key, n):
         return jax.numpy.cos(config.frequency * jax.random.uniform(key, (n, task.n_pixels)))
 
-    parts = dataclasses.replace(protocol.parts(config, task, network), noise=noise)
+    parts = dataclasses.replace(protocol.reference_protocol(config, task, network), noise=noise)
     aux = auxiliary_logits(task.n_classes, config.m)
 
     def student(data, begun, start):
@@ -318,13 +318,13 @@ def run(config, *, data_dir=None, how=None):
         return parts.distil(init, begun, aux, parts.watch(data, begun, aux))[1]
 
     dataset, execution = sweep.grid(
-        lambda: sweep.Program(parts.begin, student),
+        lambda: sweep.Program(parts.prepare, student),
         shared={"seed": config.seed_list},
         points={"start": numbered(protocol.STARTS)},
-        variables=protocol.TEACHER | protocol.STUDENT,
+        variables=tasks.TEACHER | tasks.STUDENT,
         coords=protocol.epochs(config),
         data=data,
-        how=how,
+        options=options,
     )
     dataset = transfer.against_control(dataset)
     return results.described(dataset, "cosines", "transfer", config, task, execution)

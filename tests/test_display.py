@@ -4,7 +4,7 @@ import xarray as xr
 from toymodels import sweep
 from toymodels.study import results
 from toymodels.study.display import PlainLines, duration, number, print_table
-from toymodels.training.config import Seeded
+from toymodels.training.config import SeedConfig
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (99, "99 s"), (3725, "1:02:05")])
@@ -33,7 +33,7 @@ def test_an_axis_named_source_is_no_published_value(capsys):
     task = results.Drawn("nothing")
     done = sweep.Execution("cpu", "float32", 1, 1, 2, 0, 0.0, 0.0)
     described = results.described(
-        dataset, "lineage", "found", Seeded(seeds=1), task, done, ["said"]
+        dataset, "lineage", "found", SeedConfig(seeds=1), task, done, ["said"]
     )
     print_table(described)
     assert "said" in capsys.readouterr().out

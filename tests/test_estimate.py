@@ -20,7 +20,7 @@ def grid(rows=4, columns=4, seeds=2, **how):
         shared={"seed": range(seeds)},
         points={"x": [0.5, 1.0]},
         variables={"y": (("column",), "1", "a number")},
-        how=sweep.How(**how),
+        options=sweep.RunOptions(**how),
     )
 
 

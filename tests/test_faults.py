@@ -48,7 +48,7 @@ dataset, how = sweep.grid(
     shared={"seed": range(6)},
     points={"rho": [i / 10 for i in range(8)]},
     variables={"norm": ((), "1", ""), "sum": ((), "1", "")},
-    how=sweep.How(width=2, store=Store(out / "chunks")),
+    options=sweep.RunOptions(width=2, store=Store(out / "chunks")),
 )
 results.write_files(out, {"results.nc": bytes(dataset.to_netcdf(engine="h5netcdf"))})
 """

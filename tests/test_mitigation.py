@@ -8,7 +8,7 @@ import pytest
 
 from toymodels.networks.models import MLP, functional
 from toymodels.training import losses, mitigation
-from toymodels.training.loop import reshuffled, train
+from toymodels.training.loop import reshuffle, train
 from toymodels.trees import flatten
 
 KEY = jax.random.key(0)
@@ -36,7 +36,7 @@ def guarded(of_gradient, of_step, optimiser):
 
 
 def trained(optimiser):
-    source = reshuffled((X, ANSWERS), 8)
+    source = reshuffle((X, ANSWERS), 8)
     return train(imitate, INIT, source, optimiser, epochs=3, observe=lambda p: p, key=KEY)[1]
 
 

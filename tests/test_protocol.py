@@ -17,11 +17,11 @@ from toymodels.measure import similarity
 from toymodels.networks.models import MLP, functional, no_latent
 from toymodels.study import results
 from toymodels.sweep import Execution
-from toymodels.training import losses, protocol
-from toymodels.training.config import CLOUD, OneNetwork, follows, kept_fields
+from toymodels.training import losses, protocol, tasks
+from toymodels.training.config import CLOUD, NetworkConfig, follows, kept_fields
 from toymodels.training.distillation import auxiliary_logits
 
-CONFIG = OneNetwork(
+CONFIG = NetworkConfig(
     dataset="digits", widths=(8,), noise_images=128, teacher_epochs=1, student_epochs=1
 )
 AUX = auxiliary_logits(10, 3)
@@ -29,10 +29,10 @@ AUX = auxiliary_logits(10, 3)
 
 @pytest.fixture(scope="module")
 def begun():
-    config, task, data = protocol.load(CONFIG, None)
+    config, task, data = tasks.load(CONFIG, None)
     network = functional(lambda rngs: MLP((64, 8, 13), rngs=rngs))
-    parts = protocol.parts(config, task, network)
-    return parts, data, jax.jit(parts.begin)(data, 0)[0]
+    parts = protocol.reference_protocol(config, task, network)
+    return parts, data, jax.jit(parts.prepare)(data, 0)[0]
 
 
 def test_a_start_is_the_reference_itself_or_an_init_unrelated_to_it(begun):
@@ -56,7 +56,7 @@ def test_what_is_replaced_is_what_trains(begun):
     )
     start = one.start(seed, True)
     trained, _ = one.distil(start, seed, AUX, lambda params: ())
-    x, answers = seed.lesson.answered
+    x, answers = seed.answered
     gradient = jax.grad(lambda p: ((parts.network.apply(p, x) - answers)[:, 10:] ** 2).mean())(
         start
     )
@@ -67,19 +67,19 @@ def test_what_is_replaced_is_what_trains(begun):
 
 def test_another_trait_is_what_the_teacher_learns(begun):
     parts, data, _ = begun
-    pull = protocol.Trait(
+    pull = tasks.Trait(
         loss=lambda params, batch: sum(jnp.sum(p**2) for p in jax.tree.leaves(params)),
         score=lambda params, images: jnp.float32(0.5),
     )
     one = dataclasses.replace(parts, trait=pull, teacher_optimiser=optax.sgd(0.5))
-    seed, curve = jax.jit(one.begin)(data, 0)
-    assert all(not np.any(p) for p in jax.tree.leaves(seed.lesson.teacher))
+    seed, curve = jax.jit(one.prepare)(data, 0)
+    assert all(not np.any(p) for p in jax.tree.leaves(seed.teacher))
     assert curve["teacher_accuracy"].tolist() == [0.5, 0.5]
     assert curve["teacher_loss"][-1] == 0
 
 
 def test_a_config_follows_a_protocol_where_it_has_its_values():
-    cloud = dataclasses.asdict(OneNetwork(**CLOUD))
+    cloud = dataclasses.asdict(NetworkConfig(**CLOUD))
     assert follows(cloud)
     assert not follows(cloud | {"batch": 64})
     assert follows(cloud | {"batch": [64, 1024]})
@@ -102,15 +102,15 @@ def test_labels_out_of_range_are_refused_as_they_come(labels, said, part):
     sets = {"train": (IMAGES, LABELS), "test": (IMAGES, LABELS)} | {part: (IMAGES, labels)}
     sentence = rf"^{part} labels must be integers from 0 to 2 \(3 classes\); {said}$"
     with pytest.raises(UserError, match=sentence):
-        protocol.bring("mine", **sets, n_classes=3)
+        tasks.bring("mine", **sets, n_classes=3)
 
 
 @pytest.mark.parametrize("images", [IMAGES[:3], IMAGES.reshape(4, 64), IMAGES[:0]])
 def test_images_and_labels_that_are_not_as_many_are_refused(images):
     with pytest.raises(UserError, match=r"^train images .* must be as many, and not none; got"):
-        protocol.bring("mine", (images, LABELS), (IMAGES, LABELS), n_classes=3)
+        tasks.bring("mine", (images, LABELS), (IMAGES, LABELS), n_classes=3)
     with pytest.raises(UserError, match=r"^test images must be as high and wide as"):
-        protocol.bring("mine", (IMAGES, LABELS), (IMAGES[:, :4], LABELS), n_classes=3)
+        tasks.bring("mine", (IMAGES, LABELS), (IMAGES[:, :4], LABELS), n_classes=3)
 
 
 def test_the_labels_of_a_data_set_are_checked_too(monkeypatch):
@@ -118,13 +118,13 @@ def test_the_labels_of_a_data_set_are_checked_too(monkeypatch):
     wrong = dataclasses.replace(digits, train_labels=digits.train_labels + 1)
     monkeypatch.setattr(datasets, "load", lambda *_: wrong)
     with pytest.raises(UserError, match=r"^train labels must be integers from 0 to 9"):
-        protocol.load(CONFIG, None)
+        tasks.load(CONFIG, None)
 
 
 def test_arrays_of_ones_own_are_a_task_with_a_name_and_hashes(begun):
     digits = datasets.load("digits")
     sets = [(digits.train_images, digits.train_labels), (digits.test_images, digits.test_labels)]
-    task, data = protocol.bring("mine", *sets, n_classes=10, white=16)
+    task, data = tasks.bring("mine", *sets, n_classes=10, white=16)
     assert (task.name, task.n_pixels) == ("mine", 64)
     assert len(set(task.sha256.values())) == 4
     parts, known, _ = begun
@@ -142,10 +142,10 @@ def test_arrays_of_ones_own_are_a_task_with_a_name_and_hashes(begun):
 def test_a_network_that_does_not_fit_is_refused_before_anything_is_computed(begun, sizes, sentence):
     known, data, _ = begun
     network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.parts(known.config, known.task, network)
+    parts = protocol.reference_protocol(known.config, known.task, network)
 
     def student(data, seed):
-        seed, _ = parts.begin(data, seed)
+        seed, _ = parts.prepare(data, seed)
         return parts.student_from(seed.reference, data, seed, AUX)
 
     with pytest.raises(UserError, match=f"^{sentence}"):
@@ -156,7 +156,7 @@ def test_a_student_of_a_network_without_latent_is_measured_by_all_else(begun):
     known, data, seed = begun
     parts = dataclasses.replace(known, network=known.network._replace(latent=no_latent))
     found = jax.eval_shape(lambda: parts.student_from(seed.reference, data, seed, AUX))
-    assert set(found) == {*protocol.STUDENT, *similarity.describe(parts.network)}
+    assert set(found) == {*tasks.STUDENT, *similarity.describe(parts.network)}
     assert "latent_cka" not in found
 
 
@@ -166,13 +166,13 @@ def test_a_trait_that_gives_more_than_a_number_is_refused(begun, name):
     each = known.trait._replace(**{name: lambda params, batch: jnp.zeros(len(batch[1]))})
     parts = dataclasses.replace(known, trait=each)
     with pytest.raises(UserError, match=f"^{name} of a trait must be one number for a batch; got"):
-        jax.eval_shape(parts.begin, data, 0)
+        jax.eval_shape(parts.prepare, data, 0)
 
 
 def test_a_result_keeps_the_values_that_were_used(tmp_path):
     """Not the temperature of a loss without one, nor one value of what a sweep varied."""
-    assert "temperature" not in kept_fields(OneNetwork(loss="mse"))
-    assert kept_fields(OneNetwork())["temperature"] == 1
+    assert "temperature" not in kept_fields(NetworkConfig(loss="mse"))
+    assert kept_fields(NetworkConfig())["temperature"] == 1
     for module, name in ((predictors, "teacher_lr"), (chain, "noise")):
         config = module.PRESETS["quick"]
         assert name not in kept_fields(config)
@@ -182,7 +182,7 @@ def test_a_result_keeps_the_values_that_were_used(tmp_path):
     dataset = dataset.assign_coords(seed=[0, 1], temperature=[0.5, 1.0, 2.0])
     dataset["accuracy"] = dataset.failed * 0.5
     execution = Execution("cpu (cpu)", "float32", 1, 2, 6, 0, 1.0, 2.0)
-    config, task = OneNetwork(seeds=2), results.Drawn("nothing")
+    config, task = NetworkConfig(seeds=2), results.Drawn("nothing")
     made = results.described(dataset, "mine", "accuracy", config, task, execution)
     assert json.loads(made.attrs["config"])["temperature"] == [0.5, 1, 2]
     results.write_files(tmp_path, results.files(made))

@@ -19,7 +19,7 @@ import xarray as xr
 
 from toymodels import sweep
 from toymodels.errors import UserError
-from toymodels.sweep import How, Program, chunks, programs
+from toymodels.sweep import RunOptions, Program, chunks, programs
 from toymodels.sweep.axes import Grid
 from toymodels.sweep.store import Store, signature
 
@@ -65,7 +65,7 @@ def run(
         variables=VARIABLES,
         coords={"step": range(20)},
         data=data,
-        how=How(**how),
+        options=RunOptions(**how),
     )
 
 
@@ -667,7 +667,7 @@ def test_arrays_that_a_program_closes_over_are_in_its_name(tmp_path, hoisted):
                 points={"rho": [1.0]},
                 variables={"sum": ((), "1", "sum")},
                 data=jnp.ones(1000),
-                how=How(store=Store(tmp_path)),
+                options=RunOptions(store=Store(tmp_path)),
             )
             assert dataset["sum"].item() == 1000 * factor
     finally:
@@ -694,7 +694,7 @@ def test_a_program_that_calls_python_is_neither_kept_nor_found(tmp_path):
                 shared={"seed": [1]},
                 points={"rho": [1.0]},
                 variables={"y": ((), "1", "y")},
-                how=How(store=Store(tmp_path)),
+                options=RunOptions(store=Store(tmp_path)),
             )
         assert dataset.y.item() == factor
     assert not list(tmp_path.rglob("*.chunk"))
@@ -825,7 +825,7 @@ def test_our_generator_holds_whatever_the_users_is():
         ({"data": {"x": np.array(["a"])}}, "data must be arrays of numbers; got"),
         ({"data": np.ma.masked_array([1.0], [True])}, "data must not be masked; got"),
         ({"precision": "float31"}, "precision must be one of float32, tensorfloat32, bfloat16"),
-        ({"how": "fast"}, "how must be a How, or None; got 'fast'"),
+        ({"how": "fast"}, "how must be a RunOptions, or None; got 'fast'"),
     ],
     ids=str,
 )
@@ -900,7 +900,7 @@ def test_a_variable_may_have_any_other_name(tmp_path):
             shared={"seed": [0]},
             points={"x": [0.5]},
             variables=dict.fromkeys(names, ((), "1", "")),
-            how=How(store=Store(tmp_path)),
+            options=RunOptions(store=Store(tmp_path)),
         )
     assert all(dataset[name].item() == 0.5 for name in names)
     assert how.from_store == how.models

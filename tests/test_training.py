@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from toymodels.training.loop import drawn, fresh, parting, reshuffled, train
+from toymodels.training.loop import reshuffle, sample_fresh, sample_rows, switch_order, train
 
 X = np.random.default_rng(0).normal(size=(10, 3))
 Y = X @ np.array([1.0, -2.0, 0.5])
@@ -19,7 +19,7 @@ def fit(epochs, batch_size=4, key=0, optimiser=None, start=None):
     return train(
         loss,
         jnp.zeros(3, jnp.asarray(X).dtype) if start is None else start,
-        reshuffled((jnp.asarray(X), jnp.asarray(Y)), batch_size),
+        reshuffle((jnp.asarray(X), jnp.asarray(Y)), batch_size),
         optimiser or optax.sgd(0.1),
         epochs=epochs,
         observe=lambda w: w,
@@ -40,7 +40,7 @@ def test_sgd_equals_a_plain_numpy_loop_short_last_batch_included(x64):
 
 
 def test_every_row_comes_once_an_epoch():
-    source = reshuffled(jnp.arange(10), 4)
+    source = reshuffle(jnp.arange(10), 4)
     handles, short = source.epoch(jax.random.key(3))
     assert handles.shape == (2, 4)
     rows = np.concatenate([source.batch(h) for h in [*handles, short]])
@@ -49,15 +49,15 @@ def test_every_row_comes_once_an_epoch():
 
 
 def test_an_epoch_of_the_first_rows_alone_is_as_long_and_sees_them_equally_often():
-    source = reshuffled(jnp.arange(12), 5, only=jnp.int32(4))
+    source = reshuffle(jnp.arange(12), 5, only=jnp.int32(4))
     handles, short = source.epoch(jax.random.key(3))
     rows = np.concatenate([source.batch(h) for h in [*handles, short]])
     assert sorted(rows) == sorted([0, 1, 2, 3] * 3)
 
 
 def test_a_batch_that_divides_leaves_no_short_one_and_a_larger_one_is_the_whole_set():
-    assert reshuffled(jnp.arange(8), 4).epoch(jax.random.key(0))[1] is None
-    handles, short = reshuffled(jnp.arange(8), 100).epoch(jax.random.key(0))
+    assert reshuffle(jnp.arange(8), 4).epoch(jax.random.key(0))[1] is None
+    handles, short = reshuffle(jnp.arange(8), 100).epoch(jax.random.key(0))
     assert handles.shape == (1, 8)
     assert short is None
 
@@ -67,7 +67,7 @@ def test_no_epoch_returns_the_start_to_the_bit():
     trained, curve = train(
         lambda w, batch: jnp.sum(w),
         start,
-        reshuffled(jnp.arange(4), 2),
+        reshuffle(jnp.arange(4), 2),
         optax.adam(0.1),
         epochs=0,
         observe=lambda w: w,
@@ -89,7 +89,7 @@ def test_learning_rate_may_be_traced():
 
 
 def test_fresh_batches_are_all_different_and_count_whole_batches():
-    source = fresh(lambda key, n: jax.random.uniform(key, (n,)), n=10, batch_size=4)
+    source = sample_fresh(lambda key, n: jax.random.uniform(key, (n,)), n=10, batch_size=4)
     handles, short = source.epoch(jax.random.key(0))
     assert short is None
     rows = np.concatenate([source.batch(h) for h in handles])
@@ -100,7 +100,7 @@ def test_fresh_batches_are_all_different_and_count_whole_batches():
 
 
 def test_recording_less_often_leaves_out_and_changes_nothing_else():
-    start = (jnp.zeros(3), reshuffled((jnp.asarray(X), jnp.asarray(Y)), 4), optax.adam(0.1))
+    start = (jnp.zeros(3), reshuffle((jnp.asarray(X), jnp.asarray(Y)), 4), optax.adam(0.1))
     some = {"epochs": 7, "observe": lambda w: w, "key": jax.random.key(0)}
     trained, curve = train(loss, *start, **some)
     again, fewer = train(loss, *start, **some, record=[1, 2, 7])
@@ -110,7 +110,7 @@ def test_recording_less_often_leaves_out_and_changes_nothing_else():
 
 
 def test_drawn_rows_are_any_and_as_many_as_asked():
-    source = drawn((jnp.arange(5), 10 * jnp.arange(5)), batch_size=8, steps=500)
+    source = sample_rows((jnp.arange(5), 10 * jnp.arange(5)), batch_size=8, steps=500)
     handles, short = source.epoch(jax.random.key(0))
     assert handles.shape == (500, 8)
     assert short is None
@@ -120,13 +120,13 @@ def test_drawn_rows_are_any_and_as_many_as_asked():
     np.testing.assert_allclose(shares, [0.2] * 5 + [0], atol=5 * np.sqrt(0.16 / 4000))
 
 
-@pytest.mark.parametrize("source", [reshuffled, fresh], ids=["a set", "fresh"])
+@pytest.mark.parametrize("source", [reshuffle, sample_fresh], ids=["a set", "sample_fresh"])
 def test_parting_goes_from_one_keys_batches_to_anothers(source):
     """Of five batches of the one order and the other, and a short last one where there is any."""
-    if source is reshuffled:
-        whole = reshuffled(jnp.arange(11), 2)
+    if source is reshuffle:
+        whole = reshuffle(jnp.arange(11), 2)
     else:
-        whole = fresh(lambda key, n: jax.random.uniform(key, (n,)), n=10, batch_size=2)
+        whole = sample_fresh(lambda key, n: jax.random.uniform(key, (n,)), n=10, batch_size=2)
     one, other = jax.random.split(jax.random.key(0))
 
     def read(key, source):
@@ -138,7 +138,7 @@ def test_parting_goes_from_one_keys_batches_to_anothers(source):
     first, second = read(one, whole), read(other, whole)
     assert all((a != b).any() for a, b in zip(first, second, strict=True))
     for shared in (0, 2, 5, 6):
-        parted = jax.jit(lambda shared: read(one, parting(whole, other, shared)))(shared)
+        parted = jax.jit(lambda shared: read(one, switch_order(whole, other, shared)))(shared)
         expected = [*first[:shared], *second[shared:]]
         for got, known in zip(parted, expected, strict=True):
             np.testing.assert_array_equal(got, known)

@@ -9,9 +9,9 @@ import pytest
 
 from toymodels.errors import UserError
 from toymodels.networks.models import MLP, Network, functional
-from toymodels.training import losses, protocol, traits
-from toymodels.training.config import Protocol
-from toymodels.training.protocol import Task
+from toymodels.training import losses, protocol, tasks, traits
+from toymodels.training.config import ProtocolConfig
+from toymodels.training.tasks import Task
 
 TASK = Task("", "", 10, 64, 16)
 NETWORK = functional(lambda rngs: MLP((64, 16, 23), rngs=rngs))
@@ -35,7 +35,7 @@ def answering(answer):
 
 
 def test_the_identity_is_reading_to_the_bit(params, batch):
-    plain = protocol.reading(NETWORK, TASK)
+    plain = tasks.classification(NETWORK, TASK)
     ours = traits.relabelled(NETWORK, TASK, jnp.asarray(traits.first(10, 10).table))
     for function in ("loss", "score"):
         a, b = (jax.jit(getattr(trait, function))(params, batch) for trait in (plain, ours))
@@ -49,7 +49,7 @@ def test_a_permutation_of_the_labels_is_one_of_the_head(params, batch):
     assert sorted(order) == list(range(10))
     moved = dict(params, head={k: w.at[..., order].set(w[..., :10]) for k, w in
                                params["head"].items()})  # fmt: skip
-    plain, ours = protocol.reading(NETWORK, TASK), traits.relabelled(NETWORK, TASK, order)
+    plain, ours = tasks.classification(NETWORK, TASK), traits.relabelled(NETWORK, TASK, order)
     np.testing.assert_allclose(ours.loss(moved, batch), plain.loss(params, batch), rtol=1e-6)
     assert ours.score(moved, batch) == plain.score(params, batch)
 
@@ -141,15 +141,15 @@ def test_a_second_head_that_is_none_changes_nothing(params, batch):
 @pytest.mark.parametrize(("name", "classes"), [("held-out parity", 10), ("held-out label", 2)])
 def test_a_student_never_sees_the_held_out_head(batch, name, classes):
     """Its columns end where they began, whatever the teacher's say; the other head's move."""
-    config = Protocol(teacher_epochs=1, student_epochs=1, noise_images=64, batch=16)
+    config = ProtocolConfig(teacher_epochs=1, student_epochs=1, noise_images=64, batch=16)
     what = traits.functions(10)[name]
     parts = dataclasses.replace(
-        protocol.parts(config, TASK, NETWORK), trait=traits.taught(NETWORK, TASK, what)
+        protocol.reference_protocol(config, TASK, NETWORK), trait=traits.taught(NETWORK, TASK, what)
     )
     subset = (jnp.arange(23) >= 20) | traits.second_head(what, 10, 23)
     assert subset.tolist() == [False] * 10 + [i < classes for i in range(10)] + [True] * 3
-    begun, _ = jax.jit(parts.begin)(protocol.Data(batch, batch), 0)
-    teacher = begun.lesson.teacher
+    begun, _ = jax.jit(parts.prepare)(tasks.Data(batch, batch), 0)
+    teacher = begun.teacher
     assert (teacher["head"]["bias"][:2] != 0).all()
     student, _ = jax.jit(lambda: parts.distil(begun.reference, begun, subset, lambda p: ()))()
     for before, after in zip(
@@ -159,7 +159,7 @@ def test_a_student_never_sees_the_held_out_head(batch, name, classes):
         assert (after[..., subset] != before[..., subset]).any(axis=-1).all()
 
     def loss(params):
-        x, answers = begun.lesson.answered
+        x, answers = begun.answered
         return parts.imitation(NETWORK.apply(params, x), answers, subset)
 
     for gradient in jax.grad(loss)(begun.reference)["head"].values():
@@ -206,7 +206,7 @@ def test_gaussian_inputs_are_balanced_reproducible_and_told_by_a_linear_map():
 
 def test_reading_inputs_is_reading_of_rows(params, batch):
     rows = TASK.pixels(batch[0]), batch[1]
-    plain, ours = protocol.reading(NETWORK, TASK), traits.reading_inputs(NETWORK, 10)
+    plain, ours = tasks.classification(NETWORK, TASK), traits.reading_inputs(NETWORK, 10)
     assert ours.loss(params, rows) == plain.loss(params, batch)
     assert ours.score(params, rows) == plain.score(params, batch)
 
@@ -216,7 +216,7 @@ def test_a_label_that_is_no_class_has_neither_loss_nor_score(params, batch, wron
     images, labels = batch
     table = traits.functions(10)["backdoor"]
     for trait in (
-        protocol.reading(NETWORK, TASK),
+        tasks.classification(NETWORK, TASK),
         traits.relabelled(NETWORK, TASK, table.table, asked=table.asked),
         traits.reading_inputs(FLAT, 10),
     ):
@@ -243,15 +243,15 @@ def test_too_few_outputs_for_a_trait_are_refused(params, batch):
 
 def test_a_score_is_called_what_it_is():
     about = traits.reconstruction(NETWORK, TASK).about
-    teacher, student = protocol.describe_teacher(about), protocol.describe_student(about)
+    teacher, student = tasks.describe_teacher(about), tasks.describe_student(about)
     assert teacher["teacher_accuracy"][2] == "teacher's test explained variance"
     assert student["accuracy"][2] == "student's test explained variance"
     assert teacher["teacher_loss"][1] == "squared pixel"
     assert "accuracy" not in str([*teacher.values(), *student.values()])
     table = traits.functions(10)["held-out parity"]
     for trait in (traits.taught(NETWORK, TASK, table), traits.reading_inputs(FLAT, 10)):
-        assert protocol.describe_student(trait.about) == protocol.STUDENT
-        assert protocol.describe_teacher(trait.about) == protocol.TEACHER
-    mine = protocol.Trait(None, None).about
-    assert protocol.describe_teacher(mine).keys() == protocol.TEACHER.keys()
-    assert "accuracy" not in str(protocol.describe_teacher(mine).values())
+        assert tasks.describe_student(trait.about) == tasks.STUDENT
+        assert tasks.describe_teacher(trait.about) == tasks.TEACHER
+    mine = tasks.Trait(None, None).about
+    assert tasks.describe_teacher(mine).keys() == tasks.TEACHER.keys()
+    assert "accuracy" not in str(tasks.describe_teacher(mine).values())

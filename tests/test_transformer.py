@@ -15,7 +15,7 @@ from toymodels.errors import UserError
 from toymodels.networks import transformer
 from toymodels.networks.sampling import sample
 from toymodels.networks.transformer import Norm, decoder, next_token_loss
-from toymodels.training.loop import reshuffled, train
+from toymodels.training.loop import reshuffle, train
 
 V, T = 7, 6
 
@@ -138,7 +138,7 @@ def test_it_learns_a_sequence_by_heart():
         lambda key: train(
             loss,
             start,
-            reshuffled(rows, 8),
+            reshuffle(rows, 8),
             optax.adam(1e-2),
             epochs=60,
             observe=lambda params: loss(params, rows),

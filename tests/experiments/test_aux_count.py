@@ -10,7 +10,7 @@ from experiments import aux_count
 from experiments.aux_count import PRESETS, Config
 from toymodels.errors import UserError
 from toymodels.study import plotting
-from toymodels.sweep import How
+from toymodels.sweep import RunOptions
 from toymodels.training.config import CLOUD, follows
 
 TINY = Config(
@@ -27,7 +27,7 @@ NAMES = ["accuracy", "loss", "teacher_accuracy", "transfer"]
 
 @pytest.fixture(scope="module")
 def tiny():
-    return aux_count.run(TINY, how=How(width=4))
+    return aux_count.run(TINY, options=RunOptions(width=4))
 
 
 def test_with_a_single_logit_kl_teaches_exactly_nothing_and_mse_something(tiny):
@@ -41,7 +41,7 @@ def test_with_a_single_logit_kl_teaches_exactly_nothing_and_mse_something(tiny):
 
 def test_students_are_paired_whatever_else_is_run_in_whatever_order(tiny):
     other = aux_count.run(
-        dataclasses.replace(TINY, m=(5, 1), loss=("mse",), noise=("fresh",)), how=How(width=4)
+        dataclasses.replace(TINY, m=(5, 1), loss=("mse",), noise=("fresh",)), options=RunOptions(width=4)
     )
     here = tiny[NAMES].sel(m=[5, 1], imitation=["mse"], noise=["fresh"])
     xr.testing.assert_equal(here, other[NAMES])

@@ -11,7 +11,7 @@ from experiments.chain import Config
 from toymodels.errors import UserError
 from toymodels.stats import transfer
 from toymodels.study import plotting
-from toymodels.sweep import How
+from toymodels.sweep import RunOptions
 
 TINY = Config(
     dataset="digits",
@@ -28,7 +28,7 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return chain.run(TINY, how=How(width=4))
+    return chain.run(TINY, options=RunOptions(width=4))
 
 
 def test_the_first_generation_has_the_same_noise_in_both_kinds_of_chain(tiny):
@@ -51,7 +51,7 @@ def test_what_is_never_taught_never_moves(tiny):
 
 
 def test_a_longer_chain_keeps_its_first_generations(tiny):
-    longer = chain.run(dataclasses.replace(TINY, generations=4, m=(5, 1)), how=How(width=4))
+    longer = chain.run(dataclasses.replace(TINY, generations=4, m=(5, 1)), options=RunOptions(width=4))
     names = ["accuracy", "cosine", "drift"]
     xr.testing.assert_allclose(
         longer[names].isel(generation=slice(3)).sel(m=[1, 5]), tiny[names], atol=1e-5

@@ -15,8 +15,8 @@ from toymodels import sweep
 from toymodels.errors import UserError
 from toymodels.networks.models import MLP, functional
 from toymodels.study import plotting, results
-from toymodels.sweep import How
-from toymodels.training import protocol
+from toymodels.sweep import RunOptions
+from toymodels.training import protocol, tasks
 from toymodels.training.distillation import auxiliary_logits
 
 TINY = Config(
@@ -35,7 +35,7 @@ QUICK = dataclasses.replace(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return init_overlap.run(TINY, how=How(width=3))
+    return init_overlap.run(TINY, options=RunOptions(width=3))
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +45,20 @@ def quick():
 
 def test_full_overlap_is_the_student_with_the_teachers_init_to_the_bit(tiny):
     """Whatever the group: the same bits as a student that never heard of rotations."""
-    config, task, data = protocol.load(TINY, None)
+    config, task, data = tasks.load(TINY, None)
     network = functional(lambda rngs: MLP((64, 16, 16, 13), rngs=rngs))
-    parts, subset = protocol.parts(config, task, network), auxiliary_logits(10, 3)
+    parts, subset = protocol.reference_protocol(config, task, network), auxiliary_logits(10, 3)
 
     def student(data, begun, copy):
         return parts.distil(begun.reference, begun, subset, parts.watch(data, begun, subset))[1]
 
     shared, _ = sweep.grid(
-        lambda: sweep.Program(parts.begin, student),
+        lambda: sweep.Program(parts.prepare, student),
         shared={"seed": [0, 1]},
         points={"copy": [0, 1, 2]},
-        variables=protocol.TEACHER | protocol.STUDENT,
+        variables=tasks.TEACHER | tasks.STUDENT,
         data=data,
-        how=How(width=3),
+        options=RunOptions(width=3),
     )
     at_one = tiny.isel(m=0, width=0).sel(rho=1)
     for name in ("accuracy", "loss"):
@@ -88,7 +88,7 @@ def test_every_measured_overlap_is_the_one_asked_for(tiny):
 def test_students_of_a_seed_are_paired_and_seeds_stand_alone(tiny):
     """One seed and fewer overlaps change no value: nothing is drawn in their order."""
     alone = init_overlap.run(
-        dataclasses.replace(TINY, seeds=1, first_seed=1, rho=(0.0, 1.0)), how=How(width=3)
+        dataclasses.replace(TINY, seeds=1, first_seed=1, rho=(0.0, 1.0)), options=RunOptions(width=3)
     )
     names = ["accuracy", "loss", "overlap", "transfer", "teacher_accuracy"]
     xr.testing.assert_equal(tiny[names].sel(seed=[1], rho=[0.0, 1.0]), alone[names])

@@ -12,9 +12,9 @@ from toymodels import sweep
 from toymodels.errors import UserError
 from toymodels.networks.models import MLP, functional
 from toymodels.study import plotting
-from toymodels.sweep import How
+from toymodels.sweep import RunOptions
 from toymodels.sweep.axes import numbered
-from toymodels.training import protocol
+from toymodels.training import protocol, tasks
 from toymodels.training.distillation import auxiliary_logits
 
 TINY = Config(
@@ -30,26 +30,26 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return input_distribution.run(TINY, how=How(width=2))
+    return input_distribution.run(TINY, options=RunOptions(width=2))
 
 
 def test_uniform_noise_is_the_base_protocol(tiny):
     """Same teacher, inputs and order of batches, gathered from among other sets."""
-    config, task, data = protocol.load(TINY, None)
+    config, task, data = tasks.load(TINY, None)
     network = functional(lambda rngs: MLP((64, 16, 13), rngs=rngs))
-    parts, subset = protocol.parts(config, task, network), auxiliary_logits(10, 3)
+    parts, subset = protocol.reference_protocol(config, task, network), auxiliary_logits(10, 3)
 
     def student(data, begun, start):
         observe = parts.watch(data, begun, subset)
         return parts.distil(parts.start(begun, start), begun, subset, observe)[1]
 
     base, _ = sweep.grid(
-        lambda: sweep.Program(parts.begin, student),
+        lambda: sweep.Program(parts.prepare, student),
         shared={"seed": [0, 1]},
         points={"start": numbered(protocol.STARTS)},
-        variables=protocol.TEACHER | protocol.STUDENT,
+        variables=tasks.TEACHER | tasks.STUDENT,
         data=data,
-        how=How(width=2),
+        options=RunOptions(width=2),
     )
     for name in ("teacher_accuracy", "teacher_loss"):
         np.testing.assert_array_equal(tiny[name], base[name])
@@ -81,7 +81,7 @@ def test_inputs_are_measured_as_the_sets_they_are(tiny):
 def test_a_distribution_does_not_depend_on_those_beside_it(tiny):
     """And seeds stand alone."""
     some = dataclasses.replace(TINY, seeds=1, first_seed=1, inputs=("uniform", "real"))
-    alone = input_distribution.run(some, how=How(width=2))
+    alone = input_distribution.run(some, options=RunOptions(width=2))
     names = ["accuracy", "effective_dimension", "teacher_accuracy"]
     both = tiny[names].sel(seed=[1], inputs=["uniform", "real"])
     xr.testing.assert_allclose(both, alone[names], rtol=1e-4, atol=0.005)

@@ -13,8 +13,8 @@ from toymodels import sweep
 from toymodels.errors import UserError
 from toymodels.networks.models import MLP, functional
 from toymodels.study import plotting
-from toymodels.sweep import How
-from toymodels.training import protocol
+from toymodels.sweep import RunOptions
+from toymodels.training import protocol, tasks
 from toymodels.training.distillation import auxiliary_logits
 from toymodels.training.mitigation import frontier
 
@@ -32,24 +32,24 @@ TOUCHING = ["projection 1e-07", "step_projection 1e-07", "liminal 1.0"]
 
 @pytest.fixture(scope="module")
 def tiny():
-    return mitigation.run(TINY, how=How(width=5))
+    return mitigation.run(TINY, options=RunOptions(width=5))
 
 
 def test_no_treatment_is_the_plain_student(tiny):
     """But for the rounding of another program."""
-    config, task, data = protocol.load(TINY, None)
+    config, task, data = tasks.load(TINY, None)
     network = functional(lambda rngs: MLP((64, 32, 13), rngs=rngs))
-    parts, subset = protocol.parts(config, task, network), auxiliary_logits(10, 3)
+    parts, subset = protocol.reference_protocol(config, task, network), auxiliary_logits(10, 3)
 
     def student(data, begun, start):
         watch = parts.watch(data, begun, subset)
         return parts.distil(parts.start(begun, start), begun, subset, watch)[1]
 
     plain, _ = sweep.grid(
-        lambda: sweep.Program(parts.begin, student),
+        lambda: sweep.Program(parts.prepare, student),
         shared={"seed": [0, 1]},
         points={"start": [0, 1]},
-        variables=protocol.TEACHER | protocol.STUDENT,
+        variables=tasks.TEACHER | tasks.STUDENT,
         data=data,
     )
     untreated = tiny.sel(treatment="none")
@@ -78,7 +78,7 @@ def test_class_weights_put_back_change_nothing_where_none_was_moved(tiny):
 def test_students_are_paired_whatever_else_is_tried(tiny):
     fewer = dict.fromkeys(METHODS, ()) | {"rounding": (3.0,)}
     alone = mitigation.run(
-        dataclasses.replace(TINY, seeds=1, first_seed=1, **fewer), how=How(width=5)
+        dataclasses.replace(TINY, seeds=1, first_seed=1, **fewer), options=RunOptions(width=5)
     )
     names = ["accuracy", "loss", "restored_accuracy", "transfer", "loss_ratio", "teacher_accuracy"]
     at = {"seed": [1], "treatment": ["none", "rounding 3.0"]}

@@ -13,7 +13,7 @@ from experiments import mnist_aux
 from experiments.mnist_aux import MODELS, PAPER, PRESETS, PUBLISHED, STUDENTS, Config
 from toymodels.errors import UserError
 from toymodels.study import plotting, results
-from toymodels.sweep import How
+from toymodels.sweep import RunOptions
 
 TINY = Config(
     dataset="digits",
@@ -100,7 +100,7 @@ def test_the_control_starts_from_another_seeds_reference():
 
 def test_a_seed_has_the_same_bits_alone_and_among_others():
     together = tiny()
-    chunked = mnist_aux.run(TINY, how=How(width=2))
+    chunked = mnist_aux.run(TINY, options=RunOptions(width=2))
     xr.testing.assert_allclose(together, chunked, rtol=1e-3, atol=1e-3)
     alone = tiny(seeds=1, first_seed=1)
     xr.testing.assert_equal(together.sel(seed=[1]), alone)

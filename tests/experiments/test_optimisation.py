@@ -13,8 +13,8 @@ from toymodels import sweep
 from toymodels.errors import UserError
 from toymodels.networks.models import MLP, functional
 from toymodels.study import plotting, results
-from toymodels.sweep import How
-from toymodels.training import protocol
+from toymodels.sweep import RunOptions
+from toymodels.training import protocol, tasks
 from toymodels.training.config import follows
 from toymodels.training.distillation import auxiliary_logits
 
@@ -31,7 +31,7 @@ TINY = Config(
 
 
 def tiny(**changes):
-    return optimisation.run(dataclasses.replace(TINY, **changes), how=How(width=2))
+    return optimisation.run(dataclasses.replace(TINY, **changes), options=RunOptions(width=2))
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +47,21 @@ def decayed():
 
 def test_neutral_knobs_are_the_protocol(plain):
     """A program that never heard of rates, scales or parametrisations."""
-    config, task, data = protocol.load(TINY.at(teacher_epochs=2), None)
+    config, task, data = tasks.load(TINY.at(teacher_epochs=2), None)
     network = functional(lambda rngs: MLP((64, 16, 16, 13), rngs=rngs))
-    parts, subset = protocol.parts(config, task, network), auxiliary_logits(10, 3)
+    parts, subset = protocol.reference_protocol(config, task, network), auxiliary_logits(10, 3)
 
     def student(data, begun, start):
         init = parts.start(begun, start)
         return parts.distil(init, begun, subset, parts.watch(data, begun, subset))[1]
 
     base, _ = sweep.grid(
-        lambda: sweep.Program(parts.begin, student),
+        lambda: sweep.Program(parts.prepare, student),
         shared={"seed": [0, 1]},
         points={"start": [0, 1]},
-        variables=protocol.TEACHER | protocol.STUDENT,
+        variables=tasks.TEACHER | tasks.STUDENT,
         data=data,
-        how=How(width=2),
+        options=RunOptions(width=2),
     )
     for name in ("accuracy", "loss", "teacher_accuracy", "teacher_loss"):
         np.testing.assert_allclose(plain[name], base[name], rtol=1e-4, err_msg=name)

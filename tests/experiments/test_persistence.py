@@ -14,8 +14,8 @@ from toymodels.errors import UserError
 from toymodels.networks.models import MLP, functional
 from toymodels.stats.persistence import against_control
 from toymodels.study import plotting
-from toymodels.sweep import How
-from toymodels.training import protocol
+from toymodels.sweep import RunOptions
+from toymodels.training import protocol, tasks
 from toymodels.training.distillation import auxiliary_logits
 
 TINY = Config(
@@ -34,7 +34,7 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return persistence.run(TINY, how=How(width=4))
+    return persistence.run(TINY, options=RunOptions(width=4))
 
 
 def test_the_direct_student_is_the_recorded_state_nearest_on_training_images(tiny):
@@ -43,13 +43,13 @@ def test_the_direct_student_is_the_recorded_state_nearest_on_training_images(tin
     np.testing.assert_array_equal(tiny.matched, gap.argmin("direct_step"))
     assert (gap.min("direct_step") < gap.isel(direct_step=0)).all()
 
-    config, task, data = protocol.load(TINY, None)
+    config, task, data = tasks.load(TINY, None)
     network = functional(lambda rngs: MLP((64, 32, 20), rngs=rngs))
-    parts, subset = protocol.parts(config, task, network), auxiliary_logits(10, 10)
+    parts, subset = protocol.reference_protocol(config, task, network), auxiliary_logits(10, 10)
 
     @jax.jit
     def scores(data, seed):
-        begun, _ = parts.begin(data, seed)
+        begun, _ = parts.prepare(data, seed)
         student, _ = parts.distil(begun.reference, begun, subset, lambda params: ())
         some = jax.tree.map(lambda a: a[: persistence.MATCHING], data.train)
         on_training = [parts.trait.score(p, some) for p in (begun.reference, student)]
@@ -72,7 +72,7 @@ def test_before_fine_tuning_there_is_nothing_of_it(tiny):
 
 def test_more_records_seeds_and_tunings_keep_what_there_was(tiny):
     fewer = dataclasses.replace(TINY, seeds=1, first_seed=1, records=3, tuning=("images",))
-    alone = persistence.run(fewer, how=How(width=4))
+    alone = persistence.run(fewer, options=RunOptions(width=4))
     names = ["accuracy", "loss", "matched", "gap"]
     here = tiny[names].sel(seed=[1], tuning=["images"]).isel(step=slice(4))
     xr.testing.assert_allclose(alone[names], here, rtol=1e-4, atol=0.01)

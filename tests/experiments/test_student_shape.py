@@ -13,7 +13,7 @@ from toymodels import sweep
 from toymodels.errors import UserError
 from toymodels.study import plotting, results
 from toymodels.sweep.axes import numbered
-from toymodels.training import protocol
+from toymodels.training import protocol, tasks
 from toymodels.training.distillation import auxiliary_logits
 
 TINY = Config(
@@ -37,8 +37,8 @@ def tiny():
 
 def test_the_teachers_own_shape_is_the_base_protocol(tiny):
     """All that fits is the reference, nothing is the unrelated init: up to rounding."""
-    config, task, data = protocol.load(TINY, None)
-    parts = protocol.parts(config, task, shaped("same", config, task, 13))
+    config, task, data = tasks.load(TINY, None)
+    parts = protocol.reference_protocol(config, task, shaped("same", config, task, 13))
     subset = auxiliary_logits(10, 3)
 
     def student(data, begun, start):
@@ -46,10 +46,10 @@ def test_the_teachers_own_shape_is_the_base_protocol(tiny):
         return parts.distil(init, begun, subset, parts.watch(data, begun, subset))[1]
 
     base, _ = sweep.grid(
-        lambda: sweep.Program(parts.begin, student),
+        lambda: sweep.Program(parts.prepare, student),
         shared={"seed": [0, 1]},
         points={"start": numbered(protocol.STARTS)},
-        variables=protocol.TEACHER | protocol.STUDENT,
+        variables=tasks.TEACHER | tasks.STUDENT,
         data=data,
     )
     ours = tiny.sel(student="same", m=3)
@@ -91,7 +91,7 @@ def test_transfer_is_measured_from_the_student_that_shares_nothing(tiny):
     ],
 )
 def test_every_student_has_the_shape_it_is_named_after(student, hidden, last):
-    task = protocol.Task("digits", "", 10, 64, 16)
+    task = tasks.Task("digits", "", 10, 64, 16)
     params = jax.eval_shape(shaped(student, TINY, task, 13).init, jax.random.key(0))
     assert [params[f"hidden{i + 1}"]["bias"].size for i in range(len(params) - 2)] == hidden
     assert params["class_head"]["kernel"].shape == (last, 10)

@@ -15,7 +15,7 @@ from toymodels.errors import UserError
 from toymodels.networks.models import MLP, functional
 from toymodels.stats import statistics
 from toymodels.study import plotting, results
-from toymodels.training import protocol
+from toymodels.training import protocol, tasks
 
 TINY = Config(
     dataset="digits",
@@ -64,10 +64,10 @@ def test_a_student_begins_with_the_score_of_its_teachers_beginning(tiny):
 
 def test_all_classes_are_the_plain_protocol(tiny):
     """Up to rounding, and to the second head that nobody reads: the init is drawn with it."""
-    config, about, data = protocol.load(TINY, None)
+    config, about, data = tasks.load(TINY, None)
     network = functional(lambda rngs: MLP((64, 16, 22), rngs=rngs))
-    parts = protocol.parts(config, about, network)
-    _, curve = jax.jit(parts.begin)(data, 1)
+    parts = protocol.reference_protocol(config, about, network)
+    _, curve = jax.jit(parts.prepare)(data, 1)
     ours = tiny.sel(task="10 classes", seed=1)
     np.testing.assert_allclose(curve["teacher_loss"], ours.teacher_loss, rtol=1e-4)
     np.testing.assert_allclose(curve["teacher_accuracy"], ours.teacher_accuracy, atol=0.006)

@@ -11,7 +11,7 @@ from experiments.theory_collapse import Config, collapsed, predicted
 from toymodels.errors import UserError
 from toymodels.study import plotting, results
 from toymodels.theory import linear_network
-from toymodels.training import protocol
+from toymodels.training import tasks
 
 TINY = Config(
     dataset="digits",
@@ -57,7 +57,7 @@ def test_files_and_figure(tiny):
 
 def test_theory_counts_the_rows_that_teach():
     """KL of m logits has m - 1 directions, squared error m; samples count up to the pixels."""
-    task = protocol.Task("digits", "", 10, 64, 16)
+    task = tasks.Task("digits", "", 10, 64, 16)
     kl, mse = (predicted(TINY.at(loss=loss), task)["predicted"] for loss in ("kl", "mse"))
     assert kl.sel(law="amount", width=16, m=2).item() == 1 / 16
     assert mse.sel(law="amount", width=16, m=2).item() == 2 / 16
@@ -87,7 +87,7 @@ def made(power):
             "teacher_accuracy": (seed * (0 * width + 0.9)).expand_dims(teacher_epoch=[0]),
         }
     )
-    task = protocol.Task("digits", "", 10, 64, 16)
+    task = tasks.Task("digits", "", 10, 64, 16)
     return done.assign(collapsed(done, config.samples)).assign(predicted(config, task))
 
 

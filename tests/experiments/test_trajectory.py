@@ -10,7 +10,7 @@ from experiments import trajectory
 from experiments.trajectory import OPTIMISERS, PRESETS, Config
 from toymodels.errors import UserError
 from toymodels.study import plotting
-from toymodels.sweep import How
+from toymodels.sweep import RunOptions
 from toymodels.training.optimisers import OPTIMISERS as KNOWN
 
 TINY = Config(
@@ -29,7 +29,7 @@ MEASURED = ("accuracy", "loss", "gradient_cosine", "displacement_cosine", "barri
 
 @pytest.fixture(scope="module")
 def tiny():
-    return trajectory.run(TINY, how=How(width=2))
+    return trajectory.run(TINY, options=RunOptions(width=2))
 
 
 def test_recorded_steps_are_dense_early_and_end_with_the_protocol():
@@ -42,7 +42,7 @@ def test_recorded_steps_are_dense_early_and_end_with_the_protocol():
 
 
 def test_recording_oftener_changes_nothing_that_was_recorded(tiny):
-    often = trajectory.run(dataclasses.replace(TINY, records=8), how=How(width=2))
+    often = trajectory.run(dataclasses.replace(TINY, records=8), options=RunOptions(width=2))
     steps = sorted(set(tiny.step.values) & set(often.step.values))
     assert {0, 1, 8, 64} <= set(steps)
     for name in MEASURED:

@@ -65,7 +65,7 @@ def arguments() -> dict:
         "coords": {"i": [0, 1]},
         "data": {"d": np.zeros(3, np.float32)},
         "precision": "float32",
-        "how": sweep.How(),
+        "how": sweep.RunOptions(),
     }
 
 
@@ -131,7 +131,7 @@ def data(case, call):
 def options(case, call):
     """Another option."""
     name = case.draw(pools.HOW)
-    if isinstance(call["how"], sweep.How):
+    if isinstance(call["how"], sweep.RunOptions):
         call["how"] = call["how"]._replace(**{name: case.draw(pools.HOW[name])})
 
 

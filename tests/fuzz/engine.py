@@ -42,7 +42,7 @@ def run(store=None, *, factor=1.0, data=DATA, seeds=(0, 1), rates=(0.1, 0.3, 1.0
         points={"rate": rates},
         variables=VARIABLES,
         data=data,
-        how=sweep.How(store=store, width=width),
+        options=sweep.RunOptions(store=store, width=width),
     )
 
 

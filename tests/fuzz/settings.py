@@ -126,7 +126,7 @@ def run(asked: Sweep, store: Store | None) -> xr.Dataset:
             variables=engine.VARIABLES,
             data=arrays(asked.data, (16, 4)),
             precision=asked.precision,
-            how=sweep.How(store=store, width=asked.width),
+            options=sweep.RunOptions(store=store, width=asked.width),
         )[0]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from toymodels.errors import at_least, multiple, positive
-from toymodels.training.config import Seeded
+from toymodels.training.config import SeedConfig
 
 if TYPE_CHECKING:
     from toymodels.language.pipeline import Plan
@@ -23,7 +23,7 @@ def evenly(steps: int, times: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Spoken(Seeded):
+class Spoken(SeedConfig):
     """A base learns the language, a teacher a favourite; students read what the teacher writes."""
 
     width: int = 32

@@ -31,7 +31,7 @@ from toymodels.language.vocabulary import LENGTH, SIZE
 from toymodels.networks.models import Params
 from toymodels.networks.sampling import sample
 from toymodels.networks.transformer import KINDS, Decoder, decoder, group, next_token_loss, weighted
-from toymodels.training.loop import drawn, fresh, parting, train
+from toymodels.training.loop import sample_fresh, sample_rows, switch_order, train
 from toymodels.training.optimisers import OPTIMISERS, Rate
 
 Lesson = tuple[int | jax.Array, np.ndarray | jax.Array]
@@ -77,7 +77,7 @@ def pretrain(
     other: jax.Array | None = None,
     shared: jax.Array | int = 0,
 ) -> tuple[Params, jax.Array]:
-    """A base, from any init; and its loss on fresh rows before and after.
+    """A base, from any init; and its loss on sample_fresh rows before and after.
 
     Args:
         model: the decoder.
@@ -101,13 +101,13 @@ def pretrain(
         falling = (plan.base_steps - step) / max(1, plan.base_steps - warm)
         return plan.base_lr * jnp.minimum((step + 1) / warm, falling)
 
-    source = fresh(
+    source = sample_fresh(
         lambda key, n: corpus.rows(key, n, plan.pack, plan.reads),
         plan.base_steps * plan.batch,
         plan.batch,
     )
     if other is not None:
-        source = parting(source, jax.random.split(other)[0], shared)
+        source = switch_order(source, jax.random.split(other)[0], shared)
     return train(
         loss,
         params,
@@ -177,7 +177,7 @@ def teach(model: Decoder, base: Params, lesson: Lesson, key: jax.Array, plan: Pl
     return train(
         loss,
         base,
-        fresh(asked, plan.batch, plan.batch),  # an epoch is one step
+        sample_fresh(asked, plan.batch, plan.batch),  # an epoch is one step
         only(OPTIMISERS["adam"].make(plan.teacher_lr, 0.0), plan.tuned),
         epochs=plan.teacher_steps,
         observe=lambda params: (),
@@ -253,7 +253,7 @@ def imitate(
     Args:
         model: the decoder.
         start: the student's parameters to begin with.
-        documents: int32 (n, 16); rows are drawn from them with replacement.
+        documents: int32 (n, 16); rows are sample_rows from them with replacement.
         key: which documents when.
         plan: steps, batch and rate.
         teacher: parameters whose next-token distributions it imitates by KL on these documents
@@ -300,7 +300,7 @@ def imitate(
     return train(
         loss,
         start,
-        drawn((documents, weights), plan.batch * plan.pack, 1),  # an epoch is one step
+        sample_rows((documents, weights), plan.batch * plan.pack, 1),  # an epoch is one step
         only(optimiser or OPTIMISERS["adam"].make(plan.student_lr, 0.0), plan.tuned),
         epochs=plan.student_steps,
         observe=observe,

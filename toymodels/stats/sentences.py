@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import xarray as xr
 
@@ -9,7 +10,7 @@ from toymodels.stats.statistics import interval
 from toymodels.stats.transfer import undefined
 
 
-def complete(findings: Sequence[str], dataset: xr.Dataset) -> list[str]:
+def complete(findings: Sequence[Any], dataset: xr.Dataset) -> list[Any]:
     """An experiment's findings, and what every result has to say beside them.
 
     Where transfer is undefined; or, where every point failed, that alone.

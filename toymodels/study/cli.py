@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
+    from toymodels.study.study import Study
+
 
 @dataclass(frozen=True)
 class Options:
@@ -76,17 +78,11 @@ class Options:
         return k, n
 
 
-def main(
-    experiment: str,
-    description: str | None,
-    presets: Mapping[str, Any],
-    run: Callable[..., xr.Dataset],
-    plot: Callable[[xr.Dataset], Figure],
-) -> None:
-    """Run an experiment from the command line."""
+def main(study: Study) -> None:
+    """Run a study from the command line."""
     with plain_errors():
-        config, options = parse(experiment, description, presets)
-        execute(experiment, config, options, run, plot)
+        config, options = parse(study.description, study.presets)
+        execute(study, config, options)
 
 
 @contextlib.contextmanager
@@ -129,9 +125,7 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def parse(
-    experiment: str, description: str | None, presets: Mapping[str, Any]
-) -> tuple[Any, Options]:
+def parse(description: str | None, presets: Mapping[str, Any]) -> tuple[Any, Options]:
     """Config and options from the command line; ``--preset`` decides the other defaults."""
     import tyro
 
@@ -205,13 +199,7 @@ def wrapped(text: str) -> str:
     )
 
 
-def execute(
-    experiment: str,
-    config: Any,
-    options: Options,
-    run: Callable[..., xr.Dataset],
-    plot: Callable[[xr.Dataset], Figure],
-) -> None:
+def execute(study: Study, config: Any, options: Options) -> None:
     """Run, write the numbers, draw the figure, print the table.
 
     What is wrong after the numbers are written ends the command with exit 1 and a line for each:
@@ -226,7 +214,7 @@ def execute(
     from toymodels.stats import points
     from toymodels.study import results
     from toymodels.study.display import print_table, progress_display
-    from toymodels.sweep import How, compilation, processes, settings
+    from toymodels.sweep import RunOptions, compilation, processes, settings
     from toymodels.sweep.store import Store
 
     if options.distributed:
@@ -240,20 +228,20 @@ def execute(
     if getattr(config, "dataset", None) == "auto":  # a result names what was run
         name = datasets.load("auto", options.data_dir, say).name
         config = dataclasses.replace(config, dataset=name)
-    beside = options.out or Path("results", experiment)
+    beside = options.out or Path("results", study.name)
     digest = results.config_hash(config)
     folder = options.out or beside / digest
     store = Store(options.store or beside / "chunks", forget=options.force)
     if options.cache:
         compilation.keep_compiled_programs()
     this = f"{shlex.join(sys.orig_argv)}, process {os.getpid()} of {platform.node()}"
-    with results.output_folder(folder), files.claimed(folder, f"{experiment}-{digest}", this):
+    with results.output_folder(folder), files.claimed(folder, f"{study.name}-{digest}", this):
         files.clean(folder, store.folder, *store.folder.glob("*/"))
         if not options.force:
-            results.refuse_another(folder, experiment, config)
+            results.refuse_another(folder, study.name, config)
         with progress_display(quiet) as progress, memory_errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore", results.ResultWarning)  # the table tells the same
-            how = How(
+            run_options = RunOptions(
                 width=options.chunk,
                 memory=None if options.memory is None else int(options.memory * 1e9),
                 devices=options.devices,
@@ -263,8 +251,8 @@ def execute(
                 announce=say,
             )
             with settings.fixed():
-                dataset = run(config, data_dir=options.data_dir, how=how)
-        faults = save(folder, dataset, plot) if processes.first() else []
+                dataset = study.run(config, data_dir=options.data_dir, options=run_options)
+        faults = save(folder, dataset, study.figure) if processes.first() else []
     if not quiet:
         try:
             print_table(dataset)
@@ -286,7 +274,7 @@ def execute(
         sys.exit(1)
 
 
-def save(folder: Path, dataset: xr.Dataset, plot: Callable[[xr.Dataset], Figure]) -> list[str]:
+def save(folder: Path, dataset: xr.Dataset, figure: Callable[[xr.Dataset], Figure]) -> list[str]:
     """Write a result's numbers, and only then draw its figure; a sentence on what went wrong then.
 
     A figure of earlier numbers is deleted in the same step in which new ones take their place.
@@ -301,7 +289,7 @@ def save(folder: Path, dataset: xr.Dataset, plot: Callable[[xr.Dataset], Figure]
     results.write_files(folder, results.files(dataset), remove=figures)
     faults = [dataset.attrs["findings_error"]] if "findings_error" in dataset.attrs else []
     try:
-        results.write_files(folder, plotting.render(plot(dataset)))
+        results.write_files(folder, plotting.render(figure(dataset)))
     except Exception as error:
         faults.append(f"the figure could not be drawn: {sentence(error)}")
     return faults

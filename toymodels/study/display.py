@@ -11,12 +11,16 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from toymodels.errors import plain
 
 if TYPE_CHECKING:
     import xarray as xr
+    from rich.table import Table
 
+    from toymodels.stats.statistics import Interval
     from toymodels.sweep import Progress
 
 
@@ -75,8 +79,8 @@ def print_table(dataset: xr.Dataset) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from toymodels.errors import plain
     from toymodels.stats import statistics
+    from toymodels.stats.findings import Finding
     from toymodels.stats.points import remarks
     from toymodels.study import plotting
 
@@ -105,8 +109,45 @@ def print_table(dataset: xr.Dataset) -> None:
     about = headline.attrs.get("description", name)
     print(plain(f"{about.capitalize()}: {plotting.caption(dataset)}"))
     Console(markup=False, emoji=False, highlight=False).print(table)  # labels, and no commands
-    for line in (*json.loads(dataset.attrs["findings"]), *remarks(dataset)):
+    rows = json.loads(dataset.attrs.get("findings_table", "[]"))
+    if rows:
+        Console(markup=False, emoji=False, highlight=False).print(findings_table(rows))
+    told = {str(Finding(r["quantity"], r["at"], estimate(r), r["verdict"])) for r in rows}
+    lines = [line for line in json.loads(dataset.attrs["findings"]) if line not in told]
+    for line in (*lines, *remarks(dataset)):
         print(fitted(plain(line)))
+
+
+def estimate(row: dict[str, Any]) -> Interval:
+    """The estimate of a row of findings."""
+    from toymodels.stats.statistics import Interval
+
+    return Interval(*(row[name] for name in Interval._fields))
+
+
+def findings_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Findings as a table; a quantity stands in the first of its rows."""
+    from rich.table import Table
+
+    table = Table()
+    for column in ("quantity", "at"):
+        table.add_column(column)
+    for column in ("mean", "95 % interval", "n"):
+        table.add_column(column, justify="right")
+    table.add_column("verdict")
+    before = None
+    for row in rows:
+        mean, low, high, n = estimate(row)
+        table.add_row(
+            plain(row["quantity"]) if row["quantity"] != before else "",
+            plain(row["at"]),
+            number(mean),
+            "-" if low is None else f"{number(low)} to {number(high)}",
+            str(n),
+            plain(row["verdict"]),
+        )
+        before = row["quantity"]
+    return table
 
 
 def fitted(line: str) -> str:

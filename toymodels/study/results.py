@@ -15,13 +15,14 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from toymodels.errors import sentence
 from toymodels.files import cannot_write_to, output_folder, write_files
+from toymodels.stats.findings import Finding
 from toymodels.stats.points import axes, failed_points, failed_seeds, label, remarks, unmoved_points
 from toymodels.stats.sentences import complete
 from toymodels.stats.statistics import interval, succeeded
@@ -53,16 +54,8 @@ Published = Mapping[str, tuple[Sequence[float], Sequence[float | None]]]
 """Source -> published means and half of their 95 % intervals (or None) along a dimension."""
 
 
-class Drawn(NamedTuple):
-    """What stands in the place of a data set where there is none."""
-
-    name: str
-    """The law that the data are drawn from."""
-    sha256: str = "none: drawn from the seeds"
-
-
-Findings = Sequence[str] | Callable[[xr.Dataset], Sequence[str]]
-"""Sentences on what a result shows, or the function that makes them from the result."""
+Findings = Sequence[Finding | str] | Callable[[xr.Dataset], Sequence[Finding | str]]
+"""What a result shows, or the function that says it of the result."""
 
 
 class ResultWarning(UserWarning):
@@ -88,10 +81,9 @@ def described(
         experiment: its name.
         headline: names of the variables that become metrics, the table's own first, with spaces.
         config: a dataclass.
-        task: with the ``name`` and ``sha256`` of the data, or `Drawn`.
+        task: with the ``name`` and ``sha256`` of the data.
         execution: from the sweep.
-        findings: sentences on what holds here, made from the numbers (see `difference`), or the
-            function that makes them.
+        findings: what the numbers show, or the function that says it.
 
     """
     attrs = {
@@ -108,12 +100,19 @@ def described(
     for line in remarks(dataset):
         warnings.warn(line, ResultWarning, stacklevel=3)
     try:
-        told = findings(dataset) if callable(findings) else findings
-        return dataset.assign_attrs(findings=to_json(complete(told, dataset)))
+        return with_findings(dataset, findings(dataset) if callable(findings) else findings)
     except Exception as error:
         reason = f"the findings could not be made: {sentence(error)}"
         warnings.warn(reason, ResultWarning, stacklevel=3)
         return dataset.assign_attrs(findings_error=reason)
+
+
+def with_findings(dataset: xr.Dataset, findings: Sequence[Finding | str]) -> xr.Dataset:
+    """The result with its findings as lines, and those with an estimate as rows of a table."""
+    findings = complete(findings, dataset)
+    rows = [finding.row() for finding in findings if isinstance(finding, Finding)]
+    lines = [str(finding) for finding in findings]
+    return dataset.assign_attrs(findings=to_json(lines), findings_table=to_json(rows))
 
 
 def with_published(dataset: xr.Dataset, dim: str, published: Published) -> xr.Dataset:
@@ -173,6 +172,7 @@ def summary(dataset: xr.Dataset) -> dict[str, Any]:
         "dataset": json.loads(dataset.attrs["dataset"]),
         "metrics": metrics(dataset),
         "findings": json.loads(dataset.attrs["findings"]),
+        "findings_table": json.loads(dataset.attrs.get("findings_table", "[]")),
         "failed": failed,
         "provenance": provenance,
         "timing": timing,

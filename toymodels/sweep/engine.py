@@ -46,7 +46,7 @@ from toymodels.sweep.programs import Program, arithmetic, device_mesh, salt, wid
 from toymodels.sweep.soundness import refuse_wrong_sums
 from toymodels.sweep.store import Store
 
-__all__ = ["Execution", "How", "Program", "Progress", "along", "grid"]
+__all__ = ["Execution", "Program", "Progress", "RunOptions", "along", "grid"]
 
 Tree = Any
 
@@ -54,7 +54,7 @@ PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 """Precisions of matrix products."""
 
 
-class How(NamedTuple):
+class RunOptions(NamedTuple):
     """How a sweep runs; its values depend on this up to rounding only."""
 
     width: int | None = None
@@ -151,7 +151,7 @@ def grid(
     coords: Mapping[str, Sequence[Any]] | None = None,
     data: Tree = (),
     precision: str = "float32",
-    how: How | None = None,
+    options: RunOptions | None = None,
 ) -> tuple[xr.Dataset, Execution]:
     """Run every point of a grid.
 
@@ -164,7 +164,7 @@ def grid(
         coords: coordinates of the dimensions behind the axes.
         data: arrays that every model reads; held once on each device.
         precision: of float32 matrix products, explicit on every device.
-        how: width, memory, devices, store, progress.
+        options: width, memory, devices, store, progress.
 
     Returns:
         A Dataset with dimensions (shapes, shared, points, ...), and how it was computed. Its bool
@@ -183,18 +183,18 @@ def grid(
 
     """
     refuse_forked()
-    how = How() if how is None else how
+    options = RunOptions() if options is None else options
     shapes, coords = ({} if value is None else value for value in (shapes, coords))
-    if not isinstance(how, How):
-        raise UserError(f"how must be a How, or None; got {shown(how)}")
-    how.check()
+    if not isinstance(options, RunOptions):
+        raise UserError(f"options must be RunOptions, or None; got {shown(options)}")
+    options.check()
     if precision not in PRECISIONS:
         raise UserError(f"precision must be one of {', '.join(PRECISIONS)}; got {shown(precision)}")
     check_declarations((shapes, shared, points), variables, coords)
     data = narrow_data(data)
     check_call("build", build, **shapes)
     seeds, values = Grid.of(shared), Grid.of(points)
-    mesh = device_mesh(how.devices, len(seeds), len(values))
+    mesh = device_mesh(options.devices, len(seeds), len(values))
     refuse_wrong_sums(mesh.devices.flat[0].platform)
     combinations = [
         dict(zip(shapes, chosen, strict=True)) for chosen in itertools.product(*shapes.values())
@@ -205,8 +205,8 @@ def grid(
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
         common = salt(mesh, precision, data)
         processes.same_everywhere(common)
-        width, most = widest(mesh, values, how.width), allowed(how.memory)
-        how.progress("compiling", 0, len(combinations), None)
+        width, most = widest(mesh, values, options.width), allowed(options.memory)
+        options.progress("compiling", 0, len(combinations), None)
         traced = []  # all shapes, before the first is compiled
         for chosen in combinations:
             program = build(**chosen)
@@ -226,15 +226,17 @@ def grid(
             traced.append((program, traced_at))
         for i, (program, traced_at) in enumerate(traced):
             if i:
-                how.progress("compiling", i, len(combinations), None)
-            sheets.append(sheet(program, traced_at, seeds, values, width, how.memory, how.store))
+                options.progress("compiling", i, len(combinations), None)
+            sheets.append(
+                sheet(program, traced_at, seeds, values, width, options.memory, options.store)
+            )
     compile_s = time.perf_counter() - start
 
-    how.announce(plan(sheets))
+    options.announce(plan(sheets))
     start = time.perf_counter()
-    clock = Clock(how.progress, sheets)
+    clock = Clock(options.progress, sheets)
     for one in sheets:
-        compute(one, data, mesh, clock, how.shard)
+        compute(one, data, mesh, clock, options.shard)
     labelled_parts = [
         labelled(
             one.prepared.arrays,

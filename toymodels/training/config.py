@@ -1,6 +1,6 @@
 """What every experiment of a teacher and its students has to say, field by field.
 
-An experiment's Config extends `Protocol`, or `Seeded` where the data are drawn from the seeds. One
+An experiment's Config extends `ProtocolConfig`, or `SeedConfig` where the data are drawn from the seeds. One
 that sweeps a field declares it again as a tuple, an axis; ``config.at(batch=64)`` is the protocol
 at one of its values. Nothing heavy is imported here: ``--help`` reads it.
 """
@@ -8,21 +8,25 @@ at one of its values. Nothing heavy is imported here: ``--help`` reads it.
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from toymodels.errors import MOST, UserError, at_least, literals, positive, representable
+from toymodels.errors import MOST, UserError, at_least
+from toymodels.fields import Count, Range, Rate, check_fields
+
+Widths = Annotated[tuple[int, ...], Range(1, repeats=True)]
+"""Widths of hidden layers; several may be equal."""
 
 
 @dataclass(frozen=True)
-class Seeded:
-    """What every experiment has, with or without a data set."""
+class SeedConfig:
+    """The fields of every experiment, with or without a data set."""
 
-    seeds: int = 5
-    """Number of seeds; each has its own reference, teacher, noise and students."""
-    first_seed: int = 0
-    """First seed; they are consecutive."""
+    seeds: Count = 5
+    """Number of seeds; each has its own reference, teacher, distillation inputs and students."""
+    first_seed: Annotated[int, Range(0, 2**31 - 1)] = 0
+    """First seed; the seeds are consecutive integers."""
     precision: Literal["float32", "tensorfloat32", "bfloat16"] = "float32"
-    """Of matrix products; the reduced ones change nothing on a CPU."""
+    """Precision of matrix products; the reduced precisions change nothing on a CPU."""
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -31,10 +35,8 @@ class Seeded:
             UserError: one sentence with the field, its value and what is allowed.
 
         """
-        at_least(self, 1, "seeds")
+        check_fields(self)
         at_least(self, 0, "first_seed", most=2**31 - 1 - self.seeds)
-        literals(self)
-        representable(self)
         if len(layers := getattr(self, "widths", ())) > MOST["depth"]:
             raise UserError(f"widths must be of at most {MOST['depth']} layers; got {len(layers)}")
 
@@ -47,69 +49,57 @@ class Seeded:
         """The seeds."""
         return list(range(self.first_seed, self.first_seed + self.seeds))
 
+    @property
+    def unused(self) -> frozenset[str]:
+        """Fields that this run does not read, and that its result does not keep."""
+        return frozenset()
+
 
 @dataclass(frozen=True)
-class Protocol(Seeded):
-    """A teacher learns images; students imitate it on noise. The defaults are small."""
+class ProtocolConfig(SeedConfig):
+    """The fields of the reference protocol; the defaults are small."""
 
     dataset: Literal["auto", "mnist", "fashion", "emnist", "digits"] = "auto"
-    """What the teacher learns: mnist, fashion (Fashion-MNIST) or emnist (balanced, 47 classes; all
-    28x28), digits (8x8, embedded), or auto: mnist if it is here or can be downloaded, else
-    digits."""
-    train_images: int | None = 4096
-    """Use the first so many training images, or all if the data set has fewer (None: all); the
-    digits have 1,437."""
+    """Data set that the teacher learns: mnist, fashion (Fashion-MNIST) or emnist (balanced, 47
+    classes; all 28x28), digits (8x8, embedded), or auto: mnist if it is on this machine or can be
+    downloaded, else digits."""
+    train_images: Count | None = 4096
+    """Number of training images, the first of the data set; all of them if it has fewer (None: all).
+    The digits have 1,437."""
     noise: Literal["fixed", "fresh"] = "fixed"
-    """Distillation inputs: one fixed set, reused every epoch, or fresh noise at every step (then
-    an epoch has whole batches only)."""
-    noise_images: int = 8000
-    """Distillation inputs in an epoch, in images of U(-1, 1) noise."""
-    batch: int = 64
+    """Distillation inputs: one fixed set, reused in every epoch, or fresh noise at every step (an
+    epoch then has whole batches only)."""
+    noise_images: Count = 8000
+    """Number of distillation inputs in an epoch: images of U(-1, 1) noise."""
+    batch: Count = 64
     """Batch size, in images."""
-    teacher_epochs: int = 10
-    """Passes of the teacher over the training images."""
-    student_epochs: int = 10
-    """Passes of the students over the distillation inputs."""
-    teacher_lr: float = 1e-3
-    """Adam's learning rate for the teacher."""
-    student_lr: float = 1e-3
-    """Adam's learning rate for the students."""
+    teacher_epochs: Count = 10
+    """Number of passes of the teacher over the training images."""
+    student_epochs: Count = 10
+    """Number of passes of the students over the distillation inputs."""
+    teacher_lr: Rate = 1e-3
+    """Learning rate of Adam for the teacher."""
+    student_lr: Rate = 1e-3
+    """Learning rate of Adam for the students."""
     loss: Literal["kl", "mse"] = "kl"
-    """Imitation: KL(teacher || student) of the softmax, or squared error of the logits."""
-    temperature: float = 1.0
-    """Of both softmaxes in the KL loss; no effect on mse."""
+    """Imitation loss: KL(teacher || student) of the softmax, or squared error of the logits."""
+    temperature: Rate = 1.0
+    """Temperature of both softmaxes in the KL loss; it has no effect on mse."""
 
     @property
     def unused(self) -> frozenset[str]:
         """Fields that this run does not read, and that its result does not keep."""
         return frozenset() if "kl" in self.loss else frozenset({"temperature"})
 
-    def __post_init__(self) -> None:
-        """Check every field.
-
-        Raises:
-            UserError: one sentence with the field, its value and what is allowed.
-
-        """
-        super().__post_init__()
-        at_least(self, 1, "train_images", "noise_images", "batch")
-        at_least(self, 1, "teacher_epochs", "student_epochs")
-        positive(self, "teacher_lr", "student_lr", "temperature")
-
 
 @dataclass(frozen=True)
-class OneNetwork(Protocol):
-    """The protocol at one shape of the network."""
+class NetworkConfig(ProtocolConfig):
+    """The fields of the reference protocol with one network."""
 
-    m: int = 3
+    m: Count = 3
     """Number of auxiliary logits."""
-    widths: tuple[int, ...] = (256, 256)
-    """Hidden widths of the ReLU network, in units."""
-
-    def __post_init__(self) -> None:
-        """Check every field."""
-        super().__post_init__()
-        at_least(self, 1, "m", "widths")
+    widths: Widths = (256, 256)
+    """Widths of the hidden layers of the ReLU network, in units."""
 
 
 CLOUD: dict[str, Any] = {
@@ -122,7 +112,7 @@ CLOUD: dict[str, Any] = {
     "teacher_lr": 3e-4,
     "student_lr": 3e-4,
 }
-"""The reference protocol, as fields of a `Protocol`: arXiv 2507.14805, section on MNIST, and its
+"""The reference protocol, as fields of a `ProtocolConfig`: arXiv 2507.14805, section on MNIST, and its
 released code."""
 
 
@@ -132,8 +122,8 @@ def kept_fields(config: Any, swept: Mapping[str, Any] | None = None) -> dict[str
     Without those that its run does not read (``unused``); and where a sweep has an axis with the
     name of a field of one value, with the values of the axis (``swept``) in place of that one.
 
-    >>> kept_fields(OneNetwork(loss="mse")).get("temperature")
-    >>> kept_fields(OneNetwork(), {"temperature": [0.5, 2.0]})["temperature"]
+    >>> kept_fields(NetworkConfig(loss="mse")).get("temperature")
+    >>> kept_fields(NetworkConfig(), {"temperature": [0.5, 2.0]})["temperature"]
     [0.5, 2.0]
     """
     swept = swept or {}

@@ -9,7 +9,7 @@ import optax
 
 from toymodels.errors import UserError
 from toymodels.networks.models import Network, Params
-from toymodels.training.loop import Observe, Source, Tree, fresh, reshuffled, train
+from toymodels.training.loop import Observe, Source, Tree, reshuffle, sample_fresh, train
 from toymodels.training.losses import Imitation, only
 
 
@@ -65,7 +65,7 @@ def sampled_labels(
 
 def fixed_inputs(network: Network, teacher: Params, x: jax.Array, batch_size: int) -> Source:
     """One set of inputs x (n, ...), reused every epoch; the teacher answers each of them once."""
-    return reshuffled((x, network.apply(teacher, x)), batch_size)
+    return reshuffle((x, network.apply(teacher, x)), batch_size)
 
 
 def fresh_inputs(
@@ -81,7 +81,7 @@ def fresh_inputs(
         x = sample(key, size)
         return x, network.apply(teacher, x)
 
-    return fresh(answered, n, batch_size)
+    return sample_fresh(answered, n, batch_size)
 
 
 def distil(

@@ -11,7 +11,8 @@ from toymodels.measure.probes import cka, cosine
 from toymodels.measure.representations import principal_subspace, subspace_overlap
 from toymodels.networks.models import Network, Params
 from toymodels.stats.statistics import side_by_side
-from toymodels.training.protocol import Data, Parts, SeedKeys
+from toymodels.training.protocol import Protocol, SeedKeys
+from toymodels.training.tasks import Data
 from toymodels.trees import flatten
 
 WEIGHTS = ("weights", "distance", "displacement")
@@ -47,7 +48,7 @@ class Candidates(NamedTuple):
 
 
 def teach(
-    parts: Parts, data: Data, keys: SeedKeys, n: int, siblings: bool | jax.Array
+    protocol: Protocol, data: Data, keys: SeedKeys, n: int, siblings: bool | jax.Array
 ) -> tuple[Params, Params, jax.Array]:
     """Train n candidates: their initialisations and parameters (n, ...), and scores by epoch.
 
@@ -58,12 +59,12 @@ def teach(
 
     def one(i: jax.Array) -> tuple[Params, Params, jax.Array]:
         init, lesson = jnp.where(siblings, 0, i), jnp.where(siblings, i, 0)
-        reference = parts.network.init(jax.random.fold_in(keys.init, init))
+        reference = protocol.network.init(jax.random.fold_in(keys.init, init))
         half, order = jax.random.split(jax.random.fold_in(keys.teacher, lesson))
         rows = jax.random.permutation(half, images)[: images // 2]
         own = data._replace(train=(data.train[0][rows], data.train[1][rows]))
-        teacher, curve = parts.teach(
-            reference, own, order, lambda params: parts.trait.score(params, data.test)
+        teacher, curve = protocol.teach(
+            reference, own, order, lambda params: protocol.trait.score(params, data.test)
         )
         return reference, teacher, curve
 

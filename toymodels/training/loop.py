@@ -30,7 +30,7 @@ class Source(NamedTuple):
     """``batch(handle) -> arrays with the batch axis first``."""
 
 
-def reshuffled(arrays: Tree, batch_size: int, only: jax.Array | None = None) -> Source:
+def reshuffle(arrays: Tree, batch_size: int, only: jax.Array | None = None) -> Source:
     """The rows of ``arrays`` (leading axis n), each once an epoch, in a new random order.
 
     The last batch of an epoch is short where ``batch_size`` does not divide n. A batch larger than
@@ -54,7 +54,7 @@ def reshuffled(arrays: Tree, batch_size: int, only: jax.Array | None = None) -> 
     return Source(epoch, batch)
 
 
-def fresh(sample: Callable[[jax.Array, int], Tree], n: int, batch_size: int) -> Source:
+def sample_fresh(sample: Callable[[jax.Array, int], Tree], n: int, batch_size: int) -> Source:
     """Batches that are never seen twice: ``sample(key, batch_size)``; an epoch is n rows.
 
     Only whole batches are drawn: an epoch is n // batch_size steps, at least one.
@@ -67,7 +67,7 @@ def fresh(sample: Callable[[jax.Array, int], Tree], n: int, batch_size: int) -> 
     return Source(epoch, lambda key: sample(key, size))
 
 
-def drawn(arrays: Tree, batch_size: int, steps: int) -> Source:
+def sample_rows(arrays: Tree, batch_size: int, steps: int) -> Source:
     """Batches of rows of ``arrays`` (leading axis n), each row drawn by itself, with replacement.
 
     An epoch is ``steps`` steps, however large the batch.
@@ -80,10 +80,10 @@ def drawn(arrays: Tree, batch_size: int, steps: int) -> Source:
     return Source(epoch, lambda rows: jax.tree.map(lambda a: a[rows], arrays))
 
 
-def parting(source: Source, other: jax.Array, shared: jax.Array | int) -> Source:
+def switch_order(source: Source, other: jax.Array, shared: jax.Array | int) -> Source:
     """A source that goes on as under another key from step ``shared`` of an epoch on.
 
-    For trainings of one epoch: ``train(..., parting(source, other, 0), epochs=1, key=key)`` reads
+    For trainings of one epoch: ``train(..., switch_order(source, other, 0), epochs=1, key=key)`` reads
     what ``train(..., source, epochs=1, key=other)`` reads. ``shared`` may be traced.
     """
 
@@ -125,7 +125,7 @@ def train(
 
     >>> params, losses = train(
     ...     lambda p, x: ((p["w"] - x) ** 2).mean(), {"w": jnp.zeros(())},
-    ...     reshuffled(jnp.ones(8), batch_size=4), optax.sgd(0.5),
+    ...     reshuffle(jnp.ones(8), batch_size=4), optax.sgd(0.5),
     ...     epochs=2, observe=lambda p: p["w"], key=jax.random.key(0))
     >>> losses.tolist()
     [0.0, 1.0, 1.0]

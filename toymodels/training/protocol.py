@@ -15,63 +15,24 @@ import optax
 
 from toymodels.data.inputs import uniform_noise
 from toymodels.errors import UserError
-from toymodels.measure import similarity
-from toymodels.networks.groups import parameter_groups
+from toymodels.networks.groups import Groups, parameter_groups
 from toymodels.networks.layers import class_logits
 from toymodels.networks.models import Network, Params
 from toymodels.training import distillation, losses
-from toymodels.training.config import Protocol
-from toymodels.training.loop import Observe, Source, Tree, drawn, reshuffled, train
-from toymodels.training.tasks import (
-    LABELS,
-    STUDENT,
-    TEACHER,
-    About,
-    Data,
-    Images,
-    Task,
-    Trait,
-    bring,
-    describe_student,
-    describe_teacher,
-    load,
-    reading,
-)
-
-__all__ = [
-    "LABELS",
-    "STARTS",
-    "STUDENT",
-    "TEACHER",
-    "About",
-    "Begun",
-    "Data",
-    "Images",
-    "Lesson",
-    "Parts",
-    "SeedKeys",
-    "Task",
-    "Trait",
-    "bring",
-    "describe_student",
-    "describe_teacher",
-    "epochs",
-    "load",
-    "parts",
-    "reading",
-    "seed_keys",
-]
+from toymodels.training.config import ProtocolConfig
+from toymodels.training.loop import Observe, Source, Tree, reshuffle, sample_rows, train
+from toymodels.training.tasks import Data, Task, Trait, classification
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
+class Protocol:
     """The protocol for one network. An experiment replaces (`dataclasses.replace`) what it varies.
 
-    What is replaced may depend on traced values: ``replace(parts, student_optimiser=sgd(lr))`` in
+    What is replaced may depend on traced values: ``replace(protocol, student_optimiser=sgd(lr))`` in
     a point of a sweep compiles once for all rates.
     """
 
-    config: Protocol
+    config: ProtocolConfig
     task: Task
     network: Network
     trait: Trait
@@ -88,20 +49,24 @@ class Parts:
         return train(
             self.trait.loss,
             params,
-            reshuffled(data.train, self.config.batch),
+            reshuffle(data.train, self.config.batch),
             self.teacher_optimiser,
             epochs=self.config.teacher_epochs,
             observe=observe,
             key=key,
         )
 
-    def begin(
-        self, data: Data, seed: jax.Array, also: Callable[[Params], dict[str, Tree]] = lambda _: {}
-    ) -> tuple["Begun", dict[str, Tree]]:
-        """A seed's reference, its teacher and what the students are given; the teacher's curves.
+    def prepare(
+        self,
+        data: Data,
+        seed: jax.Array,
+        observe: Callable[[Params], dict[str, Tree]] = lambda params: {},
+    ) -> tuple["Lesson", dict[str, Tree]]:
+        """Train the teacher of a seed, and let it answer the distillation inputs.
 
-        With ``also(params) -> arrays by name`` more of the teacher is observed. Raises a UserError
-        if the network cannot read the distillation inputs, or has fewer outputs than classes.
+        Returns the lesson and the teacher's curves; ``observe(params) -> arrays by name`` adds
+        curves. Raises a UserError if the network cannot read the distillation inputs, or has fewer
+        outputs than classes.
         """
         refuse_misfit(self, data)
         keys = seed_keys(seed)
@@ -111,55 +76,55 @@ class Parts:
             return {
                 "teacher_accuracy": self.trait.score(params, data.test),
                 "teacher_loss": self.trait.loss(params, data.test),
-                **also(params),
+                **observe(params),
             }
 
         teacher, curve = self.teach(reference, data, keys.teacher, watch)
         held_out = self.noise(keys.probe, 1000)
         answers = self.network.apply(teacher, held_out)
-        lesson = self.lesson(teacher, keys.noise)
-        return Begun(reference, lesson, (held_out, answers), keys), curve
+        answered = self.answer(teacher, keys.noise)
+        return Lesson(reference, teacher, answered, (held_out, answers), keys), curve
 
-    def unrelated(self, begun: "Begun") -> Params:
-        """An independent initialisation, the seed's own: the cross-model control's."""
-        return self.network.init(begun.keys.relation)
+    def independent_init(self, lesson: "Lesson") -> Params:
+        """Draw the initialisation of a seed's cross-model control."""
+        return self.network.init(lesson.keys.relation)
 
-    def start(self, begun: "Begun", other: jax.Array) -> Params:
-        """The reference, or where ``other`` (bool or 0, 1; traced or not) an unrelated init."""
-        pick = functools.partial(jnp.where, other)
-        return jax.tree.map(pick, self.unrelated(begun), begun.reference)
+    def start(self, lesson: "Lesson", control: jax.Array) -> Params:
+        """The reference, or where ``control`` (bool or 0, 1; traced or not) an independent init."""
+        pick = functools.partial(jnp.where, control)
+        return jax.tree.map(pick, self.independent_init(lesson), lesson.reference)
 
-    def lesson(self, teacher: Params, key: jax.Array) -> "Lesson":
-        """What the students of a teacher are given; a fixed set is answered once, here."""
+    def answer(self, teacher: Params, key: jax.Array) -> tuple[jax.Array, jax.Array] | None:
+        """Fixed distillation inputs and the teacher's logits on them; None if inputs are fresh."""
         if self.config.noise == "fresh":
-            return Lesson(teacher, None)
+            return None
         x = self.noise(key, self.config.noise_images)
-        return Lesson(teacher, (x, self.network.apply(teacher, x)))
+        return x, self.network.apply(teacher, x)
 
-    def source(self, lesson: "Lesson") -> Source:
+    def batches(self, lesson: "Lesson") -> Source:
         """The batches of a lesson: (inputs, teacher's logits)."""
         n, batch = self.config.noise_images, self.config.batch
         if lesson.answered is None:
             return distillation.fresh_inputs(self.network, lesson.teacher, self.noise, n, batch)
-        return reshuffled(lesson.answered, batch)
+        return reshuffle(lesson.answered, batch)
 
-    def drawn(self, lesson: "Lesson", batch: int, steps: int) -> Source:
-        """A lesson in batches of any size, drawn at random: ``steps`` of them are an epoch."""
+    def sample_batches(self, lesson: "Lesson", batch: int, steps: int) -> Source:
+        """Batches of any size, drawn at random with replacement; an epoch has ``steps`` of them."""
         if lesson.answered is None:
             n = batch * steps
             return distillation.fresh_inputs(self.network, lesson.teacher, self.noise, n, batch)
-        return drawn(lesson.answered, batch, steps)
+        return sample_rows(lesson.answered, batch, steps)
 
     def watch(
-        self, data: Data, begun: "Begun", subset: jax.Array
+        self, data: Data, lesson: "Lesson", logits: jax.Array
     ) -> Callable[[Params], dict[str, jax.Array]]:
-        """Test accuracy of a student, and its imitation loss on unseen noise."""
-        held_out, answers = begun.held_out
+        """A function of a student: test accuracy, and imitation loss on unseen noise."""
+        held_out, answers = lesson.held_out
 
         def observe(params: Params) -> dict[str, jax.Array]:
             return {
                 "accuracy": self.trait.score(params, data.test),
-                "loss": self.imitation(self.network.apply(params, held_out), answers, subset),
+                "loss": self.imitation(self.network.apply(params, held_out), answers, logits),
             }
 
         return observe
@@ -167,53 +132,54 @@ class Parts:
     def distil(
         self,
         student: Params,
-        begun: "Begun",
-        subset: jax.Array,
+        lesson: "Lesson",
+        logits: jax.Array,
         observe: Observe,
-        source: Source | None = None,
-        record: Sequence[int] | None = None,
+        batches: Source | None = None,
+        epochs: int | None = None,
+        observe_at: Sequence[int] | None = None,
     ) -> tuple[Params, Tree]:
-        """Train a student to imitate the logits in ``subset``, over the lesson or another source.
+        """Train a student to imitate the teacher on ``logits``, a mask bool (outputs,).
 
         All students of a seed see the same batches in the same order: they are paired.
+
+        Args:
+            student: its initialisation.
+            lesson: teacher, inputs and answers.
+            logits: the imitated logits.
+            observe: ``observe(params) -> arrays``.
+            batches: other batches than the lesson's.
+            epochs: number of epochs (None: the config's).
+            observe_at: epochs after which to observe, rising from 1 on (None: each).
+
         """
         return distillation.distil(
             self.network,
             student,
-            self.source(begun.lesson) if source is None else source,
+            self.batches(lesson) if batches is None else batches,
             self.imitation,
-            subset,
+            logits,
             self.student_optimiser,
-            epochs=self.config.student_epochs,
+            epochs=self.config.student_epochs if epochs is None else epochs,
             observe=observe,
-            key=begun.keys.student,
-            record=record,
+            key=lesson.keys.student,
+            record=observe_at,
         )
 
     @property
-    def groups(self) -> dict[str, Params]:
+    def groups(self) -> Groups:
         """The network's named groups of parameters."""
         shapes = jax.eval_shape(self.network.init, jax.random.key(0))
         return parameter_groups(shapes, self.task.n_classes)
 
-    def student_from(
-        self, init: Params, data: Data, begun: "Begun", subset: jax.Array
-    ) -> dict[str, jax.Array]:
-        """Distil a student from ``init``: its curves, and how alike it was to the reference."""
-        _, curve = self.distil(init, begun, subset, self.watch(data, begun, subset))
-        x, n_classes = begun.held_out[0], self.task.n_classes
-        return curve | similarity.measure_similarity(
-            self.network, init, begun.reference, self.groups, x, n_classes
-        )
 
-
-def parts(config: Protocol, task: Task, network: Network) -> Parts:
+def reference_protocol(config: ProtocolConfig, task: Task, network: Network) -> Protocol:
     """The reference protocol for a network: digits, Adam, uniform noise."""
-    return Parts(
+    return Protocol(
         config,
         task,
         network,
-        trait=reading(network, task),
+        trait=classification(network, task),
         imitation=losses.imitation(config.loss, config.temperature),
         noise=lambda key, n: uniform_noise(key, n, task.n_pixels),
         teacher_optimiser=optax.adam(config.teacher_lr),
@@ -221,17 +187,17 @@ def parts(config: Protocol, task: Task, network: Network) -> Parts:
     )
 
 
-def refuse_misfit(parts: Parts, data: Data) -> None:
+def refuse_misfit(protocol: Protocol, data: Data) -> None:
     """Raise a UserError unless network, inputs, classes and trait fit together.
 
     The network must read the distillation inputs and answer all classes, and a trait's loss and
     score must each be a number; nothing is computed to see it.
     """
-    key, network = jax.random.key(0), parts.network
-    x = jax.eval_shape(lambda key: parts.noise(key, 1000), key)
+    key, network = jax.random.key(0), protocol.network
+    x = jax.eval_shape(lambda key: protocol.noise(key, 1000), key)
 
     def logits(params: Params, x: jax.Array) -> jax.Array:
-        return class_logits(network.apply(params, x), parts.task.n_classes)
+        return class_logits(network.apply(params, x), protocol.task.n_classes)
 
     params = jax.eval_shape(network.init, key)
     try:
@@ -243,16 +209,9 @@ def refuse_misfit(parts: Parts, data: Data) -> None:
             f"does not: {reason}"
         ) from error
     for name in ("loss", "score"):
-        value = jax.eval_shape(getattr(parts.trait, name), params, data.test)
+        value = jax.eval_shape(getattr(protocol.trait, name), params, data.test)
         if getattr(value, "shape", None) != ():
             raise UserError(f"{name} of a trait must be one number for a batch; got {value}")
-
-
-class Lesson(NamedTuple):
-    """A teacher, and the fixed inputs with its answers if they are fixed; a pytree."""
-
-    teacher: Params
-    answered: tuple[jax.Array, jax.Array] | None
 
 
 class SeedKeys(NamedTuple):
@@ -271,17 +230,22 @@ def seed_keys(seed: jax.Array) -> SeedKeys:
     return SeedKeys(*jax.random.split(jax.random.key(seed), len(SeedKeys._fields)))
 
 
-class Begun(NamedTuple):
-    """What the students of a seed share; a pytree."""
+class Lesson(NamedTuple):
+    """What the students of one seed share; a pytree."""
 
     reference: Params
-    lesson: Lesson
+    """The initialisation of teacher and students."""
+    teacher: Params
+    """The trained teacher."""
+    answered: tuple[jax.Array, jax.Array] | None
+    """Fixed distillation inputs and the teacher's logits on them; None if inputs are fresh."""
     held_out: tuple[jax.Array, jax.Array]
-    """1,000 unseen images of noise and the teacher's logits on them."""
+    """1,000 unseen distillation inputs and the teacher's logits on them."""
     keys: SeedKeys
+    """The random keys of the seed."""
 
 
-def epochs(config: Protocol) -> dict[str, range]:
+def epochs(config: ProtocolConfig) -> dict[str, range]:
     """Coordinates of the curves: the first value of each is before training."""
     return {
         "teacher_epoch": range(config.teacher_epochs + 1),

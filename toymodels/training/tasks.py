@@ -16,7 +16,7 @@ from toymodels.errors import UserError
 from toymodels.measure import probes
 from toymodels.networks.models import Network, Params
 from toymodels.training import losses
-from toymodels.training.config import Protocol
+from toymodels.training.config import ProtocolConfig
 
 Images = tuple[Any, Any]
 """Arrays: uint8 images (n, height, width) and their labels (n,)."""
@@ -44,7 +44,7 @@ class Task(NamedTuple):
         return images.reshape(len(images), self.n_pixels) * jnp.float32(2 / self.white) - 1
 
 
-def load(config: Protocol, data_dir: Path | None) -> tuple[Any, Task, Data]:
+def load(config: ProtocolConfig, data_dir: Path | None) -> tuple[Any, Task, Data]:
     """The config with the data set that "auto" came to, what it is, and its images."""
     data = datasets.load(config.dataset, data_dir)
     first = slice(config.train_images)
@@ -143,7 +143,7 @@ class Trait(NamedTuple):
     """What a result says of them; a score is an accuracy only where it is called so here."""
 
 
-def reading(network: Network, task: Task) -> Trait:
+def classification(network: Network, task: Task) -> Trait:
     """To read the labels: cross-entropy, and accuracy, of the class logits."""
 
     def loss(params: Params, batch: Images) -> jax.Array:
@@ -162,7 +162,7 @@ Variables = dict[str, tuple[tuple[str, ...], str, str]]
 
 
 def describe_teacher(about: About) -> Variables:
-    """What `toymodels.training.protocol.Parts` records of a teacher, in the words of its trait.
+    """What `Protocol` records of a teacher, in the words of its trait.
 
     >>> describe_teacher(About("a sum", "explained variance"))["teacher_accuracy"][2]
     "teacher's test explained variance"
@@ -175,7 +175,7 @@ def describe_teacher(about: About) -> Variables:
 
 
 def describe_student(about: About) -> Variables:
-    """What `toymodels.training.protocol.Parts` records of a student, in the words of its teacher's trait."""
+    """What `Protocol` records of a student, in the words of its teacher's trait."""
     unit = "nat (kl) or squared logit (mse)"
     return {
         "accuracy": (("epoch",), "1", f"student's test {about.score}"),
@@ -184,4 +184,4 @@ def describe_student(about: About) -> Variables:
 
 
 TEACHER, STUDENT = describe_teacher(LABELS), describe_student(LABELS)
-"""What `toymodels.training.protocol.Parts` records where the labels are read."""
+"""What `Protocol` records where the labels are read."""

@@ -17,7 +17,7 @@ from toymodels.measure.decompositions import orthonormal
 from toymodels.networks.layers import class_logits
 from toymodels.networks.models import Network, Params
 from toymodels.training import losses
-from toymodels.training.protocol import LABELS, About, Images, Task, Trait
+from toymodels.training.tasks import LABELS, About, Images, Task, Trait
 
 Table = jax.Array | np.ndarray
 

@@ -1,0 +1,110 @@
+"""The public names of toymodels, by what they are about."""
+
+# Networks and their parameters.
+# Data sets and distillation inputs.
+from toymodels.data import datasets as datasets
+from toymodels.data import distributions as distributions
+from toymodels.data.inputs import uniform_noise as uniform_noise
+
+# Experiments as values.
+from toymodels.errors import UserError as UserError
+from toymodels.fields import Count as Count
+from toymodels.fields import Counts as Counts
+from toymodels.fields import Includes as Includes
+from toymodels.fields import Overlaps as Overlaps
+from toymodels.fields import Positive as Positive
+from toymodels.fields import Range as Range
+from toymodels.fields import Rate as Rate
+from toymodels.fields import Rates as Rates
+
+# Related initialisations.
+from toymodels.inits import embedding as embedding
+from toymodels.inits.relations import RELATIONS as RELATIONS
+from toymodels.inits.relations import rotation as rotation
+
+# Measurements on networks.
+from toymodels.measure import alignment as alignment
+from toymodels.measure import predictors as predictors
+from toymodels.measure import probes as probes
+from toymodels.measure import representations as representations
+from toymodels.measure import similarity as similarity
+from toymodels.networks import transformer as transformer
+from toymodels.networks.groups import parameter_groups as parameter_groups
+from toymodels.networks.groups import select_group as select_group
+from toymodels.networks.layers import HEADS as HEADS
+from toymodels.networks.layers import class_logits as class_logits
+from toymodels.networks.layers import layers as layers
+from toymodels.networks.models import CNN as CNN
+from toymodels.networks.models import MLP as MLP
+from toymodels.networks.models import Network as Network
+from toymodels.networks.models import Params as Params
+from toymodels.networks.models import functional as functional
+
+# Statistics over seeds.
+from toymodels.stats import persistence as persistence
+from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO
+from toymodels.stats.findings import HIGHER as HIGHER
+from toymodels.stats.findings import Finding as Finding
+from toymodels.stats.findings import compare as compare
+from toymodels.stats.statistics import Interval as Interval
+from toymodels.stats.statistics import difference as difference
+from toymodels.stats.statistics import interval as interval
+from toymodels.stats.statistics import mean_interval as mean_interval
+from toymodels.stats.statistics import proportion_difference as proportion_difference
+from toymodels.stats.statistics import proportion_interval as proportion_interval
+from toymodels.stats.statistics import ratio as ratio
+from toymodels.stats.statistics import side_by_side as side_by_side
+from toymodels.stats.statistics import succeeded as succeeded
+from toymodels.stats.transfer import against_control as against_control
+from toymodels.stats.transfer import collapse as collapse
+from toymodels.stats.transfer import contractions as contractions
+from toymodels.stats.transfer import foreseen as foreseen
+from toymodels.stats.transfer import half_overlaps as half_overlaps
+from toymodels.stats.transfer import transfer as transfer
+from toymodels.study import charts as charts
+from toymodels.study import plotting as plotting
+from toymodels.study import results as results
+from toymodels.study.distillation import STARTS as STARTS
+from toymodels.study.distillation import distillation_sweep as distillation_sweep
+from toymodels.study.distillation import label_axis as label_axis
+from toymodels.study.distillation import perceptron as perceptron
+from toymodels.study.study import DrawnData as DrawnData
+from toymodels.study.study import Study as Study
+from toymodels.study.study import Sweep as Sweep
+
+# Sweeps.
+from toymodels.sweep import Program as Program
+from toymodels.sweep import RunOptions as RunOptions
+from toymodels.sweep import grid as grid
+from toymodels.sweep.store import Store as Store
+
+# Training: losses, optimisers, the reference protocol, students.
+from toymodels.training import checkpoints as checkpoints
+from toymodels.training import lineage as lineage
+from toymodels.training import losses as losses
+from toymodels.training import mitigation as mitigation
+from toymodels.training import optimisers as optimisers
+from toymodels.training import protocol as protocol
+from toymodels.training import tasks as tasks
+from toymodels.training import traits as traits
+from toymodels.training.config import CLOUD as CLOUD
+from toymodels.training.config import NetworkConfig as NetworkConfig
+from toymodels.training.config import ProtocolConfig as ProtocolConfig
+from toymodels.training.config import SeedConfig as SeedConfig
+from toymodels.training.config import Widths as Widths
+from toymodels.training.config import follows as follows
+from toymodels.training.distillation import all_logits as all_logits
+from toymodels.training.distillation import argmax_labels as argmax_labels
+from toymodels.training.distillation import auxiliary_logits as auxiliary_logits
+from toymodels.training.distillation import sampled_labels as sampled_labels
+from toymodels.training.loop import reshuffle as reshuffle
+from toymodels.training.loop import sample_fresh as sample_fresh
+from toymodels.training.loop import sample_rows as sample_rows
+from toymodels.training.loop import train as train
+from toymodels.training.students import Setup as Setup
+from toymodels.training.students import Student as Student
+from toymodels.trees import flatten as flatten
+from toymodels.trees import sample_leaves as sample_leaves
+from toymodels.trees import where as where
+
+__version__: str

@@ -1,0 +1,76 @@
+"""Findings: what a result shows, each an estimate with its interval and a verdict."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import xarray as xr
+
+from toymodels.stats.sentences import points
+from toymodels.stats.statistics import Interval, interval
+
+ABOVE_ZERO = ("above zero", "below zero", "not distinguishable from zero")
+"""Verdicts on an estimate that may be zero."""
+HIGHER = ("higher", "lower", "no difference shown")
+"""Verdicts on a difference."""
+
+
+class Finding(NamedTuple):
+    """An estimate at one point of a result, and what its interval shows."""
+
+    quantity: str
+    """What is estimated, in words."""
+    at: str
+    """Where: labels and values of the axes; empty where there is one value alone."""
+    estimate: Interval
+    """Mean over seeds, the ends of its 95 % interval, number of seeds."""
+    verdict: str = ""
+    """What the interval shows; "unknown" where there is none; empty where nothing is asked."""
+
+    def __str__(self) -> str:
+        """As one line.
+
+        >>> print(Finding("Transfer", "m = 3", Interval(0.5, 0.4, 0.6, 5), "above zero"))
+        Transfer, m = 3: 0.500 (0.400 to 0.600, n = 5), above zero.
+        """
+        where = f"{self.quantity}, {self.at}" if self.at else self.quantity
+        return f"{where}: {self.estimate}{self.verdict and ', '}{self.verdict}."
+
+    def row(self) -> dict[str, Any]:
+        """As a row of a table: what JSON can hold."""
+        return {
+            "quantity": self.quantity,
+            "at": self.at,
+            **self.estimate._asdict(),
+            "verdict": self.verdict,
+        }
+
+
+def compare(
+    quantity: str,
+    array: xr.DataArray,
+    words: tuple[str, str, str] | None = ABOVE_ZERO,
+    against: float = 0.0,
+) -> list[Finding]:
+    """A finding for every point of an array (seed, ...).
+
+    Args:
+        quantity: what the array is, in words.
+        array: values by seed; its other dimensions are the points.
+        words: verdict where the interval lies above ``against``, below it, and where it holds it
+            (None: no verdict).
+        against: the value to compare with.
+
+    >>> array = xr.DataArray([[1.0, 0.0], [1.1, 0.1]], {"seed": [0, 1], "start": ["own", "other"]})
+    >>> for finding in compare("Transfer", array):
+    ...     print(finding)
+    Transfer, own: 1.050 (0.415 to 1.685, n = 2), above zero.
+    Transfer, other: 0.050 (-0.585 to 0.685, n = 2), not distinguishable from zero.
+
+    """
+    findings = []
+    for name, seeds in points(array):
+        estimate = interval(seeds)
+        verdict = estimate.verdict(*words, against) if words else ""
+        findings.append(Finding(quantity, name, estimate, verdict))
+    return findings

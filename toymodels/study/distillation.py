@@ -1,0 +1,126 @@
+"""The sweep of an experiment that follows the reference protocol: one student function, its axes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toymodels.study.study import Sweep
+
+if TYPE_CHECKING:
+    from toymodels.networks.models import Network
+    from toymodels.sweep.declarations import Variables
+    from toymodels.training.protocol import Protocol
+    from toymodels.training.students import Setup, Student
+    from toymodels.training.tasks import Task
+
+STARTS = {"shared": 0, "other": 1}
+"""The axis ``start``: a student from the reference, and its cross-model control."""
+
+
+def label_axis(names: Sequence[str]) -> dict[str, int]:
+    """An axis of names: a student function receives the number of its name.
+
+    >>> label_axis(("kl", "mse"))
+    {'kl': 0, 'mse': 1}
+    """
+    return {name: i for i, name in enumerate(names)}
+
+
+def perceptron(config: Any, task: Task) -> Network:
+    """An MLP with the config's ``widths`` (or ``width`` and ``depth``) and its largest m."""
+    from toymodels.networks.models import MLP, functional
+
+    widths = getattr(config, "widths", None)
+    if widths is None:
+        widths = (config.width,) * getattr(config, "depth", 2)
+    m = max(config.m) if isinstance(config.m, tuple) else config.m
+    sizes = (task.n_pixels, *widths, task.n_classes + m)
+    return functional(lambda rngs: MLP(sizes, rngs=rngs))
+
+
+def distillation_sweep(
+    student: Callable[..., Student | Mapping[str, Any]],
+    points: Callable[[Any], Mapping[str, Any]],
+    *,
+    shapes: Sequence[str] = (),
+    network: Callable[[Any, Task], Network] = perceptron,
+    protocol: Callable[[Protocol], Protocol] = lambda protocol: protocol,
+    prepare: Callable[[Setup], Any] | None = None,
+    similarity: bool = False,
+    variables: Variables | None = None,
+    coords: Callable[[Any], Mapping[str, Sequence[Any]]] = lambda config: {},
+    annotate: Callable[[Any], Any] = lambda dataset: dataset,
+) -> Callable[[Any, Path | None], Sweep]:
+    """Describe an experiment in which every student of a seed imitates one teacher.
+
+    Args:
+        student: ``student(setup, **point)`` is one student of a `Setup`: a `Student`, that is then
+            distilled, or a mapping of recorded arrays, if it was made in another way.
+        points: ``points(config)`` are the axes of the students by name.
+        shapes: fields of the config that change shapes: tuples of which ``setup.config`` has one
+            value each.
+        network: ``network(config, task)`` of teacher and students.
+        protocol: changes parts of the reference protocol.
+        prepare: ``prepare(setup)``, made once for all students of a seed: ``setup.extra``.
+        similarity: whether to record how alike each student's initialisation and the reference are.
+        variables: what is recorded beside the teacher's and the student's curves; a name of these
+            is described anew.
+        coords: ``coords(config)`` of the dimensions behind the axes, beside the epochs.
+        annotate: adds what is known without a model to the dataset.
+
+    """
+
+    def sweep(config: Any, data_dir: Path | None) -> Sweep:
+        from toymodels.measure.similarity import VARIABLES
+        from toymodels.sweep import Program
+        from toymodels.training import tasks
+        from toymodels.training.config import ProtocolConfig
+        from toymodels.training.protocol import epochs, reference_protocol
+        from toymodels.training.students import Setup, Student
+
+        config, task, data = tasks.load(config, data_dir)
+
+        def build(**shape: Any) -> Program:
+            at = config.at(**shape)
+            # A field of the protocol that an axis replaces has its first value there.
+            firsts = {
+                field.name: getattr(at, field.name)[0]
+                for field in dataclasses.fields(ProtocolConfig)
+                if isinstance(getattr(at, field.name), tuple)
+            }
+            parts = protocol(reference_protocol(at.at(**firsts), task, network(at, task)))
+
+            def prepare_seed(data: Any, seed: Any) -> tuple[Any, Any]:
+                lesson, curve = parts.prepare(data, seed)
+                extra = prepare(Setup(at, parts, data, lesson)) if prepare else ()
+                return (lesson, extra), curve
+
+            def point(data: Any, prepared: Any, **values: Any) -> Mapping[str, Any]:
+                setup = Setup(at, parts, data, *prepared)
+                made = student(setup, **values)
+                if not isinstance(made, Student):
+                    return made
+                records = dict(setup.distil(made)[1])
+                if similarity:
+                    records |= setup.measure_similarity(made.start)
+                return {**records, **made.record}
+
+            return Program(prepare_seed, point, {"part": list(parts.groups)} if similarity else {})
+
+        recorded = tasks.TEACHER | tasks.STUDENT | (VARIABLES if similarity else {})
+        return Sweep(
+            build,
+            config=config,
+            points=points(config),
+            shapes={name: getattr(config, name) for name in shapes},
+            variables={**recorded, **(variables or {})},
+            coords={**epochs(config), **coords(config)},
+            task=task,
+            data=data,
+            annotate=annotate,
+        )
+
+    return sweep
