@@ -1,16 +1,12 @@
-"""Experiments: one file each, with `Config`, `PRESETS`, `run`, `findings` and `plot`.
-
-Most have `derived`, too: what `run` adds to the records of a sweep, and what is made anew when a
-figure is drawn anew from them.
-"""
+"""Experiments: one file each, which declares a `Config` and its presets and ends in one `Study`."""
 
 import ast
 import importlib
 import json
 from pathlib import Path
-from types import ModuleType
 
 from toymodels.errors import UserError
+from toymodels.study.study import Study
 
 HERE = Path(__file__).parent
 TOOLS = ("figures", "published", "show")
@@ -22,19 +18,20 @@ def names() -> list[str]:
     return sorted(p.stem for p in HERE.glob("[!_]*.py") if p.stem not in TOOLS)
 
 
-def named(name: str) -> ModuleType:
-    """The module of an experiment.
+def load_study(name: str) -> Study:
+    """The study of an experiment.
 
     Raises:
         UserError: there is none of this name.
 
-    >>> named("mnist_aux").__name__
-    'experiments.mnist_aux'
+    >>> load_study("aux_count").headline
+    ('transfer', 'final_accuracy')
 
     """
     if name not in names():
         raise UserError(f"experiment must be one of {', '.join(names())}; got {name!r}")
-    return importlib.import_module(f"experiments.{name}")
+    study: Study = importlib.import_module(f"experiments.{name}").STUDY
+    return study
 
 
 def summary(name: str) -> str:
