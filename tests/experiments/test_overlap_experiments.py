@@ -20,7 +20,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def modes():
-    return overlap_modes.run(overlap_modes.Config(**SMALL, seeds=2))
+    return overlap_modes.STUDY.run(overlap_modes.Config(**SMALL, seeds=2))
 
 
 def test_level_zero_is_the_shared_init_for_every_relation(modes):
@@ -36,10 +36,10 @@ def test_a_permuted_student_learns_what_the_shared_one_learns(modes):
     permuted = modes.sel(relation="permutation")
     assert (permuted.overlap.sel(part="all").isel(level=-1) < 0.5).all()
     for level in permuted.level.values:
-        here, start = permuted.sel(level=level), permuted.sel(level=0)
-        np.testing.assert_allclose(here.loss, start.loss, rtol=1e-3)
-        np.testing.assert_allclose(here.accuracy, start.accuracy, atol=0.02)
-        np.testing.assert_allclose(here.aux_agreement, 1, atol=1e-5)
+        student, start = permuted.sel(level=level), permuted.sel(level=0)
+        np.testing.assert_allclose(student.loss, start.loss, rtol=1e-3)
+        np.testing.assert_allclose(student.accuracy, start.accuracy, atol=0.02)
+        np.testing.assert_allclose(student.aux_agreement, 1, atol=1e-5)
 
 
 def test_matching_units_undoes_a_permutation_to_the_bit(modes):
@@ -50,7 +50,7 @@ def test_matching_units_undoes_a_permutation_to_the_bit(modes):
 def test_collapse_is_at_most_all_of_it_and_can_be_drawn(modes):
     assert (modes.collapse <= 1).all()
     assert modes.amount.sel(relation="noise", level=0) == 0
-    plotting.render(overlap_modes.plot(modes))
+    plotting.render(overlap_modes.STUDY.figure(modes))
 
 
 def test_transfer_is_compared_at_the_same_overlap(modes):
@@ -62,9 +62,16 @@ def test_transfer_is_compared_at_the_same_overlap(modes):
         fake["overlap"].loc[{"relation": name, "part": "all"}] = np.cos(np.radians(at))
         above = 0.1 if name == "interpolation" else 0.0
         fake["transfer"].loc[{"relation": name}] = above + 1 - at / 100 + 0.2 * fake.seed
-    gaps = overlap_modes.interpolation_above_rotation(fake)
-    np.testing.assert_allclose(list(gaps), np.cos(np.radians(np.linspace(9, 54, 6))), rtol=1e-6)
-    np.testing.assert_allclose(np.stack(list(gaps.values())), 0.1, atol=1e-5)
+    gaps = overlap_modes.interpolation_less_rotation(fake)
+    expected = np.cos(np.radians(np.linspace(9, 54, 6)))
+    np.testing.assert_allclose(gaps.overlap, expected, rtol=1e-6)
+    np.testing.assert_allclose(gaps, 0.1, atol=1e-5)
+    (*_, last) = overlap_modes.STUDY.findings(fake)
+    assert (last.quantity, last.at, last.verdict) == (
+        "Transfer by interpolation less that by rotation",
+        "overlap = 0.59",
+        "higher",
+    )
 
 
 def test_random_class_head_gives_chance_and_random_hidden_layers_recover(golden):
