@@ -26,7 +26,7 @@ def papers() -> dict[str, float]:
     for path in FIGURES.glob("*/results.nc"):
         dataset = results.opened(path.parent)
         name, made = dataset.attrs["experiment"], json.loads(dataset.attrs["provenance"])
-        preset = experiments.named(name).PRESETS["paper"]
+        preset = experiments.load_study(name).presets["paper"]
         if made["from_store"] == 0 and configured(dataset) == preset:
             found[name] = made["compile_s"] + made["run_s"]
     return found
@@ -42,7 +42,7 @@ def main() -> None:
     for name, seconds in papers().items():
         known.setdefault(name, {})["paper"] = round(seconds, 1)
     for name in args.names or experiments.names():
-        fields = vars(experiments.named(name).PRESETS["quick"])
+        fields = vars(experiments.load_study(name).presets["quick"])
         with tempfile.TemporaryDirectory() as scratch:
             run, _ = experiment(name, Path(scratch), *(where if "dataset" in fields else []))
         known.setdefault(name, {})["quick"] = round(run.wall_s, 1)

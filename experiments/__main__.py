@@ -11,7 +11,7 @@ import sys
 import typing
 from typing import Any
 
-from experiments import TOOLS, named, names, summary, times
+from experiments import TOOLS, load_study, names, summary, times
 from toymodels.errors import UserError
 from toymodels.study import cli
 from toymodels.study.display import duration
@@ -30,7 +30,7 @@ def main() -> None:
     with cli.plain_errors():
         match sys.argv[1:]:
             case []:
-                listed()
+                print_list()
             case ["--completion", shell] if shell in SHELLS:
                 print(SHELLS[shell])
             case ["--complete", *words]:
@@ -46,16 +46,16 @@ def main() -> None:
                 )
 
 
-def listed() -> None:
+def print_list() -> None:
     """Print every experiment with its first line, and the times of its presets."""
     known = times()
     print("toymodels NAME [--preset quick|paper|...] [--help], or python -m experiments.NAME\n")
     for name in names():
-        fastest = sorted(known.get(name, {}).items(), key=lambda one: one[1])
-        each = [f"{preset} {duration(seconds)}" for preset, seconds in fastest]
+        fastest = sorted(known.get(name, {}).items(), key=lambda pair: pair[1])
+        durations = [f"{preset} {duration(seconds)}" for preset, seconds in fastest]
         print(f"{name}\n    {summary(name)}")
-        if each:
-            print(f"    on 2 cores: {', '.join(each)}")
+        if durations:
+            print(f"    on 2 cores: {', '.join(durations)}")
     print("\nTools:\n")
     for name in TOOLS:
         print(f"{name}\n    {summary(name)}")
@@ -71,7 +71,7 @@ def completions(words: list[str]) -> list[str]:
     if not before:
         found: list[str] = [*names(), *TOOLS]
     elif before[0] in names():
-        presets = named(before[0]).PRESETS
+        presets = load_study(before[0]).presets
         fields: dict[str, Any] = typing.get_type_hints(type(presets["quick"]))
         fields |= {f.name: f.type for f in dataclasses.fields(cli.Options)}
         values = {"--" + name.replace("_", "-"): literals(kind) for name, kind in fields.items()}

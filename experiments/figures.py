@@ -65,79 +65,79 @@ class Figures:
         return [self.folder / name for name in names]
 
 
-def configured(dataset: xr.Dataset) -> Any:
+def read_config(dataset: xr.Dataset) -> Any:
     """The Config that a result was made by.
 
     Raises:
         UserError: its experiment has other fields now.
 
     """
-    from experiments import named
+    from experiments import load_study
 
-    name, kept = dataset.attrs["experiment"], json.loads(dataset.attrs["config"])
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()}
-    kind = type(next(iter(named(name).PRESETS.values())))
+    name, fields = dataset.attrs["experiment"], json.loads(dataset.attrs["config"])
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    kind = type(load_study(name).presets["quick"])
     try:
         return kind(**values)
     except TypeError as error:
         raise UserError(f"{name} has other fields now than this result's config: {error}") from None
 
 
-def derived(dataset: xr.Dataset) -> xr.Dataset:
-    """The result with what the code of today derives from what its models recorded."""
-    from experiments import named
+def analyse(dataset: xr.Dataset) -> xr.Dataset:
+    """The result with what the code of today derives from the records of its models."""
+    from experiments import load_study
 
-    derive = getattr(named(dataset.attrs["experiment"]), "derived", lambda dataset: dataset)
-    return derive(dataset).transpose("seed", ...).assign_attrs(dataset.attrs)
+    study = load_study(dataset.attrs["experiment"])
+    return study.analyse(dataset).transpose("seed", ...).assign_attrs(dataset.attrs)
 
 
-def retold(dataset: xr.Dataset) -> xr.Dataset:
+def conclude(dataset: xr.Dataset) -> xr.Dataset:
     """The result with its findings as the code of today words them."""
-    from experiments import named
-    from toymodels.stats import sentences
+    from experiments import load_study
     from toymodels.study import results
 
-    told = sentences.complete(named(dataset.attrs["experiment"]).findings(dataset), dataset)
-    return dataset.assign_attrs(findings=results.to_json(told))
+    study = load_study(dataset.attrs["experiment"])
+    return results.with_findings(dataset, study.findings(dataset))
 
 
-def outdated(folder: Path) -> list[str]:
+def find_outdated(folder: Path) -> list[str]:
     """What of a folder is not what its data and the code give: names of files, or a sentence."""
     from matplotlib.image import imread
 
-    from experiments import named
+    from experiments import load_study
     from toymodels.study import plotting, results
 
     dataset = results.opened(folder)
     try:
-        configured(dataset)
-        if not alike(dataset, derived(dataset)):
+        read_config(dataset)
+        if not are_alike(dataset, analyse(dataset)):
             return ["results.nc"]
-        dataset = retold(dataset)
-        picture = plotting.render(named(dataset.attrs["experiment"]).plot(dataset), kinds=("png",))
+        dataset = conclude(dataset)
+        study = load_study(dataset.attrs["experiment"])
+        picture = plotting.render(study.figure(dataset), kinds=("png",))
     except UserError as error:
         return [str(error)]
-    told = json.loads((folder / "summary.json").read_text())
-    drawn, kept = imread(io.BytesIO(picture["figure.png"])), imread(folder / "figure.png")
+    summary = json.loads((folder / "summary.json").read_text())
+    drawn, stored = imread(io.BytesIO(picture["figure.png"])), imread(folder / "figure.png")
     # One pixel in ten thousand may differ: the last bits of a curve, on another machine.
-    same = drawn.shape == kept.shape and (drawn != kept).any(-1).mean() < 1e-4
-    summed_up = told == json.loads(results.files(dataset)["summary.json"])
-    return ["figure.png"] * (not same) + ["summary.json"] * (not summed_up)
+    same = drawn.shape == stored.shape and (drawn != stored).any(-1).mean() < 1e-4
+    summarised = summary == json.loads(results.files(dataset)["summary.json"])
+    return ["figure.png"] * (not same) + ["summary.json"] * (not summarised)
 
 
-def alike(kept: xr.Dataset, derived: xr.Dataset) -> bool:
+def are_alike(stored: xr.Dataset, analysed: xr.Dataset) -> bool:
     """Whether both have the same variables, but for the last bits of a fit on another machine."""
     import numpy as np
 
     def close(name: Any) -> bool:
-        a, b = kept[name], derived[name].transpose(*kept[name].dims)
+        a, b = stored[name], analysed[name].transpose(*stored[name].dims)
         same = a.attrs.keys() == b.attrs.keys() and a.shape == b.shape
         return same and np.allclose(a, b, rtol=1e-3, atol=1e-4, equal_nan=True)
 
-    numbers = [name for name, array in derived.data_vars.items() if array.dtype.kind in "fib"]
-    if kept.data_vars.keys() != derived.data_vars.keys():
+    numbers = [name for name, array in analysed.data_vars.items() if array.dtype.kind in "fib"]
+    if stored.data_vars.keys() != analysed.data_vars.keys():
         return False
-    return all(set(kept[name].dims) == set(derived[name].dims) and close(name) for name in numbers)
+    return all(set(stored[name].dims) == set(analysed[name].dims) and close(name) for name in numbers)
 
 
 def execute(figures: Figures) -> None:
@@ -147,44 +147,44 @@ def execute(figures: Figures) -> None:
         UserError: with ``check``, something is older than its data or its code.
 
     """
-    from experiments import named
+    from experiments import load_study
     from toymodels.study import plotting, results
     from toymodels.study.display import progress_display
     from toymodels.sweep import RunOptions
     from toymodels.sweep.store import Store
 
-    old: dict[str, list[str]] = {}
+    outdated: dict[str, list[str]] = {}
     faults: list[str] = []
     for folder in figures.folders:
         print(folder, flush=True)
         if figures.check:
-            old |= {folder.name: found} if (found := outdated(folder)) else {}
+            outdated |= {folder.name: found} if (found := find_outdated(folder)) else {}
             continue
         dataset = results.opened(folder)
-        experiment = named(dataset.attrs["experiment"])
+        study = load_study(dataset.attrs["experiment"])
         if figures.rerun != "no":
-            config, width = configured(dataset), json.loads(dataset.attrs["provenance"])["width"]
+            config, width = read_config(dataset), json.loads(dataset.attrs["provenance"])["width"]
             if figures.rerun != "same":
-                folder, config = figures.out / folder.name, experiment.PRESETS[figures.rerun]
+                folder, config = figures.out / folder.name, study.presets[figures.rerun]
                 width = None
             with progress_display(quiet=False) as progress:
-                how = RunOptions(
+                options = RunOptions(
                     width=width, store=Store(figures.store), progress=progress, announce=print
                 )
-                dataset = experiment.run(config, data_dir=figures.data_dir, options=options)
+                dataset = study.run(config, data_dir=figures.data_dir, options=options)
             with results.output_folder(folder):
-                faults += cli.save(folder, dataset, experiment.plot)
+                faults += cli.save(folder, dataset, study.figure)
             continue
-        anew = derived(dataset)
-        dataset = retold(dataset if alike(dataset, anew) else anew)
-        drawn = plotting.render(experiment.plot(dataset))
+        analysed = analyse(dataset)
+        dataset = conclude(dataset if are_alike(dataset, analysed) else analysed)
+        drawn = plotting.render(study.figure(dataset))
         results.write_files(folder, results.files(dataset) | drawn)
     if faults:
         raise UserError("; ".join(faults))
-    if old:
-        told = "; ".join(f"{name}: {', '.join(found)}" for name, found in old.items())
+    if outdated:
+        lines = "; ".join(f"{name}: {', '.join(found)}" for name, found in outdated.items())
         raise UserError(
-            f"older than its data or its code: {told}; run python -m experiments.figures"
+            f"older than its data or its code: {lines}; run python -m experiments.figures"
         )
 
 

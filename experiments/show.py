@@ -30,15 +30,15 @@ def show(folder: Path) -> None:
         UserError: no result there, or of no experiment that is here, or one that it can't draw.
 
     """
-    from experiments import named
+    from experiments import load_study
     from toymodels.study import plotting, results
     from toymodels.study.display import print_table
 
     dataset = results.opened(folder)
-    experiment = named(dataset.attrs["experiment"])
+    study = load_study(dataset.attrs["experiment"])
     try:
         print_table(dataset)
-        drawn = plotting.render(experiment.plot(dataset))
+        drawn = plotting.render(study.figure(dataset))
     except OSError:  # of standard output
         raise
     except Exception as error:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from toymodels.errors import UserError
-from toymodels.sweep.axes import Grid, joined, labelled
+from toymodels.sweep.axes import Grid, join_shapes, label_arrays
 
 VARIABLES = {"start": ((), "1", "of a seed"), "curve": (("step",), "m", "of a point")}
 
@@ -87,7 +87,7 @@ def make(curve, start=(0.0, 1.0), coords=None):
         Grid.of({"rho": [0.0, 1.0], "kind": {"a": 0, "b": 1}}),
     )
     arrays = {"start": np.array(start)}, {"curve": curve}
-    return labelled(*arrays, shared, points, VARIABLES, coords or {"step": [0, 10, 20]})
+    return label_arrays(*arrays, shared, points, VARIABLES, coords or {"step": [0, 10, 20]})
 
 
 def test_results_get_the_names_of_their_axes():
@@ -115,7 +115,7 @@ def test_a_bad_value_marks_its_point_and_a_teachers_all_its_students(bad):
 def test_shapes_keep_their_order_and_what_one_has_not_is_nan():
     short = make(np.ones((2, 4, 2)), coords={"step": [0, 10]})
     long = make(np.full((2, 4, 3), 2.0))
-    whole = joined([long, short], {"m": [9, 3]})
+    whole = join_shapes([long, short], {"m": [9, 3]})
     assert whole.m.values.tolist() == [9, 3]
     assert whole.curve.sel(m=9, step=20).values.min() == 2
     assert np.isnan(whole.curve.sel(m=3, step=20)).all()
@@ -126,7 +126,7 @@ def test_shapes_keep_their_order_and_what_one_has_not_is_nan():
 
 def test_several_shape_axes_in_the_order_of_their_product():
     parts = [make(np.full((2, 4, 3), float(i))) for i in range(6)]
-    whole = joined(parts, {"m": [5, 1, 3], "width": [8, 4]})
+    whole = join_shapes(parts, {"m": [5, 1, 3], "width": [8, 4]})
     assert whole.curve.dims == ("m", "width", "seed", "rho", "kind", "step")
     np.testing.assert_array_equal(whole.curve[:, :, 0, 0, 0, 0], [[0, 1], [2, 3], [4, 5]])
 
@@ -137,7 +137,7 @@ def test_labels_keep_the_order_of_the_shape_that_has_most(depths):
         return [*(f"hidden{i + 1}" for i in range(depth)), "head"]
 
     parts = [make(np.ones((2, 4, d + 1)), coords={"step": layers(d)}) for d in depths]
-    whole = joined(parts, {"depth": depths})
+    whole = join_shapes(parts, {"depth": depths})
     assert whole.step.values.tolist() == layers(max(depths))
     for depth in depths:
         own = whole.curve.sel(depth=depth, step=layers(depth))

@@ -282,64 +282,50 @@ def test_compiled_programs_are_kept_when_asked(tmp_path):
 OWN = '''"""A user's own experiment: the reference protocol on inputs of another kind."""
 import dataclasses
 
-import jax
-
-from toymodels import sweep
-from toymodels.stats import transfer
-from toymodels.study import cli, results
-from toymodels.training import protocol, tasks
-from toymodels.sweep.axes import numbered
-from toymodels.training.config import NetworkConfig
-from toymodels.training.distillation import auxiliary_logits
-from toymodels.networks.models import MLP, functional
+import toymodels as tm
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(NetworkConfig):
-    """What is computed."""
+class Config(tm.NetworkConfig):
+    """The fields of this experiment."""
 
-    frequency: float = 3.0
-    """Of the cosine that uniform noise goes through."""
+    frequency: tm.Rate = 3.0
+    """Frequency of the cosine that uniform noise goes through."""
 
 
-def run(config, *, data_dir=None, how=None):
-    config, task, data = tasks.load(config, data_dir)
-    sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
-    network = functional(lambda rngs: MLP(sizes, rngs=rngs))
+def protocol(protocol, config):
+    import jax
 
     def noise(key, n):
-        return jax.numpy.cos(config.frequency * jax.random.uniform(key, (n, task.n_pixels)))
+        shape = (n, protocol.task.n_pixels)
+        return jax.numpy.cos(config.frequency * jax.random.uniform(key, shape))
 
-    parts = dataclasses.replace(protocol.reference_protocol(config, task, network), noise=noise)
-    aux = auxiliary_logits(task.n_classes, config.m)
-
-    def student(data, begun, start):
-        init = parts.start(begun, start)
-        return parts.distil(init, begun, aux, parts.watch(data, begun, aux))[1]
-
-    dataset, execution = sweep.grid(
-        lambda: sweep.Program(parts.prepare, student),
-        shared={"seed": config.seed_list},
-        points={"start": numbered(protocol.STARTS)},
-        variables=tasks.TEACHER | tasks.STUDENT,
-        coords=protocol.epochs(config),
-        data=data,
-        options=options,
-    )
-    dataset = transfer.against_control(dataset)
-    return results.described(dataset, "cosines", "transfer", config, task, execution)
+    return dataclasses.replace(protocol, noise=noise)
 
 
-def plot(dataset):
-    from toymodels.study import plotting
+def student(setup, start):
+    return tm.Student(setup.start(start))
 
-    fig, (ax,) = plotting.panels(4, 3, (1,))
-    plotting.curves(ax, dataset.epoch.values, {"student": dataset.accuracy.sel(start="shared")})
+
+def figure(runs):
+    fig, (ax,) = tm.plotting.panels(4, 3, (1,))
+    tm.charts.lines(ax, runs.accuracy, "epoch", "start")
     return fig
 
 
+STUDY = tm.Study(
+    "cosines",
+    __doc__,
+    {"quick": Config()},
+    tm.distillation_sweep(student, lambda config: {"start": tm.STARTS}, protocol=protocol),
+    tm.against_control,
+    lambda runs: tm.compare("Transfer", runs.transfer),
+    figure,
+    headline=("transfer",),
+)
+
 if __name__ == "__main__":
-    cli.main("cosines", __doc__, {"quick": Config()}, run, plot)
+    STUDY.main()
 '''
 
 

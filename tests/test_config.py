@@ -25,7 +25,7 @@ def numbers(default):
 
 @pytest.mark.parametrize("name", experiments.names())
 def test_every_number_has_bounds(name):
-    default = experiments.named(name).PRESETS["quick"]
+    default = experiments.load_study(name).presets["quick"]
     found = list(numbers(default))
     assert {"seeds", "first_seed"} <= {field for field, _, _ in found}
     for field, number, several in found:
@@ -48,4 +48,4 @@ def test_a_network_has_at_most_so_many_layers():
     with pytest.raises(UserError, match="widths must be of at most 64 layers; got 65"):
         mnist_aux.Config(widths=(8,) * 65)
     with pytest.raises(UserError, match="depth must be at most 64; got 65"):
-        dataclasses.replace(experiments.named("init_overlap").Config(), depth=65)
+        dataclasses.replace(experiments.load_study("init_overlap").presets["paper"], depth=65)

@@ -17,7 +17,7 @@ from toymodels.errors import UserError
 from toymodels.stats import points
 from toymodels.study import cli, plotting, results
 from toymodels.sweep import Execution
-from toymodels.sweep.axes import Grid, labelled
+from toymodels.sweep.axes import Grid, label_arrays
 
 ROOT = Path(__file__).parents[1]
 EXECUTION = Execution("cpu", "float32", 1, 2, 6, 0, 1.0, 2.0)
@@ -42,7 +42,7 @@ def sweep(losses=(1.0, 0.5, 0.2), failing=()):
         loss[seed, student] = np.nan
     recorded = {"accuracy": accuracy, "loss": loss, "final": accuracy[..., -1]}
     shared, students = Grid.of({"seed": [4, 5, 6]}), Grid.of({"student": {"aux": 0, "all": 1}})
-    return labelled({}, recorded, shared, students, VARIABLES, {"epoch": [0, 1, 2]})
+    return label_arrays({}, recorded, shared, students, VARIABLES, {"epoch": [0, 1, 2]})
 
 
 def described(dataset, findings=()):
@@ -56,12 +56,13 @@ def plot(dataset):
 
 
 def execute(folder, dataset=None, findings=("a finding",), plot=plot, config=None, **options):
-    def run(config, *, data_dir, how):
+    def run(config, *, data_dir, options):
         return described(sweep() if dataset is None else dataset, findings)
 
     options = cli.Options(out=folder, **options)
+    study = SimpleNamespace(name="test", run=run, figure=plot)
     with cli.plain_errors():
-        cli.execute("test", config or Config(), options, run, plot)
+        cli.execute(study, config or Config(), options)
 
 
 def fault(*args):

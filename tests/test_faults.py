@@ -188,7 +188,7 @@ def anything(annotation):
 @given(data=st.data())
 @settings(max_examples=60)
 def test_any_config_is_one_or_refused_in_one_sentence(name, data):
-    default = experiments.named(name).PRESETS["quick"]
+    default = experiments.load_study(name).presets["quick"]
     kinds = typing.get_type_hints(type(default))
     field = data.draw(st.sampled_from([f.name for f in dataclasses.fields(default)]))
     value = data.draw(anything(kinds[field]))
@@ -224,7 +224,7 @@ def test_any_small_config_runs_and_every_value_is_finite_or_named(examples):
     @given(small)
     @settings(max_examples=examples)
     def runs(fields):
-        dataset = mnist_aux.run(mnist_aux.Config(dataset="digits", **fields))
+        dataset = mnist_aux.STUDY.run(mnist_aux.Config(dataset="digits", **fields))
         finite = np.isfinite(dataset.accuracy).all("epoch") & np.isfinite(dataset.loss).all("epoch")
         assert (finite | dataset.failed).all()
         assert dataset.accuracy.max() <= 1

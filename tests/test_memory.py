@@ -47,4 +47,4 @@ def test_an_accelerator_knows_its_own_memory(host):
 def test_a_program_needs_at_least_its_arguments_and_its_results():
     x = jnp.ones((256, 256))
     compiled = jax.jit(lambda x: (x @ x @ x).sum(axis=0)).lower(x).compile()
-    assert 4 * (256 * 256 + 256) <= memory.needed(compiled) < 10 * 4 * 256 * 256
+    assert 4 * (256 * 256 + 256) <= memory.required_bytes(compiled) < 10 * 4 * 256 * 256

@@ -16,10 +16,12 @@ from toymodels.errors import UserError
 from toymodels.measure import similarity
 from toymodels.networks.models import MLP, functional, no_latent
 from toymodels.study import results
+from toymodels.study.study import DrawnData
 from toymodels.sweep import Execution
 from toymodels.training import losses, protocol, tasks
 from toymodels.training.config import CLOUD, NetworkConfig, follows, kept_fields
 from toymodels.training.distillation import auxiliary_logits
+from toymodels.training.students import Setup, Student
 
 CONFIG = NetworkConfig(
     dataset="digits", widths=(8,), noise_images=128, teacher_epochs=1, student_epochs=1
@@ -145,8 +147,9 @@ def test_a_network_that_does_not_fit_is_refused_before_anything_is_computed(begu
     parts = protocol.reference_protocol(known.config, known.task, network)
 
     def student(data, seed):
-        seed, _ = parts.prepare(data, seed)
-        return parts.student_from(seed.reference, data, seed, AUX)
+        lesson, _ = parts.prepare(data, seed)
+        setup = Setup(known.config, parts, data, lesson)
+        return setup.distil(Student(lesson.reference, logits=AUX))[1]
 
     with pytest.raises(UserError, match=f"^{sentence}"):
         jax.eval_shape(student, data, 0)
@@ -155,8 +158,9 @@ def test_a_network_that_does_not_fit_is_refused_before_anything_is_computed(begu
 def test_a_student_of_a_network_without_latent_is_measured_by_all_else(begun):
     known, data, seed = begun
     parts = dataclasses.replace(known, network=known.network._replace(latent=no_latent))
-    found = jax.eval_shape(lambda: parts.student_from(seed.reference, data, seed, AUX))
-    assert set(found) == {*tasks.STUDENT, *similarity.describe(parts.network)}
+    setup = Setup(parts.config, parts, data, seed)
+    found = jax.eval_shape(lambda: setup.measure_similarity(seed.reference))
+    assert set(found) == set(similarity.describe(parts.network))
     assert "latent_cka" not in found
 
 
@@ -182,7 +186,7 @@ def test_a_result_keeps_the_values_that_were_used(tmp_path):
     dataset = dataset.assign_coords(seed=[0, 1], temperature=[0.5, 1.0, 2.0])
     dataset["accuracy"] = dataset.failed * 0.5
     execution = Execution("cpu (cpu)", "float32", 1, 2, 6, 0, 1.0, 2.0)
-    config, task = NetworkConfig(seeds=2), results.Drawn("nothing")
+    config, task = NetworkConfig(seeds=2), DrawnData("nothing")
     made = results.described(dataset, "mine", "accuracy", config, task, execution)
     assert json.loads(made.attrs["config"])["temperature"] == [0.5, 1, 2]
     results.write_files(tmp_path, results.files(made))

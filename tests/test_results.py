@@ -14,7 +14,7 @@ from toymodels.errors import UserError
 from toymodels.stats import statistics
 from toymodels.study import results
 from toymodels.sweep import Execution
-from toymodels.sweep.axes import Grid, labelled
+from toymodels.sweep.axes import Grid, label_arrays
 
 EXECUTION = Execution(
     device="cpu (cpu)",
@@ -48,7 +48,7 @@ def make(values):
     points = Grid.of({"model": {"teacher": 0, "student": 1}})
     recorded = {"accuracy": np.asarray(values, np.float32)}
     shared = Grid.of({"seed": range(len(values))})
-    return described(labelled({}, recorded, shared, points, VARIABLES, {}))
+    return described(label_arrays({}, recorded, shared, points, VARIABLES, {}))
 
 
 SEEDS, RHOS, GROUPS = [4, 2, 7], [0.0, 0.5, 1.0], {"all": 0, "head": 1}
@@ -60,7 +60,7 @@ def sweep(failing=()):
     curve = np.stack([accuracy / 2, accuracy], -1)
     for at, value in dict(failing).items():
         curve[at][0] = value
-    return labelled(
+    return label_arrays(
         {"teacher": np.float32([0.9, 0.8, 0.7])},
         {"accuracy": accuracy.reshape(3, 6), "curve": curve.reshape(3, 6, 2)},
         Grid.of({"seed": SEEDS}),

@@ -80,7 +80,7 @@ def test_a_sound_version_computes_without_protection(monkeypatch, version):
 
 @pytest.mark.parametrize("flags", ["", soundness.PROTECTION])
 def test_protection_is_read_off_the_compiled_program(flags):
-    program = "from toymodels.sweep.soundness import protected; print(protected())"
+    program = "from toymodels.sweep.soundness import is_protected; print(is_protected())"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     run = [sys.executable, "-c", program]
     told = subprocess.run(run, env=environment, cwd=HERE, capture_output=True, text=True)
@@ -98,7 +98,7 @@ def requirements(lines):
     return found
 
 
-def listed(path):
+def list_names(path):
     """The pins of a list of constraints, by name."""
     lines = path.read_text().splitlines()
     return requirements(line for line in lines if not line.startswith("#"))
@@ -107,11 +107,11 @@ def listed(path):
 @pytest.mark.parametrize("path", LISTS, ids=lambda path: path.name)
 def test_no_list_of_versions_names_an_affected_one(path):
     versions = [
-        [str(pin.specifier).removeprefix("==") for pin in listed(path)[name]]
+        [str(pin.specifier).removeprefix("==") for pin in list_names(path)[name]]
         for name in ("jax", "jaxlib")
     ]
     assert versions[0] == versions[1]
-    assert not any(soundness.affected(version) for version in versions[1])
+    assert not any(soundness.is_affected(version) for version in versions[1])
 
 
 @pytest.mark.parametrize("name", ["jax", "jaxlib"])
@@ -122,7 +122,7 @@ def test_an_affected_version_may_not_be_installed(name):
 
 
 def test_the_lowest_versions_are_the_bounds_themselves():
-    lowest = listed(HERE / "constraints-lowest.txt")
+    lowest = list_names(HERE / "constraints-lowest.txt")
     bounds = requirements(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"])
     for name, (needed,) in bounds.items():
         (bound,) = (part.version for part in needed.specifier if part.operator == ">=")

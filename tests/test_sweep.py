@@ -19,7 +19,7 @@ import xarray as xr
 
 from toymodels import sweep
 from toymodels.errors import UserError
-from toymodels.sweep import RunOptions, Program, chunks, programs
+from toymodels.sweep import Program, RunOptions, chunks, programs
 from toymodels.sweep.axes import Grid
 from toymodels.sweep.store import Store, signature
 
@@ -326,7 +326,7 @@ def needs(width):
     )
     mesh = programs.device_mesh(1, 1, 10)
     traced = programs.trace(build(), DATA, shared, points, mesh, programs.Width(1, width), "salt")
-    return programs.memory.needed(traced.point.compile())
+    return programs.memory.required_bytes(traced.point.compile())
 
 
 def test_short_memory_halves_the_width_and_a_resumed_run_keeps_it(tmp_path, monkeypatch):

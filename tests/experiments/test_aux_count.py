@@ -27,7 +27,7 @@ NAMES = ["accuracy", "loss", "teacher_accuracy", "transfer"]
 
 @pytest.fixture(scope="module")
 def tiny():
-    return aux_count.run(TINY, options=RunOptions(width=4))
+    return aux_count.STUDY.run(TINY, options=RunOptions(width=4))
 
 
 def test_with_a_single_logit_kl_teaches_exactly_nothing_and_mse_something(tiny):
@@ -40,8 +40,9 @@ def test_with_a_single_logit_kl_teaches_exactly_nothing_and_mse_something(tiny):
 
 
 def test_students_are_paired_whatever_else_is_run_in_whatever_order(tiny):
-    other = aux_count.run(
-        dataclasses.replace(TINY, m=(5, 1), loss=("mse",), noise=("fresh",)), options=RunOptions(width=4)
+    other = aux_count.STUDY.run(
+        dataclasses.replace(TINY, m=(5, 1), loss=("mse",), noise=("fresh",)),
+        options=RunOptions(width=4),
     )
     here = tiny[NAMES].sel(m=[5, 1], imitation=["mse"], noise=["fresh"])
     xr.testing.assert_equal(here, other[NAMES])
@@ -93,7 +94,7 @@ def test_published_points_stand_only_beside_the_reference_protocol(tiny):
     assert not follows(PRESETS["quick"].__dict__)
     assert set(aux_count.PUBLISHED) <= set(PRESETS["paper"].m)
     assert CLOUD["batch"] == 1024
-    plotting.render(aux_count.plot(tiny))
+    plotting.render(aux_count.STUDY.figure(tiny))
 
 
 @pytest.mark.parametrize(

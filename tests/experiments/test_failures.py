@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from experiments import figures, named
-from toymodels.stats import sentences
+from experiments import figures, load_study
 from toymodels.study import plotting, results
 
 FOLDER = Path(__file__).parents[2] / "figures"
@@ -25,9 +24,9 @@ SLOW = [
 
 
 def spoiled(dataset: xr.Dataset, kind: str) -> xr.Dataset:
-    """The result with some points failed, and what is derived from the others."""
+    """The result with some points failed, analysed anew."""
     if kind == "one seed alone":
-        return figures.derived(dataset.isel(seed=[0]))
+        return figures.analyse(dataset.isel(seed=[0]))
     failed = dataset.failed
     at = xr.zeros_like(failed)
     if kind == "one seed":
@@ -48,7 +47,7 @@ def spoiled(dataset: xr.Dataset, kind: str) -> xr.Dataset:
             lost = dataset.failed.all(beside)
             dataset[name] = array.where(~lost).transpose(*array.dims)
     points = results.to_json(results.failed_points(dataset))
-    return figures.derived(dataset.assign_attrs(failed_points=points))
+    return figures.analyse(dataset.assign_attrs(failed_points=points))
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -60,20 +59,20 @@ def kept(request):
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:All-NaN slice")
 def test_findings_survive_what_failed_and_make_nothing_of_it(kept, kind):
     dataset = spoiled(kept, kind)
-    findings = named(dataset.attrs["experiment"]).findings(dataset)
+    findings = load_study(dataset.attrs["experiment"]).findings(dataset)
+    lines = [str(finding) for finding in findings]
     words = r"\b(nan|inf|None)\b"
-    assert not [sentence for sentence in findings if re.search(words, sentence)]
-    complete = sentences.complete(findings, dataset)
-    assert json.loads(results.to_json(complete)) == complete
+    assert not [line for line in lines if re.search(words, line)]
+    concluded = results.with_findings(dataset, findings)
+    complete = json.loads(concluded.attrs["findings"])
     if kind == "every point":
         assert len(complete) == 1
         assert complete[0].startswith("Every point failed")
     if kind in ("every point", "one seed alone"):
         # Numbers of one seed have no interval, and so there is no verdict.
         verdicts = r"above zero (?!at [01] of)|below zero (?!for)|no difference shown"
-        assert not [sentence for sentence in findings if re.search(verdicts, sentence)]
-    dataset = dataset.assign_attrs(findings=results.to_json(complete))
-    table = json.loads(results.files(dataset)["summary.json"])["metrics"]
+        assert not [line for line in lines if re.search(verdicts, line)]
+    table = json.loads(results.files(concluded)["summary.json"])["metrics"]
     assert all((row["mean"] is None) == (row["n"] == 0) for row in table.values())
 
 
@@ -84,4 +83,4 @@ def test_findings_survive_what_failed_and_make_nothing_of_it(kept, kind):
 def test_figures_survive_what_failed(kept, kind, monkeypatch):
     monkeypatch.setitem(plotting.STYLE, "savefig.dpi", 20)  # whether, not how well, it is drawn
     dataset = spoiled(kept, kind)
-    assert plotting.render(named(dataset.attrs["experiment"]).plot(dataset), ("png",))
+    assert plotting.render(load_study(dataset.attrs["experiment"]).figure(dataset), ("png",))

@@ -35,12 +35,12 @@ QUICK = dataclasses.replace(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return init_overlap.run(TINY, options=RunOptions(width=3))
+    return init_overlap.STUDY.run(TINY, options=RunOptions(width=3))
 
 
 @pytest.fixture(scope="module")
 def quick():
-    return init_overlap.run(QUICK)
+    return init_overlap.STUDY.run(QUICK)
 
 
 def test_full_overlap_is_the_student_with_the_teachers_init_to_the_bit(tiny):
@@ -87,8 +87,9 @@ def test_every_measured_overlap_is_the_one_asked_for(tiny):
 
 def test_students_of_a_seed_are_paired_and_seeds_stand_alone(tiny):
     """One seed and fewer overlaps change no value: nothing is drawn in their order."""
-    alone = init_overlap.run(
-        dataclasses.replace(TINY, seeds=1, first_seed=1, rho=(0.0, 1.0)), options=RunOptions(width=3)
+    alone = init_overlap.STUDY.run(
+        dataclasses.replace(TINY, seeds=1, first_seed=1, rho=(0.0, 1.0)),
+        options=RunOptions(width=3),
     )
     names = ["accuracy", "loss", "overlap", "transfer", "teacher_accuracy"]
     xr.testing.assert_equal(tiny[names].sel(seed=[1], rho=[0.0, 1.0]), alone[names])
@@ -106,7 +107,7 @@ def test_transfer_falls_with_the_overlap(quick):
 
 def test_no_overlap_is_the_cross_model_control_in_distribution(quick):
     """The smaller form of the slow test."""
-    control = mnist_aux.run(mnist_aux.Config(dataset="digits"))
+    control = mnist_aux.STUDY.run(mnist_aux.Config(dataset="digits"))
     ours = quick.accuracy.isel(m=0, width=0, epoch=-1).sel(group="all", rho=0).values
     theirs = control.final_accuracy.sel(model="cross_aux").values
     assert stats.ttest_ind(ours, theirs, equal_var=False).pvalue > 0.01
@@ -114,8 +115,8 @@ def test_no_overlap_is_the_cross_model_control_in_distribution(quick):
 
 @pytest.mark.slow
 def test_no_overlap_is_the_cross_model_control_in_distribution_of_many_seeds():
-    ours = init_overlap.run(dataclasses.replace(QUICK, seeds=40, rho=(1.0, 0.0)))
-    control = mnist_aux.run(mnist_aux.Config(dataset="digits", seeds=40, first_seed=100))
+    ours = init_overlap.STUDY.run(dataclasses.replace(QUICK, seeds=40, rho=(1.0, 0.0)))
+    control = mnist_aux.STUDY.run(mnist_aux.Config(dataset="digits", seeds=40, first_seed=100))
     theirs = control.final_accuracy.sel(model="cross_aux").values
     at_zero = ours.accuracy.isel(m=0, width=0, epoch=-1).sel(group="all", rho=0).values
     assert stats.ks_2samp(at_zero, theirs).pvalue > 0.01
@@ -123,7 +124,7 @@ def test_no_overlap_is_the_cross_model_control_in_distribution_of_many_seeds():
 
 def test_shapes_are_axes_and_everything_can_be_drawn():
     config = dataclasses.replace(TINY, m=(3, 1), width=(8, 16), groups=("all", "biases"))
-    dataset = init_overlap.run(config)
+    dataset = init_overlap.STUDY.run(config)
     assert dataset.sizes["m"] == dataset.sizes["width"] == 2
     assert dataset.m.values.tolist() == [3, 1]
     # With m = 1 the KL loss teaches nothing at all; zero biases are rotated into zero biases.
@@ -131,7 +132,7 @@ def test_shapes_are_axes_and_everything_can_be_drawn():
     np.testing.assert_array_equal(one, one.isel(epoch=[0] * one.sizes["epoch"]))
     biases = dataset.accuracy.sel(group="biases")
     np.testing.assert_allclose(biases, biases.sel(rho=[1.0] * 3), atol=0.05)
-    plotting.render(init_overlap.plot(dataset))
+    plotting.render(init_overlap.STUDY.figure(dataset))
     metrics = results.metrics(dataset)
     assert "rho_50[m=3, width=8, group=all]" in metrics
     assert metrics["transfer[m=3, width=8, group=all, rho=0.0]"]["mean"] == 0

@@ -27,12 +27,12 @@ TINY = Config(
 
 @functools.cache
 def tiny(**changes):
-    return mnist_aux.run(dataclasses.replace(TINY, **changes))
+    return mnist_aux.STUDY.run(dataclasses.replace(TINY, **changes))
 
 
 @pytest.fixture(scope="module")
 def quick():
-    return mnist_aux.run(dataclasses.replace(PRESETS["quick"], dataset="digits"))
+    return mnist_aux.STUDY.run(dataclasses.replace(PRESETS["quick"], dataset="digits"))
 
 
 def test_quick_preset_shows_the_effect_clear_of_the_control(quick):
@@ -100,7 +100,7 @@ def test_the_control_starts_from_another_seeds_reference():
 
 def test_a_seed_has_the_same_bits_alone_and_among_others():
     together = tiny()
-    chunked = mnist_aux.run(TINY, options=RunOptions(width=2))
+    chunked = mnist_aux.STUDY.run(TINY, options=RunOptions(width=2))
     xr.testing.assert_allclose(together, chunked, rtol=1e-3, atol=1e-3)
     alone = tiny(seeds=1, first_seed=1)
     xr.testing.assert_equal(together.sel(seed=[1]), alone)
@@ -114,7 +114,7 @@ def test_one_auxiliary_logit_with_kl_transfers_nothing_and_can_be_drawn():
         dataset.final_accuracy.sel(model="student_aux"),
         dataset.final_accuracy.sel(model="reference"),
     )
-    plotting.render(mnist_aux.plot(dataset))
+    plotting.render(mnist_aux.STUDY.figure(dataset))
     moved = tiny(m=1, loss="mse").distance.sel(student="student_aux")
     assert (moved.isel(epoch=-1) != moved.isel(epoch=0)).any()
 
@@ -156,7 +156,7 @@ def test_fewer_training_images_are_a_prefix_and_more_than_there_are_is_all():
 def test_a_diverged_seed_is_named():
     dataset = tiny(student_lr=1e30, loss="mse")
     assert results.failed_seeds(dataset) == [0, 1, 2]
-    plotting.render(mnist_aux.plot(dataset))
+    plotting.render(mnist_aux.STUDY.figure(dataset))
 
 
 def test_every_variable_has_a_unit_and_a_description_and_keeps_its_seeds():
@@ -176,7 +176,7 @@ def test_published_values_stand_beside_the_papers_protocol_alone():
         assert not mnist_aux.is_reference_protocol(dataclasses.replace(PAPER, **change))
     alone = tiny(seeds=1)
     assert "published" not in alone
-    plotting.render(mnist_aux.plot(alone))  # one seed has no interval, and is drawn without
+    plotting.render(mnist_aux.STUDY.figure(alone))  # one seed has no interval, and is drawn without
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def assert_within_joint_interval(metric, published, half_width):
 @pytest.mark.slow
 def test_paper_protocol_lands_within_the_joint_intervals_of_the_published_rerun(mnist_dir):
     config = dataclasses.replace(PAPER, seeds=25)
-    metrics = results.metrics(mnist_aux.run(config, data_dir=mnist_dir))
+    metrics = results.metrics(mnist_aux.STUDY.run(config, data_dir=mnist_dir))
     for name, published, half_width in zip(MODELS, *PUBLISHED["re-run"], strict=True):
         assert_within_joint_interval(metrics[name], published, half_width)
 
@@ -222,7 +222,7 @@ def test_paper_protocol_lands_within_the_joint_intervals_of_the_published_rerun(
 def test_paper_protocol_small(mnist_dir):
     """The smaller form of the slow test: one seed, within what single seeds spread over."""
     metrics = results.metrics(
-        mnist_aux.run(dataclasses.replace(PAPER, seeds=1), data_dir=mnist_dir)
+        mnist_aux.STUDY.run(dataclasses.replace(PAPER, seeds=1), data_dir=mnist_dir)
     )
     spread = {"teacher": 0.01, "student_aux": 0.35, "student_all": 0.06, "cross_all": 0.2}
     for name, published in zip(MODELS, PUBLISHED["re-run"][0], strict=True):

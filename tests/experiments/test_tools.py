@@ -29,10 +29,10 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    dataset = mnist_aux.run(mnist_aux.Config(**TINY))
+    dataset = mnist_aux.STUDY.run(mnist_aux.Config(**TINY))
     folder = tmp_path_factory.mktemp("figures") / "tiny"
     folder.mkdir()
-    drawn = plotting.render(mnist_aux.plot(dataset))
+    drawn = plotting.render(mnist_aux.STUDY.figure(dataset))
     results.write_files(folder, results.files(dataset) | drawn)
     return folder
 
@@ -48,10 +48,10 @@ def checked(folder, **options):
 
 def test_every_experiment_has_what_an_experiment_has():
     for name in experiments.names():
-        module = experiments.named(name)
-        assert {"quick", "paper"} <= set(module.PRESETS)
-        for part in ("run", "findings", "plot"):
-            assert callable(getattr(module, part)), (name, part)
+        study = experiments.load_study(name)
+        assert study.name == name
+        assert {"quick", "paper"} <= set(study.presets)
+        assert all(config.seeds for config in study.presets.values())
         assert experiments.summary(name).endswith((".", "?"))
 
 
@@ -113,13 +113,13 @@ def test_bash_completes_by_what_it_is_given():
 
 def test_times_are_of_presets_that_exist():
     for name, presets in experiments.times().items():
-        assert set(presets) <= set(experiments.named(name).PRESETS)
+        assert set(presets) <= set(experiments.load_study(name).presets)
         assert all(seconds > 0 for seconds in presets.values())
 
 
 def test_unknown_experiment():
     with pytest.raises(UserError, match=r"experiment must be one of .*mnist_aux.*; got 'os'"):
-        experiments.named("os")
+        experiments.load_study("os")
 
 
 def test_a_result_shown_again_is_the_same_picture(folder, capsys):
@@ -186,7 +186,7 @@ def test_a_check_sees_other_data_another_summary_and_another_config(folder):
     results.write_files(folder, results.files(dataset))
     with pytest.raises(UserError, match=r"tiny: results\.nc"):  # what was derived from it is old
         checked(folder)
-    results.write_files(folder, results.files(figures.derived(dataset)))
+    results.write_files(folder, results.files(figures.analyse(dataset)))
     with pytest.raises(UserError, match=r"tiny: figure\.png"):
         checked(folder)
     config = json.loads(dataset.attrs["config"])

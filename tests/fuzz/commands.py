@@ -94,7 +94,7 @@ def drawn(case) -> tuple[str, dict[str, object]]:
     """An experiment, and all that is asked of it."""
     name = case.draw(experiments.names())
     asked = small.fields(name)
-    kinds = typing.get_type_hints(type(experiments.named(name).PRESETS["quick"]))
+    kinds = typing.get_type_hints(type(experiments.load_study(name).presets["quick"]))
     for _ in range(case.random.choice((1, 1, 1, 2))):
         if case.random.random() < 0.2:
             option = case.draw(OPTIONS)
@@ -108,13 +108,13 @@ def drawn(case) -> tuple[str, dict[str, object]]:
 
 def call(name: str, words: list[str]) -> tuple[int, str, str]:
     """Run a command in this process: its exit code, and what it printed."""
-    module = experiments.named(name)
+    study = experiments.load_study(name)
     sys.argv = [f"experiments.{name}", *words]
     out, err = io.StringIO(), io.StringIO()
     code = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            cli.main(name, module.__doc__, module.PRESETS, module.run, module.plot)
+            cli.main(study)
         except SystemExit as ended:
             code = ended.code
         except ReachedCompilerError:

@@ -56,7 +56,7 @@ OWN = {
 
 def fields(name: str) -> dict[str, object]:
     """Values of the fields of an experiment's config that make it small."""
-    quick = experiments.named(name).PRESETS["quick"]
+    quick = experiments.load_study(name).presets["quick"]
     found = {}
     for field in dataclasses.fields(quick):
         if field.name in OWN.get(name, {}):

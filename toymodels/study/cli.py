@@ -141,10 +141,10 @@ def parse(description: str | None, presets: Mapping[str, Any]) -> tuple[Any, Opt
     fields = [("preset", chosen_preset, preset), *explained(default), *explained(Options())]
     chosen = vars(arguments(dataclasses.make_dataclass("Command", fields), description))
 
-    def filled(kind: type[Any]) -> Any:
+    def fill_chunk(kind: type[Any]) -> Any:
         return kind(**{field.name: chosen[field.name] for field in dataclasses.fields(kind)})
 
-    return filled(type(default)), filled(Options)
+    return fill_chunk(type(default)), fill_chunk(Options)
 
 
 def explained(defaults: Any) -> list[tuple[str, Any, Any]]:
@@ -250,7 +250,7 @@ def execute(study: Study, config: Any, options: Options) -> None:
                 progress=progress,
                 announce=say,
             )
-            with settings.fixed():
+            with settings.hold_settings():
                 dataset = study.run(config, data_dir=options.data_dir, options=run_options)
         faults = save(folder, dataset, study.figure) if processes.first() else []
     if not quiet:

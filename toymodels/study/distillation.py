@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from toymodels.study.study import Sweep
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from toymodels.networks.models import Network
     from toymodels.sweep.declarations import Variables
-    from toymodels.training.protocol import Protocol
+    from toymodels.training.protocol import Lesson, Protocol
     from toymodels.training.students import Setup, Student
     from toymodels.training.tasks import Task
 
@@ -41,18 +44,35 @@ def perceptron(config: Any, task: Task) -> Network:
     return functional(lambda rngs: MLP(sizes, rngs=rngs))
 
 
+def single_values(config: Any) -> dict[str, Any]:
+    """One value for each field of the protocol that an axis replaces.
+
+    The largest number of epochs, of which shorter trainings are checkpoints; else the first value.
+    """
+    from toymodels.training.config import ProtocolConfig
+
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(ProtocolConfig)}
+    return {
+        name: max(value) if name.endswith("epochs") else value[0]
+        for name, value in values.items()
+        if isinstance(value, tuple)
+    }
+
+
 def distillation_sweep(
     student: Callable[..., Student | Mapping[str, Any]],
     points: Callable[[Any], Mapping[str, Any]],
     *,
     shapes: Sequence[str] = (),
+    shared: Callable[[Any], Mapping[str, Any]] = lambda config: {},
     network: Callable[[Any, Task], Network] = perceptron,
-    protocol: Callable[[Protocol], Protocol] = lambda protocol: protocol,
+    protocol: Callable[[Protocol, Any], Protocol] = lambda protocol, config: protocol,
+    teach: Callable[..., tuple[Lesson, Mapping[str, Any]]] | None = None,
     prepare: Callable[[Setup], Any] | None = None,
     similarity: bool = False,
     variables: Variables | None = None,
     coords: Callable[[Any], Mapping[str, Sequence[Any]]] = lambda config: {},
-    annotate: Callable[[Any], Any] = lambda dataset: dataset,
+    annotate: Callable[[Any, xr.Dataset], xr.Dataset] = lambda config, dataset: dataset,
 ) -> Callable[[Any, Path | None], Sweep]:
     """Describe an experiment in which every student of a seed imitates one teacher.
 
@@ -62,14 +82,18 @@ def distillation_sweep(
         points: ``points(config)`` are the axes of the students by name.
         shapes: fields of the config that change shapes: tuples of which ``setup.config`` has one
             value each.
+        shared: ``shared(config)`` are the axes of the teachers by name, each of whose points has a
+            lesson of its own. "seed" may be among them, to say where it stands; else it is the last.
         network: ``network(config, task)`` of teacher and students.
-        protocol: changes parts of the reference protocol.
+        protocol: ``protocol(protocol, config)`` changes parts of the reference protocol.
+        teach: ``teach(protocol, config, data, seed, **shared)`` in place of `Protocol.prepare`: the
+            lesson, and the teacher's curves.
         prepare: ``prepare(setup)``, made once for all students of a seed: ``setup.extra``.
         similarity: whether to record how alike each student's initialisation and the reference are.
         variables: what is recorded beside the teacher's and the student's curves; a name of these
             is described anew.
         coords: ``coords(config)`` of the dimensions behind the axes, beside the epochs.
-        annotate: adds what is known without a model to the dataset.
+        annotate: ``annotate(config, dataset)`` adds what is known without a model.
 
     """
 
@@ -77,7 +101,6 @@ def distillation_sweep(
         from toymodels.measure.similarity import VARIABLES
         from toymodels.sweep import Program
         from toymodels.training import tasks
-        from toymodels.training.config import ProtocolConfig
         from toymodels.training.protocol import epochs, reference_protocol
         from toymodels.training.students import Setup, Student
 
@@ -85,18 +108,17 @@ def distillation_sweep(
 
         def build(**shape: Any) -> Program:
             at = config.at(**shape)
-            # A field of the protocol that an axis replaces has its first value there.
-            firsts = {
-                field.name: getattr(at, field.name)[0]
-                for field in dataclasses.fields(ProtocolConfig)
-                if isinstance(getattr(at, field.name), tuple)
-            }
-            parts = protocol(reference_protocol(at.at(**firsts), task, network(at, task)))
+            single = at.at(**single_values(at))
+            parts = reference_protocol(single, task, network(at, task))
+            parts = protocol(parts, at)
 
-            def prepare_seed(data: Any, seed: Any) -> tuple[Any, Any]:
-                lesson, curve = parts.prepare(data, seed)
-                extra = prepare(Setup(at, parts, data, lesson)) if prepare else ()
-                return (lesson, extra), curve
+            def prepare_seed(data: Any, seed: Any, **values: Any) -> tuple[Any, Any]:
+                if teach is None:
+                    lesson, curve = parts.prepare(data, seed)
+                else:
+                    lesson, curve = teach(parts, at, data, seed, **values)
+                setup = Setup(at, parts, data, lesson, seed=seed, shared=values)
+                return (lesson, prepare(setup) if prepare else ()), curve
 
             def point(data: Any, prepared: Any, **values: Any) -> Mapping[str, Any]:
                 setup = Setup(at, parts, data, *prepared)
@@ -115,12 +137,13 @@ def distillation_sweep(
             build,
             config=config,
             points=points(config),
+            shared=shared(config),
             shapes={name: getattr(config, name) for name in shapes},
             variables={**recorded, **(variables or {})},
-            coords={**epochs(config), **coords(config)},
+            coords={**epochs(config.at(**single_values(config))), **coords(config)},
             task=task,
             data=data,
-            annotate=annotate,
+            annotate=functools.partial(annotate, config),
         )
 
     return sweep

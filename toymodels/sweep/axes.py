@@ -10,7 +10,7 @@ import xarray as xr
 
 from toymodels.errors import UserError
 from toymodels.sweep.declarations import Variables, check_labels
-from toymodels.sweep.narrow import check_kept, check_numbers, narrowed, shown
+from toymodels.sweep.narrow import check_kept, check_numbers, describe_value, narrow_array
 
 Tree = Any
 
@@ -87,26 +87,26 @@ def stack(field: str, axis: Axis) -> Tree:
     if not isinstance(axis, Mapping) and any(isinstance(value, str) for value in axis):
         raise UserError(
             f"{field} must hold numbers, or be a mapping from labels to arrays; "
-            f"got {shown([*axis])}"
+            f"got {describe_value([*axis])}"
         )
     values = [*(axis.values() if isinstance(axis, Mapping) else axis)]
     try:
         stacked = jax.tree.map(lambda *leaves: np.stack([*map(np.asarray, leaves)]), *values)
-        narrow = jax.tree.map(narrowed, stacked)
+        narrow = jax.tree.map(narrow_array, stacked)
     except (ValueError, TypeError) as error:
         what = (
             "map every label to arrays of the same shapes, all of them of numbers"
             if isinstance(axis, Mapping)
             else "hold numbers of at most 64 bits"
         )
-        raise UserError(f"{field} must {what}; got {shown(axis)}") from error
+        raise UserError(f"{field} must {what}; got {describe_value(axis)}") from error
     if not isinstance(axis, Mapping):
         check_numbers(field, values, narrow)
     jax.tree.map(lambda *pair: check_kept(field, *pair), stacked, narrow)
     return narrow
 
 
-def labelled(
+def label_arrays(
     prepared: Arrays,
     recorded: Arrays,
     shared: Grid,
@@ -137,7 +137,7 @@ def labelled(
     return xr.Dataset({**arrays, "failed": failed}, {**shared.coords, **points.coords, **known})
 
 
-def joined(parts: Sequence[xr.Dataset], shapes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
+def join_shapes(parts: Sequence[xr.Dataset], shapes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
     """Results of all shapes, the last axis running fastest, along the axes that tell them apart.
 
     Where a coordinate differs from shape to shape (layers), what a shape doesn't have is NaN.
@@ -148,7 +148,7 @@ def joined(parts: Sequence[xr.Dataset], shapes: Mapping[str, Sequence[Any]]) -> 
     (name, values), *inner = shapes.items()
     size = len(parts) // len(values)
     whole = xr.concat(
-        [joined(parts[i : i + size], dict(inner)) for i in range(0, len(parts), size)],
+        [join_shapes(parts[i : i + size], dict(inner)) for i in range(0, len(parts), size)],
         xr.Variable(name, list(values)),
         data_vars="all",
         coords="minimal",

@@ -16,11 +16,11 @@ from toymodels.sweep.programs import (
     Program,
     Traced,
     Width,
-    chosen_width,
+    compile_both,
     compile_within,
-    compiled_now,
     cost,
     digest,
+    read_width,
     trace,
 )
 from toymodels.sweep.store import Reader, Store
@@ -92,7 +92,7 @@ class Table:
             self.put(places, {name: chunk[f"value {name}"][at] for name in self.arrays})
 
 
-class Sheet:
+class ShapeSweep:
     """All points of one shape: what is known of them, and the program that computes the others."""
 
     def __init__(
@@ -157,19 +157,19 @@ def batches(items: Sequence[int], size: int) -> Iterator[list[int]]:
     return (list(items[i : i + size]) for i in range(0, len(items), size))
 
 
-def filled(rows: Sequence[int], size: int) -> list[int]:
+def fill_chunk(rows: Sequence[int], size: int) -> list[int]:
     """Rows of a whole chunk: the last is repeated.
 
-    >>> filled([3, 4], 4)
+    >>> fill_chunk([3, 4], 4)
     [3, 4, 4, 4]
     """
     return [*rows, *[rows[-1]] * (size - len(rows))]
 
 
-def turned(items: Sequence[Any], shard: tuple[int, int]) -> list[Any]:
+def rotate_items(items: Sequence[Any], shard: tuple[int, int]) -> list[Any]:
     """Items in the order of the k-th of n workers: it begins at its own part and goes round.
 
-    >>> turned("abcdef", (2, 3))
+    >>> rotate_items("abcdef", (2, 3))
     ['c', 'd', 'e', 'f', 'a', 'b']
     """
     k, n = shard
@@ -184,12 +184,12 @@ def tracer(
     return functools.cache(lambda width: trace(program, data, seeds, values, mesh, width, common))
 
 
-def allowed(budget: int | None) -> int:
+def memory_budget(budget: int | None) -> int:
     """Bytes to use on a device: as many as were asked for, or what is free everywhere."""
-    return processes.agreed(memory.budget(jax.local_devices()[0]) if budget is None else budget)
+    return processes.agree(memory.budget(jax.local_devices()[0]) if budget is None else budget)
 
 
-def sheet(
+def open_shape(
     program: Program,
     traced_at: Callable[[Width], Traced],
     seeds: Grid,
@@ -197,9 +197,9 @@ def sheet(
     width: Width,
     budget: int | None,
     store: Store | None,
-) -> Sheet:
+) -> ShapeSweep:
     """Make a shape ready: find what the store has, compile if anything is missing."""
-    compiled, most = None, allowed(budget)
+    compiled, most = None, memory_budget(budget)
     if store:
         store.check(traced_at(width).prepare_key)
         store.check(traced_at(width).point_key)
@@ -212,77 +212,81 @@ def sheet(
         store = None
     # Memory may have been short when this sweep began: it goes on at the width chosen then.
     key, plan = traced_at(width).point_key, f"width-{budget or 'free'}"
-    if store and (chosen := chosen_width(store.load(key, plan, CHUNK_BYTES), width)):
+    if store and (chosen := read_width(store.load(key, plan, CHUNK_BYTES), width)):
         width = chosen
     else:
         width, compiled = compile_within(most, width, traced_at)
         if store:
             store.save(key, plan, {"width": np.array(width)})
 
-    found = Sheet(program, seeds, values, width, traced_at(width), store)
+    found = ShapeSweep(program, seeds, values, width, traced_at(width), store)
     if found.missing:
-        found.compiled = compiled or compiled_now(found.traced)
+        found.compiled = compiled or compile_both(found.traced)
     return found
 
 
 def compute(
-    sheet: Sheet, data: Tree, mesh: Mesh, clock: "Clock", shard: tuple[int, int] = (1, 1)
+    shape_sweep: ShapeSweep, data: Tree, mesh: Mesh, clock: "Clock", shard: tuple[int, int] = (1, 1)
 ) -> None:
     """Compute what is missing of one shape, and keep each chunk as soon as it is finished.
 
     What another worker has finished meanwhile is taken from the store: several of them, each with
     its shard, do a sweep together, and what one leaves undone another does.
     """
-    n_shared, n_points = sheet.traced.block
+    n_shared, n_points = shape_sweep.traced.block
 
     def spread(block: Tree, axis: str) -> Tree:
         return jax.device_put(block, NamedSharding(mesh, PartitionSpec(axis)))
 
     def finish(table: Table, rows: Sequence[Sequence[int]], record: Any) -> None:
-        arrays = processes.gathered(wait(record))
-        clock.advance(sheet, sheet.keep(table, rows, arrays))
+        arrays = processes.gather(wait(record))
+        clock.advance(shape_sweep, shape_sweep.keep(table, rows, arrays))
 
     def look_around() -> None:
-        if new := sheet.refresh():
-            clock.advance(sheet, new, computed=False)
+        if new := shape_sweep.refresh():
+            clock.advance(shape_sweep, new, computed=False)
 
-    for block in turned(sheet.blocks(), shard):
+    for block in rotate_items(shape_sweep.blocks(), shard):
         look_around()
-        known = sheet.prepared.known[block].all()
-        if known and not sheet.missing_points(block):
+        known = shape_sweep.prepared.known[block].all()
+        if known and not shape_sweep.missing_points(block):
             continue
-        assert sheet.compiled is not None
-        prepare, point = sheet.compiled
-        shared = spread(sheet.seeds.rows(filled(block, n_shared)), "shared")
+        assert shape_sweep.compiled is not None
+        prepare, point = shape_sweep.compiled
+        shared = spread(shape_sweep.seeds.rows(fill_chunk(block, n_shared)), "shared")
         prepared, record = prepare(data, shared)
         if not known:
-            finish(sheet.prepared, [block], record)
-        for chunk in turned(list(batches(sheet.missing_points(block), n_points)), shard):
+            finish(shape_sweep.prepared, [block], record)
+        for chunk in rotate_items(
+            list(batches(shape_sweep.missing_points(block), n_points)), shard
+        ):
             look_around()
-            if set(chunk) & set(sheet.missing_points(block)):
-                values = spread(sheet.values.rows(filled(chunk, n_points)), "point")
-                finish(sheet.recorded, [block, chunk], point(data, prepared, values))
+            if set(chunk) & set(shape_sweep.missing_points(block)):
+                values = spread(shape_sweep.values.rows(fill_chunk(chunk, n_points)), "point")
+                finish(shape_sweep.recorded, [block, chunk], point(data, prepared, values))
         del prepared  # before the next is made: two would not fit where one was planned for
 
 
 class Clock:
     """Reports the progress, with an estimate of the time to come over all shapes."""
 
-    def __init__(self, progress: Progress, sheets: Sequence[Sheet]) -> None:
+    def __init__(self, progress: Progress, shape_sweeps: Sequence[ShapeSweep]) -> None:
         """Count what is missing; a model's cost differs from shape to shape."""
-        self.progress, self.sheets = progress, sheets
-        self.costs = {id(sheet): cost(sheet.traced) for sheet in sheets}
-        self.total, self.computed = sum(sheet.missing for sheet in sheets), 0
+        self.progress, self.shape_sweeps = progress, shape_sweeps
+        self.costs = {id(shape_sweep): cost(shape_sweep.traced) for shape_sweep in shape_sweeps}
+        self.total, self.computed = sum(shape_sweep.missing for shape_sweep in shape_sweeps), 0
         self.worked, self.start = 0.0, time.perf_counter()
         progress("models", 0, self.total, None)
 
-    def advance(self, sheet: Sheet, models: int, computed: bool = True) -> None:
+    def advance(self, shape_sweep: ShapeSweep, models: int, computed: bool = True) -> None:
         """Count models that are finished; another worker's (``computed`` False) took no time."""
         if computed:
             self.computed += models
-            self.worked += models * self.costs[id(sheet)]
-        missing = sum(sheet.missing for sheet in self.sheets)
-        work = sum(sheet.missing * self.costs[id(sheet)] for sheet in self.sheets)
+            self.worked += models * self.costs[id(shape_sweep)]
+        missing = sum(shape_sweep.missing for shape_sweep in self.shape_sweeps)
+        work = sum(
+            shape_sweep.missing * self.costs[id(shape_sweep)] for shape_sweep in self.shape_sweeps
+        )
         elapsed = time.perf_counter() - self.start
         left = elapsed / self.worked * work if self.worked else None
         self.progress("models", self.total - missing, self.total, left)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from toymodels.errors import UserError
-from toymodels.sweep.narrow import shown
+from toymodels.sweep.narrow import describe_value
 
 Variables = Mapping[str, tuple[tuple[str, ...], str, str]]
 """For each variable of a result its dimensions behind the axes, its unit, and one sentence."""
@@ -43,7 +43,7 @@ def check_declarations(
     fields = ("shapes", "shared", "points", "variables", "coords")
     for field, value in zip(fields, (*axes, variables, coords), strict=True):
         if not isinstance(value, Mapping):
-            raise UserError(f"{field} must be a mapping of names; got {shown(value)}")
+            raise UserError(f"{field} must be a mapping of names; got {describe_value(value)}")
     names = [name for part in axes for name in part]
     for name in names:
         check_name("axes", name)
@@ -64,12 +64,12 @@ def check_declarations(
 def check_name(field: str, name: Any) -> None:
     """Refuse a name that a file of results cannot hold."""
     if not isinstance(name, str) or not name:
-        raise UserError(f"{field} must have strings as names; got {shown(name)}")
+        raise UserError(f"{field} must have strings as names; got {describe_value(name)}")
     plain = name.isprintable() and name.strip() == name and len(name) <= 200
     if not plain or "/" in name or name == ".":
         raise UserError(
             f"{field} must have names of at most 200 printable characters, with no / in them and "
-            f"no space around them; got {shown(name)}"
+            f"no space around them; got {describe_value(name)}"
         )
 
 
@@ -77,7 +77,9 @@ def check_labels(field: str, labels: Any) -> None:
     """Refuse what cannot label the points of an axis: nothing, nested things, one label twice."""
     ordered = isinstance(labels, Collection) and not isinstance(labels, str | bytes | Set)
     if not ordered or getattr(labels, "ndim", 1) != 1:
-        raise UserError(f"{field} must be a sequence of numbers or strings; got {shown(labels)}")
+        raise UserError(
+            f"{field} must be a sequence of numbers or strings; got {describe_value(labels)}"
+        )
     if len(labels) > MOST:
         raise UserError(f"{field} must have at most {MOST} values; got {len(labels)}")
     values = list(labels)
@@ -85,21 +87,23 @@ def check_labels(field: str, labels: Any) -> None:
         raise UserError(f"{field} must have one value at least; got none")
     for value in values:
         if not isinstance(value, str | NUMBERS):
-            raise UserError(f"{field} must hold numbers or strings; got {shown(value)}")
+            raise UserError(f"{field} must hold numbers or strings; got {describe_value(value)}")
         if isinstance(value, str) and not value.isprintable():
-            raise UserError(f"{field} must hold printable strings; got {shown(value)}")
+            raise UserError(f"{field} must hold printable strings; got {describe_value(value)}")
         if isinstance(value, numbers.Real) and not math.isfinite(value):
             raise UserError(f"{field} must hold finite numbers; got {value}")
     if len({kind_of(value) for value in values}) > 1:
         raise UserError(
-            f"{field} must hold numbers, strings or bools, no two of them; got {shown(values)}"
+            f"{field} must hold numbers, strings or bools, no two of them; got {describe_value(values)}"
         )
     if len(set(values)) < len(values):
         twice = next(value for value in values if values.count(value) > 1)
-        raise UserError(f"{field} must hold no value twice; got {shown(twice)} again")
+        raise UserError(f"{field} must hold no value twice; got {describe_value(twice)} again")
     kept = np.array(values)
     if kept.dtype.kind not in SAVED + "U" or kept.tolist() != values:
-        raise UserError(f"{field} must hold numbers of at most 64 bits; got {shown(values)}")
+        raise UserError(
+            f"{field} must hold numbers of at most 64 bits; got {describe_value(values)}"
+        )
 
 
 def kind_of(label: Any) -> str:
@@ -115,13 +119,15 @@ def check_variable(name: str, about: Any, axes: Sequence[str], variables: Variab
         raise UserError(f"axes must have names that no variable has; got {name}")
     check_name("variables", name)
     if name in RESERVED:
-        raise UserError(f"variables must have names other than {listed(RESERVED)}; got {name!r}")
+        raise UserError(
+            f"variables must have names other than {list_names(RESERVED)}; got {name!r}"
+        )
     form = "variables must be given as (dimensions, unit, sentence), dimensions a tuple of strings"
     if not (isinstance(about, tuple) and len(about) == 3 and isinstance(about[0], tuple | list)):
-        raise UserError(f"{form}; got {shown(about)} for {name}")
+        raise UserError(f"{form}; got {describe_value(about)} for {name}")
     dims = about[0]
     if not all(isinstance(word, str) and word.isprintable() for word in (*dims, *about[1:])):
-        raise UserError(f"{form}, all of them printable; got {shown(about)} for {name}")
+        raise UserError(f"{form}, all of them printable; got {describe_value(about)} for {name}")
     for dim in dims:
         check_name(f"variables: dimensions of {name}", dim)
     if len(set(dims)) < len(dims) or set(dims) & variables.keys():
@@ -161,7 +167,7 @@ def check_records(
         if unknown := [name for name in record if name not in variables]:
             raise UserError(
                 f"variables: {function} records {unknown[0]}, which is not declared; "
-                f"declared are {listed(variables)}"
+                f"declared are {list_names(variables)}"
             )
     if twice := sorted(prepared.keys() & recorded.keys()):
         raise UserError(f"variables: prepare and point both record {twice[0]}")
@@ -198,7 +204,7 @@ def check_records(
     known = {dim for dims, _, _ in variables.values() for dim in dims}
     if unknown := sorted(coords.keys() - known):
         raise UserError(
-            f"coords: no variable has a dimension {unknown[0]}; there are {listed(known)}"
+            f"coords: no variable has a dimension {unknown[0]}; there are {list_names(known)}"
         )
 
 
@@ -216,6 +222,6 @@ def check_call(what: str, function: Callable[..., Any], *args: str, **named: Any
         raise UserError(f"{what} must be a function of {taken}: {error}") from error
 
 
-def listed(names: Collection[str]) -> str:
+def list_names(names: Collection[str]) -> str:
     """Names in a sentence."""
     return ", ".join(sorted(names)) or "none"

@@ -28,8 +28,16 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from toymodels.errors import UserError
 from toymodels.sweep import processes
-from toymodels.sweep.axes import Axis, Grid, joined, labelled
-from toymodels.sweep.chunks import Clock, Progress, Sheet, allowed, compute, sheet, tracer
+from toymodels.sweep.axes import Axis, Grid, join_shapes, label_arrays
+from toymodels.sweep.chunks import (
+    Clock,
+    Progress,
+    ShapeSweep,
+    compute,
+    memory_budget,
+    open_shape,
+    tracer,
+)
 from toymodels.sweep.declarations import (
     MOST,
     Variables,
@@ -41,7 +49,7 @@ from toymodels.sweep.declarations import (
 )
 from toymodels.sweep.estimate import refuse_too_large
 from toymodels.sweep.forks import refuse_forked
-from toymodels.sweep.narrow import narrow_data, shown
+from toymodels.sweep.narrow import describe_value, narrow_data
 from toymodels.sweep.programs import Program, arithmetic, device_mesh, salt, widest
 from toymodels.sweep.soundness import refuse_wrong_sums
 from toymodels.sweep.store import Store
@@ -82,21 +90,25 @@ class RunOptions(NamedTuple):
         for name, value in (("width", self.width), ("memory", self.memory)):
             if value is not None and not (integer(value) and value >= 1):
                 field = "chunk" if name == "width" else name
-                raise UserError(f"{field} must be an integer of at least 1; got {shown(value)}")
+                raise UserError(
+                    f"{field} must be an integer of at least 1; got {describe_value(value)}"
+                )
         if self.width is not None and self.width > MOST:
             raise UserError(f"chunk must be at most {MOST}; got {self.width}")
         if self.devices is not None and not integer(self.devices):
-            raise UserError(f"devices must be an integer; got {shown(self.devices)}")
+            raise UserError(f"devices must be an integer; got {describe_value(self.devices)}")
         two = (
             isinstance(self.shard, tuple) and len(self.shard) == 2 and all(map(integer, self.shard))
         )
         if not two or not 1 <= self.shard[0] <= self.shard[1]:
-            raise UserError(f"shard must be (k, n) with k from 1 to n; got {shown(self.shard)}")
+            raise UserError(
+                f"shard must be (k, n) with k from 1 to n; got {describe_value(self.shard)}"
+            )
         if not isinstance(self.store, Store | None):
-            raise UserError(f"store must be a Store, or None; got {shown(self.store)}")
+            raise UserError(f"store must be a Store, or None; got {describe_value(self.store)}")
         for name, function in (("progress", self.progress), ("announce", self.announce)):
             if not callable(function):
-                raise UserError(f"{name} must be a function; got {shown(function)}")
+                raise UserError(f"{name} must be a function; got {describe_value(function)}")
 
 
 def integer(value: Any) -> bool:
@@ -121,14 +133,14 @@ class Execution(NamedTuple):
 
 
 def along(dim: str, sweeps: Sequence[tuple[xr.Dataset, Execution]]) -> tuple[xr.Dataset, Execution]:
-    """Sweeps with the same axes but for other values of one, ``dim``, as one."""
-    datasets, each = zip(*sweeps, strict=True)
-    together = each[0]._replace(
-        width=min(one.width for one in each),
-        models=sum(one.models for one in each),
-        from_store=sum(one.from_store for one in each),
-        compile_s=sum(one.compile_s for one in each),
-        run_s=sum(one.run_s for one in each),
+    """Sweeps with the same axes but for other values of shape_sweep, ``dim``, as shape_sweep."""
+    datasets, executions = zip(*sweeps, strict=True)
+    together = executions[0]._replace(
+        width=min(execution.width for execution in executions),
+        models=sum(execution.models for execution in executions),
+        from_store=sum(execution.from_store for execution in executions),
+        compile_s=sum(execution.compile_s for execution in executions),
+        run_s=sum(execution.run_s for execution in executions),
     )
     whole = xr.concat(
         datasets,
@@ -172,7 +184,7 @@ def grid(
 
     Raises:
         UserError: a name, label, number or dimension that cannot be (`toymodels.sweep.declarations`), a
-            width below one, more devices than there are, a model larger than the memory. All but
+            width below shape_sweep, more devices than there are, a model larger than the memory. All but
             the last is refused before anything is compiled.
 
     >>> times = Program(lambda data, seed: (seed, {}), lambda data, seed, x: {"y": seed * x})
@@ -186,10 +198,12 @@ def grid(
     options = RunOptions() if options is None else options
     shapes, coords = ({} if value is None else value for value in (shapes, coords))
     if not isinstance(options, RunOptions):
-        raise UserError(f"options must be RunOptions, or None; got {shown(options)}")
+        raise UserError(f"options must be RunOptions, or None; got {describe_value(options)}")
     options.check()
     if precision not in PRECISIONS:
-        raise UserError(f"precision must be one of {', '.join(PRECISIONS)}; got {shown(precision)}")
+        raise UserError(
+            f"precision must be one of {', '.join(PRECISIONS)}; got {describe_value(precision)}"
+        )
     check_declarations((shapes, shared, points), variables, coords)
     data = narrow_data(data)
     check_call("build", build, **shapes)
@@ -200,18 +214,18 @@ def grid(
         dict(zip(shapes, chosen, strict=True)) for chosen in itertools.product(*shapes.values())
     ]
     start = time.perf_counter()
-    sheets: list[Sheet] = []
+    shape_sweeps: list[ShapeSweep] = []
     with arithmetic(precision, mesh):
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
         common = salt(mesh, precision, data)
-        processes.same_everywhere(common)
-        width, most = widest(mesh, values, options.width), allowed(options.memory)
+        processes.check_agreement(common)
+        width, most = widest(mesh, values, options.width), memory_budget(options.memory)
         options.progress("compiling", 0, len(combinations), None)
         traced = []  # all shapes, before the first is compiled
         for chosen in combinations:
             program = build(**chosen)
             if not isinstance(program, Program):
-                raise UserError(f"build must return a Program; got {shown(program)}")
+                raise UserError(f"build must return a Program; got {describe_value(program)}")
             check_call("prepare", program.prepare, "data", **shared)
             check_call("point", program.point, "data", "prepared", **points)
             for name, own in program.coords.items():
@@ -227,34 +241,34 @@ def grid(
         for i, (program, traced_at) in enumerate(traced):
             if i:
                 options.progress("compiling", i, len(combinations), None)
-            sheets.append(
-                sheet(program, traced_at, seeds, values, width, options.memory, options.store)
+            shape_sweeps.append(
+                open_shape(program, traced_at, seeds, values, width, options.memory, options.store)
             )
     compile_s = time.perf_counter() - start
 
-    options.announce(plan(sheets))
+    options.announce(plan(shape_sweeps))
     start = time.perf_counter()
-    clock = Clock(options.progress, sheets)
-    for one in sheets:
-        compute(one, data, mesh, clock, options.shard)
+    clock = Clock(options.progress, shape_sweeps)
+    for shape_sweep in shape_sweeps:
+        compute(shape_sweep, data, mesh, clock, options.shard)
     labelled_parts = [
-        labelled(
-            one.prepared.arrays,
-            one.recorded.arrays,
+        label_arrays(
+            shape_sweep.prepared.arrays,
+            shape_sweep.recorded.arrays,
             seeds,
             values,
             variables,
-            {**coords, **one.program.coords},
+            {**coords, **shape_sweep.program.coords},
         )
-        for one in sheets
+        for shape_sweep in shape_sweeps
     ]
     device = mesh.devices.flat[0]
-    models = len(sheets) * len(seeds) * (1 + len(values))
-    return joined(labelled_parts, shapes), Execution(
+    models = len(shape_sweeps) * len(seeds) * (1 + len(values))
+    return join_shapes(labelled_parts, shapes), Execution(
         device=f"{device.platform} ({device.device_kind})",
         precision=precision,
         devices=mesh.size,
-        width=min(one.width.points for one in sheets),
+        width=min(shape_sweep.width.points for shape_sweep in shape_sweeps),
         models=models,
         from_store=models - clock.computed,
         compile_s=compile_s,
@@ -262,11 +276,11 @@ def grid(
     )
 
 
-def plan(sheets: Sequence[Sheet]) -> str:
+def plan(shape_sweeps: Sequence[ShapeSweep]) -> str:
     """One line: how many points will be computed, and how many the store has."""
-    points = sum(sheet.recorded.known.size for sheet in sheets)
-    missing = sum(int((~sheet.recorded.known).sum()) for sheet in sheets)
-    teachers = sum(len(block) for sheet in sheets for block in sheet.blocks())
+    points = sum(shape_sweep.recorded.known.size for shape_sweep in shape_sweeps)
+    missing = sum(int((~shape_sweep.recorded.known).sum()) for shape_sweep in shape_sweeps)
+    teachers = sum(len(block) for shape_sweep in shape_sweeps for block in shape_sweep.blocks())
     return (
         f"to compute: {missing} of {points} points, with {teachers} teachers; "
         f"the store has {points - missing} points"

@@ -37,7 +37,7 @@ def free_on_host() -> int:
     return free
 
 
-def needed(compiled: Any) -> int:
+def required_bytes(compiled: Any) -> int:
     """Bytes of a compiled program on one device: arguments, results and what lies between."""
     sizes = compiled.memory_analysis()
     parts = ("argument", "output", "temp")

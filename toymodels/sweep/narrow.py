@@ -23,19 +23,21 @@ def narrow_data(data: Any) -> Any:
         if isinstance(leaf, jax.Array):
             return leaf
         if isinstance(leaf, np.ma.MaskedArray):
-            raise UserError(f"data must not be masked; got {shown(leaf)}")
+            raise UserError(f"data must not be masked; got {describe_value(leaf)}")
         try:
             array = np.asarray(leaf)
-            narrow = narrowed(array)
+            narrow = narrow_array(array)
         except (TypeError, ValueError) as error:
-            raise UserError(f"data must be arrays of numbers; got {shown(leaf)}") from error
+            raise UserError(
+                f"data must be arrays of numbers; got {describe_value(leaf)}"
+            ) from error
         check_kept("data", array, narrow)
         return narrow
 
     return jax.tree.map(checked, data)
 
 
-def narrowed(array: np.ndarray) -> np.ndarray:
+def narrow_array(array: np.ndarray) -> np.ndarray:
     """An array in JAX's own width (int32 and float32 but under x64).
 
     Raises:
@@ -57,7 +59,7 @@ def check_kept(field: str, array: np.ndarray, narrow: np.ndarray) -> None:
         kept = np.isfinite(narrow) | ~np.isfinite(array)
     if not np.all(kept):
         raise UserError(
-            f"{field} must hold numbers that {narrow.dtype} can hold; got {shown(array)}"
+            f"{field} must hold numbers that {narrow.dtype} can hold; got {describe_value(array)}"
         )
 
 
@@ -78,13 +80,13 @@ def check_numbers(field: str, values: Sequence[Any], stacked: np.ndarray) -> Non
             raise UserError(f"{field} must hold numbers that {stacked.dtype} can hold; got {value}")
     if len(set(stacked.tolist())) < len(set(exact)):
         apart = f"numbers that {stacked.dtype} tells apart"
-        raise UserError(f"{field} must hold {apart}; got {shown(exact)}")
+        raise UserError(f"{field} must hold {apart}; got {describe_value(exact)}")
 
 
-def shown(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """A value in a sentence: one line, and not a long one.
 
-    >>> shown(np.zeros((2, 2)))
+    >>> describe_value(np.zeros((2, 2)))
     'array([[0., 0.], [0., 0.]])'
     """
     text = " ".join(repr(value).split())

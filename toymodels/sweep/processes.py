@@ -41,7 +41,7 @@ def several() -> bool:
     return jax.process_count() > 1
 
 
-def agreed(value: int) -> int:
+def agree(value: int) -> int:
     """The first process's value, up to 2**62."""
     if not several():
         return value
@@ -50,24 +50,24 @@ def agreed(value: int) -> int:
     return int(high) * 2**31 + int(low)
 
 
-def agreed_bytes(content: bytes | None) -> bytes | None:
+def agree_bytes(content: bytes | None) -> bytes | None:
     """The first process's bytes, or None if it has none."""
     if not several():
         return content
-    if (size := agreed(-1 if content is None else len(content))) < 0:
+    if (size := agree(-1 if content is None else len(content))) < 0:
         return None
     own = np.frombuffer(content or b"", np.uint8) if first() else np.zeros(size, np.uint8)
     return bytes(multihost_utils.broadcast_one_to_all(own))
 
 
-def gathered(arrays: Tree) -> Tree:
+def gather(arrays: Tree) -> Tree:
     """Arrays spread over the devices of all processes, as NumPy's."""
     if several():
         return multihost_utils.process_allgather(arrays, tiled=True)
     return jax.tree.map(np.asarray, arrays)
 
 
-def same_everywhere(digest: str) -> None:
+def check_agreement(digest: str) -> None:
     """Stop if processes differ in a digest (64 hexadecimal digits).
 
     Raises:
@@ -75,7 +75,7 @@ def same_everywhere(digest: str) -> None:
 
     """
     if several():
-        theirs = agreed_bytes(digest.encode())
-        differ = gathered(jax.numpy.array([theirs != digest.encode()]))
+        theirs = agree_bytes(digest.encode())
+        differ = gather(jax.numpy.array([theirs != digest.encode()]))
         if differ.any():
             raise UserError("distributed: processes differ in their data, versions or devices")

@@ -102,10 +102,10 @@ def widest(mesh: Mesh, points: Grid, asked: int | None) -> Width:
     return Width(1 if cpu else max(1, most // width), width)
 
 
-def chosen_width(plan: Mapping[str, np.ndarray] | None, most: Width) -> Width | None:
+def read_width(plan: Mapping[str, np.ndarray] | None, most: Width) -> Width | None:
     """The width that a store remembers, at most ``most``; None if it remembers none that can be.
 
-    >>> chosen_width({"width": np.array([1, 2])}, Width(1, 4))
+    >>> read_width({"width": np.array([1, 2])}, Width(1, 4))
     Width(shared=1, points=2)
     """
     chosen = (plan or {}).get("width", np.zeros(0))
@@ -121,7 +121,7 @@ def arithmetic(precision: str, mesh: Mesh) -> Iterator[None]:
     """Hold our settings, and a precision of float32 matrix products, on every kind of device."""
     on_gpu = mesh.devices.flat[0].platform == "gpu"
     products = ON_GPU.get(precision, precision) if on_gpu else precision
-    with settings.fixed(), jax.default_matmul_precision(products):
+    with settings.hold_settings(), jax.default_matmul_precision(products):
         yield
 
 
@@ -207,13 +207,13 @@ def equations(jaxpr: Jaxpr) -> Iterator[Any]:
     """All equations of a program, those of the functions that it calls included."""
     for equation in jaxpr.eqns:
         yield equation
-        for parameter in called(equation):
+        for parameter in list_subprograms(equation):
             yield from equations(
                 parameter.jaxpr if isinstance(parameter, ClosedJaxpr) else parameter
             )
 
 
-def called(equation: Any) -> list[ClosedJaxpr | Jaxpr]:
+def list_subprograms(equation: Any) -> list[ClosedJaxpr | Jaxpr]:
     """The functions that an equation calls (a loop's body, branches)."""
     programs = ClosedJaxpr | Jaxpr
     leaves = jax.tree.leaves([*equation.params.values()], is_leaf=lambda x: isinstance(x, programs))
@@ -236,7 +236,7 @@ def constants(closed: ClosedJaxpr) -> list[np.ndarray]:
     found = list(closed.consts)
     for equation in equations(closed.jaxpr):
         found += [atom.val for atom in equation.invars if isinstance(atom, Literal)]
-        for function in called(equation):
+        for function in list_subprograms(equation):
             found += function.consts if isinstance(function, ClosedJaxpr) else []
     return [np.asarray(value) for value in found if np.ndim(value)]
 
@@ -246,7 +246,7 @@ def shape_of(array: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(np.shape(array), array.dtype, sharding=sharding)
 
 
-def compiled_now(traced: Traced) -> tuple[Any, Any]:
+def compile_both(traced: Traced) -> tuple[Any, Any]:
     """Compile both functions."""
     return traced.prepare.compile(), traced.point.compile()
 
@@ -261,8 +261,8 @@ def compile_within(
 
     """
     while True:
-        compiled = compiled_now(traced_at(width))
-        need = max(memory.needed(f) for f in compiled)
+        compiled = compile_both(traced_at(width))
+        need = max(memory.required_bytes(f) for f in compiled)
         if need <= budget:
             return width, compiled
         if width == (1, 1):

@@ -1,6 +1,6 @@
 """What decides the bits of a result beside the program: versions, processor, threads, settings.
 
-Some settings are ours: `fixed` holds them for every program, whatever the user's environment says
+Some settings are ours: `hold_settings` holds them for every program, whatever the user's environment says
 (the random-number generator above all: another one draws other numbers under the same seed). All
 others are left to the user, and stand in the name of every chunk (`identity`) and in the
 provenance of every result (`provenance`).
@@ -37,7 +37,7 @@ WITHOUT_INFLUENCE = re.compile(
     "|default_device|default_matmul_precision|default_prng_impl|threefry_partitionable"
     "|numpy_.*_promotion)"
 )
-"""JAX settings that change no value, that `fixed` or the sweep sets, or that say which devices
+"""JAX settings that change no value, that `hold_settings` or the sweep sets, or that say which devices
 there are (these stand in the name by themselves)."""
 
 DEFAULTS: dict[str, Any] = {
@@ -60,10 +60,10 @@ DEFAULTS: dict[str, Any] = {
 
 
 @contextlib.contextmanager
-def fixed() -> Iterator[None]:
+def hold_settings() -> Iterator[None]:
     """Hold the settings that are ours.
 
-    >>> with jax.default_prng_impl("rbg"), fixed():
+    >>> with jax.default_prng_impl("rbg"), hold_settings():
     ...     print(jax.random.key_impl(jax.random.key(0)))
     threefry2x32
     """

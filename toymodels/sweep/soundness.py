@@ -22,17 +22,17 @@ PROTECTION = "--xla_cpu_experimental_ynn_fusion_type=-reduce"
 """A flag of XLA, for the variable XLA_FLAGS, that leaves all sums to XLA itself."""
 
 
-def affected(version: str) -> bool:
+def is_affected(version: str) -> bool:
     """Whether a version of jaxlib adds up wrongly on CPUs: 0.10.2 and all of 0.11.
 
-    >>> [affected(version) for version in ("0.10.1", "0.10.2", "0.11.3", "0.12.0.1")]
+    >>> [is_affected(version) for version in ("0.10.1", "0.10.2", "0.11.3", "0.12.0.1")]
     [False, True, True, False]
     """
     return (0, 10, 2) <= tuple(int(part) for part in re.findall(r"\d+", version)[:3]) < (0, 12)
 
 
 @functools.cache
-def protected() -> bool:
+def is_protected() -> bool:
     """Whether XLA keeps sums of broadcast arrays to itself on this process's CPU.
 
     The compiled program is read, not the environment, which may have changed after JAX started.
@@ -52,7 +52,7 @@ def refuse_wrong_sums(platform: str) -> None:
 
     """
     version = metadata.version("jaxlib")
-    if platform == "cpu" and affected(version) and not protected():
+    if platform == "cpu" and is_affected(version) and not is_protected():
         raise UserError(
             f"jaxlib {version} computes wrong sums on CPUs: install jax and jaxlib "
             f"0.10.1, or 0.12 or newer, or set XLA_FLAGS={PROTECTION} before Python starts"

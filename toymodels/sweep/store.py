@@ -47,7 +47,7 @@ class Store(NamedTuple):
         with contextlib.suppress(OSError):
             found = sorted(p.stem for p in (self.folder / key).glob("*.chunk"))
         found = [name for name in found if NAME.fullmatch(name)]
-        content = processes.agreed_bytes("\n".join(found).encode() or None)
+        content = processes.agree_bytes("\n".join(found).encode() or None)
         return content.decode().split("\n") if content else []
 
     def stamp(self, key: str) -> int:
@@ -55,7 +55,7 @@ class Store(NamedTuple):
         found = 0
         with contextlib.suppress(OSError):
             found = (self.folder / key).stat().st_mtime_ns
-        return processes.agreed(found)
+        return processes.agree(found)
 
     def load(self, key: str, name: str, most: int = 2**31) -> Arrays | None:
         """The arrays of a chunk; None if it isn't there, is damaged, or has over ``most`` bytes.
@@ -67,7 +67,7 @@ class Store(NamedTuple):
         content = None
         with contextlib.suppress(FileNotFoundError, UserError):  # nothing there, or no file
             content = read_regular(self.path(key, name), most)
-        content = processes.agreed_bytes(content)
+        content = processes.agree_bytes(content)
         if content is None:
             return None
         if content[:DIGEST] != signature(key, name, content[DIGEST:]):

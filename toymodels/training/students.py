@@ -54,6 +54,10 @@ class Setup:
     """Reference, teacher, distillation inputs and answers."""
     extra: Any = None
     """What the experiment itself prepared for all students of the seed."""
+    seed: Any = None
+    """The seed, while it is prepared; a student is told none: what it needs is prepared."""
+    shared: Mapping[str, jax.Array] = field(default_factory=dict)
+    """The values of other axes of the teachers, while it is prepared, as with the seed."""
 
     @property
     def task(self) -> Task:
