@@ -1,200 +1,156 @@
-"""What the student is told, and how it is punished: logits, temperatures, samples, single bits.
+"""What the student sees of the teacher's logits, and which loss it descends.
 
-All students of a seed imitate the same teacher's auxiliary logits on the same noise. They are told
-the logits (KL at several temperatures, squared error, or KL of the joint softmax with the class
-logits), or only labels drawn from their softmax, once per input and for good, as a language model's
-tokens are; or the largest of them; or the sign of each. Each student has its cross-model control.
-Protocol: Cloud et al., Nature 652, 615-621 (2026), MNIST experiment.
+All students of a seed imitate the auxiliary logits of one teacher on the same noise. A student sees
+the logits themselves (KL at several temperatures, squared error, or KL of the joint softmax with
+the class logits), or only labels sampled from their softmax (once for each input, like the tokens
+of a language model), or the largest logit, or the sign of each. Each student has its cross-model
+control. Protocol: Cloud et al., Nature 652, 615-621 (2026), MNIST experiment.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from toymodels.errors import UserError, at_least, distinct, positive
-from toymodels.study import cli
-from toymodels.training.config import CLOUD, NetworkConfig, follows
+import toymodels as tm
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import RunOptions
+LOSSES = ("kl", "mse", "labels", "bits")
 
 
 @dataclass(frozen=True)
-class Config(NetworkConfig):
-    """What is computed. ``loss`` and ``temperature`` say what the imitation loss on unseen noise is
-    measured in, whatever a student was trained by."""
+class Config(tm.NetworkConfig):
+    """The fields of this experiment. ``loss`` and ``temperature`` are those of the imitation loss on
+    unseen noise, which is the same for all students."""
 
-    temperatures: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0)
-    """Temperatures of KL; 1 must be among them."""
+    temperatures: Annotated[tm.Rates, tm.Includes((1,))] = (0.3, 1.0, 3.0, 10.0)
+    """Temperatures of the KL losses; 1 is required."""
     noise: Literal["fixed"] = "fixed"
-    """Distillation inputs: one fixed set, whose labels are drawn once."""
-    draws: tuple[int, ...] = (1, 10, 100)
-    """Numbers of labels drawn for each input."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        positive(self, "temperatures")
-        at_least(self, 1, "draws", most=2**20)
-        distinct(self, "temperatures", "draws")
-        if 1.0 not in self.temperatures:
-            raise UserError(f"temperatures must include 1; got {self.temperatures}")
+    """Distillation inputs: one fixed set, whose labels are sampled once."""
+    draws: Annotated[tuple[int, ...], tm.Range(1, 2**20)] = (1, 10, 100)
+    """Numbers of labels sampled for each input."""
 
 
-PRESETS = {"quick": Config(seeds=3), "paper": Config(**CLOUD, seeds=8)}
+PRESETS = {"quick": Config(seeds=3), "paper": Config(**tm.CLOUD, seeds=8)}
 
 PUBLISHED = {"KL": 0.451, "MSE": 0.566}
 """Accuracy at 50,000 training images, otherwise the reference protocol (replications)."""
 
 
-def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
-    """Run every (seed, way to be told, start); see `toymodels.sweep` for ``options``."""
-    import jax
-    import jax.numpy as jnp
-
-    from toymodels import sweep
-    from toymodels.networks.models import MLP, functional
-    from toymodels.study import results
-    from toymodels.sweep.axes import numbered
-    from toymodels.training import losses, protocol, tasks
-    from toymodels.training.distillation import (
-        all_logits,
-        argmax_labels,
-        auxiliary_logits,
-        sampled_labels,
-    )
-    from toymodels.training.loop import reshuffle
-
-    config, task, data = tasks.load(config, data_dir)
-    sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
-    network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.reference_protocol(config, task, network)
-    aux, every = (f(task.n_classes, config.m) for f in (auxiliary_logits, all_logits))
-    drawn = {f"{n} drawn": n for n in config.draws}
-    answers = ["logits", "largest", "signs", *drawn]
-    punished = ["kl", "mse", "labels", "bits"]
-
-    def told(answer: str, loss: str, temperature: float = 1.0, subset: Any = aux) -> dict[str, Any]:
-        chosen = {"answer": answers.index(answer), "loss": punished.index(loss)}
-        return {**chosen, "temperature": temperature, "subset": subset}
-
-    ways = {
-        "all logits": told("logits", "kl", subset=every),
-        "MSE": told("logits", "mse"),
-        **{kl_at(t): told("logits", "kl", t) for t in sorted(config.temperatures)},
-        **{name: told(name, "labels") for name in drawn},
-        "largest": told("largest", "labels"),
-        "signs": told("signs", "bits"),
-    }
-
-    def prepare(data: tasks.Data, seed: jax.Array) -> Any:
-        begun, curve = parts.prepare(data, seed)
-        assert begun.answered is not None
-        x, logits = begun.answered
-        key = jax.random.fold_in(begun.keys.noise, 1)
-        each = {
-            "logits": logits,
-            "largest": argmax_labels(logits, aux),
-            "signs": (logits > 0).astype(logits.dtype),
-            **{name: sampled_labels(key, logits, aux, n) for name, n in drawn.items()},
-        }
-        return (begun, x, jnp.stack([each[name] for name in answers])), curve
-
-    def student(
-        data: tasks.Data, prepared: Any, way: dict[str, Any], start: jax.Array
-    ) -> dict[str, jax.Array]:
-        begun, x, given = prepared
-        kl = losses.kl(way["temperature"])
-        punish = losses.one_of([kl, losses.mse(), losses.labels(), losses.bits()], way["loss"])
-        source = reshuffle((x, given[way["answer"]]), config.batch)
-        one = replace(parts, imitation=punish)
-        observe = parts.watch(data, begun, aux)  # one measure for all, however they were trained
-        return one.distil(one.start(begun, start), begun, way["subset"], observe, source)[1]
-
-    dataset, execution = sweep.grid(
-        lambda: sweep.Program(prepare, student),
-        shared={"seed": config.seed_list},
-        points={"way": ways, "start": numbered(protocol.STARTS)},
-        variables=tasks.TEACHER | tasks.STUDENT,
-        coords=protocol.epochs(config),
-        data=data,
-        precision=config.precision,
-        options=options,
-    )
-    dataset = derived(dataset)
-    headline = "transfer final_accuracy"
-    return results.described(dataset, "loss", headline, config, task, execution, findings)
-
-
-def derived(dataset: xr.Dataset) -> xr.Dataset:
-    """Add final accuracy and transfer."""
-    from toymodels.stats import transfer
-
-    return transfer.against_control(dataset)
-
-
-def kl_at(temperature: float) -> str:
+def label_kl(temperature: float) -> str:
     """Name of KL at a temperature."""
     return "KL" if temperature == 1 else f"KL, T = {temperature:g}"
 
 
-def findings(dataset: xr.Dataset) -> list[str]:
-    """Every way against KL at temperature 1, in accuracy, and what transfers at all."""
-    from toymodels.stats import statistics
+def answer_forms(config: Config) -> list[str]:
+    """Names of the forms in which a student may see the teacher's answers."""
+    return ["logits", "largest", "signs", *(f"{n} drawn" for n in config.draws)]
 
-    done = statistics.succeeded(dataset)
-    accuracy = done.final_accuracy.sel(start="shared")
-    signs: dict[int, list[str]] = {1: [], -1: [], 0: []}
-    for way in done.way.values:
-        if way not in ("KL", "all logits"):
-            gap = statistics.difference(accuracy.sel(way=way), accuracy.sel(way="KL"))
-            signs[gap.sign].append(f"{way}, by {gap}")
-    shown = [
-        str(way)
-        for way in done.way.values
-        if statistics.mean_interval(done.transfer.sel(way=way).values).sign > 0
-    ]
+
+def points(config: Config) -> dict[str, Any]:
+    """The axes of the students: what a student sees and by which loss, and where it starts."""
+    forms = answer_forms(config)
+
+    def signal(
+        form: str, loss: str, temperature: float = 1.0, class_logits: bool = False
+    ) -> dict[str, Any]:
+        numbers = {"form": forms.index(form), "loss": LOSSES.index(loss)}
+        return {**numbers, "temperature": temperature, "class_logits": class_logits}
+
+    signals = {
+        "all logits": signal("logits", "kl", class_logits=True),
+        "MSE": signal("logits", "mse"),
+        **{label_kl(t): signal("logits", "kl", t) for t in sorted(config.temperatures)},
+        **{form: signal(form, "labels") for form in forms[3:]},
+        "largest": signal("largest", "labels"),
+        "signs": signal("signs", "bits"),
+    }
+    return {"way": signals, "start": tm.STARTS}
+
+
+def prepare(setup: tm.Setup) -> jax.Array:
+    """The teacher's answers in every form: (forms, inputs, outputs)."""
+    import jax
+    import jax.numpy as jnp
+
+    logits, auxiliary = setup.answers, setup.auxiliary()
+    key = jax.random.fold_in(setup.keys.noise, 1)
+    samples = [tm.sampled_labels(key, logits, auxiliary, n) for n in setup.config.draws]
+    signs = (logits > 0).astype(logits.dtype)
+    return jnp.stack([logits, tm.argmax_labels(logits, auxiliary), signs, *samples])
+
+
+def student(setup: tm.Setup, way: dict[str, jax.Array], start: jax.Array) -> Any:
+    """A student of one form of the answers by one loss; one measure serves all students."""
+    losses = [tm.losses.kl(way["temperature"]), tm.losses.mse()]
+    losses += [tm.losses.labels(), tm.losses.bits()]
+    student = tm.Student(
+        start=setup.start(start),
+        logits=setup.auxiliary() | way["class_logits"],
+        loss=tm.losses.one_of(losses, way["loss"]),
+        batches=tm.reshuffle((setup.inputs, setup.extra[way["form"]]), setup.config.batch),
+    )
+    return setup.distil(student, observe=setup.watch())[1]
+
+
+def findings(runs: xr.Dataset) -> list[Any]:
+    """What transfers at all, and every student against that of KL at temperature 1."""
+    valid = tm.succeeded(runs)
+    accuracy = valid.final_accuracy.sel(start="shared", drop=True)
+    rivals = [name for name in valid.way.values if name not in ("KL", "all logits")]
+    gap = accuracy.sel(way=rivals) - accuracy.sel(way="KL", drop=True)
     return [
-        f"Transfer is shown for: {', '.join(shown) or 'none'}.",
-        f"More than KL: {'; '.join(signs[1]) or 'none'}.",
-        f"Less than KL: {'; '.join(signs[-1]) or 'none'}.",
-        f"No difference from KL shown: {'; '.join(signs[0]) or 'none'}.",
+        *tm.compare("Transfer", valid.transfer),
+        *tm.compare("Test accuracy less that by KL", gap, tm.HIGHER),
     ]
 
 
-def plot(dataset: xr.Dataset) -> Figure:
-    """Accuracy of every student and its control, and their way there."""
-    from toymodels.stats import statistics
-    from toymodels.study import plotting
-
-    done = statistics.succeeded(dataset)
-    final = {start: done.final_accuracy.sel(start=start) for start in ("shared", "other")}
-    ways = done.way.values.tolist()
-    with plotting.style():
-        fig, (left, right) = plotting.panels(10, 3.6, columns=(1.6, 1))
-        named = {f"{start} init": final[start].transpose("seed", "way").values for start in final}
-        plotting.intervals(left, ways, named, "", "test accuracy", joined=False)
-        teacher = float(done.teacher_accuracy.isel(teacher_epoch=-1).mean())
+def figure(runs: xr.Dataset) -> Figure:
+    """Accuracy of every student and its control, and through distillation."""
+    runs = tm.succeeded(runs)
+    names = runs.way.values.tolist()
+    with tm.plotting.style():
+        fig, (left, right) = tm.plotting.panels(10, 3.6, columns=(1.6, 1))
+        accuracy = runs.final_accuracy.sel(start=["shared", "other"])
+        tm.charts.dots(
+            left,
+            accuracy,
+            "way",
+            "start",
+            label="{start} init",
+            ylabel="test accuracy",
+            joined=False,
+        )
+        teacher = float(runs.teacher_accuracy.isel(teacher_epoch=-1).mean())
         left.axhline(teacher, color="black", lw=0.8, ls=":")
-        if follows(json.loads(dataset.attrs["config"])):
-            at = [ways.index(way) for way in PUBLISHED]
-            plotting.reported(left, at, list(PUBLISHED.values()), "published, 50,000 images")
-        plotting.slanted(left, 40)
-        left.set(ylim=(0, 1.05), title=plotting.caption(dataset))
+        if tm.follows(json.loads(runs.attrs["config"])):
+            at = [names.index(name) for name in PUBLISHED]
+            tm.plotting.reported(left, at, list(PUBLISHED.values()), "published, 50,000 images")
+        tm.plotting.slanted(left, 40)
+        left.set(ylim=(0, 1.05), title=tm.plotting.caption(runs))
         left.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
-        few = [way for way in ways if ", T" not in way and not way.endswith(" drawn")]
-        through = {way: done.accuracy.sel(way=way, start="shared").values for way in few}
-        plotting.curves(right, done.epoch.values, through)
+        main = [name for name in names if ", T" not in name and not name.endswith(" drawn")]
+        tm.charts.lines(right, runs.accuracy.sel(way=main, start="shared"), "epoch", "way")
         right.set(xlabel="distillation epoch", ylim=(0, 1.05))
-        plotting.legend_beside(right)
+        tm.plotting.legend_beside(right)
     return fig
 
 
+STUDY = tm.Study(
+    "loss",
+    __doc__,
+    PRESETS,
+    tm.distillation_sweep(student, points, prepare=prepare),
+    tm.against_control,
+    findings,
+    figure,
+    headline=("transfer", "final_accuracy"),
+)
+
 if __name__ == "__main__":
-    cli.main("loss", __doc__, PRESETS, run, plot)
+    STUDY.main()

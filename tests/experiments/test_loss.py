@@ -1,4 +1,4 @@
-"""What the student is told: the known students among the ways, and what labels and bits are."""
+"""What the student sees: the known students among them, labels and bits."""
 
 import dataclasses
 
@@ -22,27 +22,30 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def tiny():
-    return loss.run(Config(**TINY, temperatures=(1.0, 0.1), draws=(1,)))
+    return loss.STUDY.run(Config(**TINY, temperatures=(1.0, 0.1), draws=(1,)))
 
 
 def test_kl_and_all_logits_are_the_students_of_the_reference_experiment(tiny):
-    known = mnist_aux.run(mnist_aux.Config(**TINY))
-    for way, student in (("KL", "student_aux"), ("all logits", "student_all")):
-        ours = tiny.accuracy.sel(way=way, start="shared")
+    known = mnist_aux.STUDY.run(mnist_aux.Config(**TINY))
+    for signal, student in (("KL", "student_aux"), ("all logits", "student_all")):
+        ours = tiny.accuracy.sel(way=signal, start="shared")
         np.testing.assert_allclose(ours, known.accuracy.sel(student=student), atol=0.01)
     ours = tiny.loss.sel(way="KL", start="shared")
     np.testing.assert_allclose(ours, known.loss.sel(student="student_aux"), rtol=1e-3)
 
 
-def test_all_ways_are_measured_alike(tiny):
+def test_all_students_have_the_same_measure(tiny):
     """Before training the imitation loss is the same number, whatever a student is trained by."""
     first = tiny.loss.isel(epoch=0)
     np.testing.assert_array_equal(first, first.isel(way=[0] * first.sizes["way"]))
 
 
-def test_everything_can_be_drawn_and_told(tiny):
-    plotting.render(loss.plot(tiny))
-    assert len(loss.findings(tiny)) == 4
+def test_the_result_has_a_figure_and_findings(tiny):
+    plotting.render(loss.STUDY.figure(tiny))
+    findings = loss.findings(tiny)
+    assert [f.at for f in findings if f.quantity == "Transfer"] == tiny.way.values.tolist()
+    rivals = [f.at for f in findings if f.quantity == "Test accuracy less that by KL"]
+    assert rivals == ["MSE", "KL, T = 0.1", "1 drawn", "largest", "signs"]
 
 
 @pytest.mark.parametrize(
