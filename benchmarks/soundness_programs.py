@@ -109,7 +109,7 @@ def programs(rng: Any) -> dict[str, Case]:
         def outputs(params: Any, x: Any, y: Any, unseen: Any) -> Any:
             side = Side(params, x, slice(10, 13))
             times = jnp.array([0.0, 10.0, 1000.0])
-            return linearised.predicted(small, side, y, unseen, times, krylov)
+            return linearised.predict(small, side, y, unseen, times, krylov)
 
         return outputs
 

@@ -1,10 +1,10 @@
-"""Exactly solvable students: every closed form as a line beside students made one by one.
+"""Exactly solvable students: every closed form as a line, beside simulated students.
 
 Linear students of one layer, which transfer exactly nothing, and of two; noisy answers in high
 dimension, with thresholds where samples or auxiliary logits are as many as dimensions; and the
 leakage of memorised labels through soft labels of other data (Behrens and Zdeborova, arXiv
-2506.14457). The data are Gaussian, drawn from the seeds. No line has a parameter that was fitted;
-how far it lies from the simulation is part of the result. See `toymodels.theory.laws`.
+2506.14457). The data are Gaussian, drawn from the seeds. No line has a fitted parameter; its
+distance from the simulation is part of the result. See `toymodels.theory.laws`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from toymodels.errors import UserError, at_least, distinct
-from toymodels.study import cli
-from toymodels.training.config import SeedConfig
+import numpy as np
+
+import toymodels as tm
 
 if TYPE_CHECKING:
     import jax
@@ -24,216 +24,181 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import RunOptions
-
 Name = Literal["energies", "times", "readouts", "latents", "heads", "samples", "leaks"]
-CURVES, LINE, MAP = 3, 61, 40
-"""Curves of a law, points of a theory line, and of a side of the map of leakage."""
+POINTS, CURVES = 12, 3
+"""Numbers of points and of curves of every law."""
+ALPHA, SHARE = np.linspace(0.1, 3.0, 40), np.linspace(0.05, 0.95, 40)
+"""Axes of the map of leakage: labels per dimension, and the share that the student receives."""
 
 
 @dataclass(frozen=True)
-class Config(SeedConfig):
-    """What is computed; the defaults are the preset ``quick``."""
+class Config(tm.SeedConfig):
+    """The fields of this experiment."""
 
-    seeds: int = 12
+    seeds: tm.Count = 12
     """Number of seeds; each makes one student at every point of every curve."""
-    size: int = 16
-    """Scale of all dimensions: latent and inputs have 1 to 12 sizes. A multiple of 8."""
+    size: Annotated[int, tm.Range(16, 512)] = 16
+    """Scale of all dimensions, a multiple of 8: latent and inputs have 1 to 12 sizes."""
     laws: tuple[Name, ...] = get_args(Name)
-    """Which: recovered energy against m, against time, faithfulness of the class logits, other
-    inits, other heads, number of samples, leakage of memorised labels."""
+    """Laws to compare with simulation: recovered energy against m, against time, faithfulness of the
+    class logits, other initialisations, other heads, number of samples, leakage of memorised
+    labels."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 16, "size", most=512)
-        distinct(self, "laws")
         if self.size % 8:
-            raise UserError(f"size must be a multiple of 8; got {self.size}")
+            raise tm.UserError(f"size must be a multiple of 8; got {self.size}")
 
 
 PRESETS = {"quick": Config(), "paper": Config(seeds=100, size=32)}
 
 
-def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
-    """Make every student; ``data_dir`` is not used. See `toymodels.sweep` for ``options``."""
+def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
+    """A student at every point of every curve; the data are drawn from the seeds."""
     import jax.numpy as jnp
     from jax import random
 
-    from toymodels import sweep
-    from toymodels.study import results
-    from toymodels.theory.laws import LAWS
+    laws = {str(name): tm.laws.LAWS[name]() for name in config.laws}
 
-    laws = {str(name): LAWS[name]() for name in config.laws}
-
-    def build(law: str, curve: int) -> sweep.Program:
-        made = list(laws[law].curves.values())[curve].made
+    def build(law: str, curve: int) -> tm.Program:
+        points, simulate = laws[law].points, [*laws[law].curves.values()][curve].simulate
 
         def student(data: tuple[()], key: jax.Array, x: jax.Array) -> dict[str, jax.Array]:
-            return {"simulation": made(config.size, key, jnp.array(laws[law].at)[x])}
+            return {"simulation": simulate(config.size, key, jnp.array(points)[x])}
 
-        return sweep.Program(lambda data, seed: (random.key(seed), {}), student)
+        return tm.Program(lambda data, seed: (random.key(seed), {}), student)
 
-    dataset, execution = sweep.grid(
+    return tm.Sweep(
         build,
-        shapes={"law": config.laws, "curve": range(CURVES)},
-        shared={"seed": config.seed_list},
-        points={"x": range(len(next(iter(laws.values())).at))},
+        points={"x": range(POINTS)},
         variables={"simulation": ((), "1", "a student: what the law has on its y axis")},
-        precision=config.precision,
-        options=options,
-    )
-    dataset = dataset.assign(said(laws, config.size))
-    dataset = derived(dataset)
-    task = results.Drawn("gaussian")
-    return results.described(
-        dataset, "theory_linear", "discrepancy", config, task, execution, findings
+        task=tm.DrawnData("gaussian"),
+        shapes={"law": config.laws, "curve": range(CURVES)},
+        annotate=lambda runs: add_theory(runs, laws, config.size),
     )
 
 
-def said(laws: dict[str, Any], size: int) -> dict[str, tuple[Any, ...]]:
-    """What theory says at the points, along fine lines, and of leakage at every share; float64."""
-    import numpy as np
-
-    from toymodels.theory import leakage
-    from toymodels.theory.laws import PENALTY
-
-    def each(axes: list[Any]) -> np.ndarray:
-        """(law, curve, point of its axis)."""
-        return np.array(
-            [
-                [[curve.said(size, float(x)) for x in axis] for curve in law.curves.values()]
-                for law, axis in zip(laws.values(), axes, strict=True)
-            ]
-        )
-
-    at = [law.at for law in laws.values()]
-    fine = [
-        (np.geomspace if law.scales[0] == "log" else np.linspace)(law.at[0], law.at[-1], LINE)
-        for law in laws.values()
-    ]
-    found: dict[str, tuple[Any, ...]] = {
-        "at": (("law", "x"), np.array(at), {"description": "the law's x axis"}),
-        "theory": (("law", "curve", "x"), each(at), {"description": "closed form at the points"}),
-        "line_at": (("law", "line"), np.array(fine), {"description": "x axis of the lines"}),
-        "line": (("law", "curve", "line"), each(fine), {"description": "closed form, finely"}),
-        "label": (("law", "curve"), [list(law.curves) for law in laws.values()]),
-    }
-    if "leaks" in laws:
-        alpha, share = np.linspace(0.1, 3.0, MAP), np.linspace(0.05, 0.95, MAP)
-        teachers = [leakage.logistic(a, PENALTY) for a in alpha]
-        known = [[leakage.student(teacher, s).held_out for teacher in teachers] for s in share]
-        about = {"description": "closed form of accuracy on memorised labels never seen"}
-        found["alpha"] = ("alpha", alpha, {"description": "labels per dimension"})
-        found["share"] = ("share", share, {"description": "share that the student is given"})
-        found["leakage"] = (("share", "alpha"), np.array(known), about)
-    return found
+def add_theory(runs: xr.Dataset, laws: dict[str, Any], size: int) -> xr.Dataset:
+    """Add the closed forms at the points and along fine lines, and the map of leakage."""
+    runs = runs.assign(tm.laws.tabulate(laws, size))
+    if "leaks" not in laws:
+        return runs
+    diagram = tm.leakage.phase_diagram(ALPHA, SHARE, tm.laws.PENALTY)
+    about = {"description": "closed form of accuracy on memorised labels never seen"}
+    return runs.assign(
+        alpha=("alpha", ALPHA, {"description": "labels per dimension"}),
+        share=("share", SHARE, {"description": "share that the student receives"}),
+        leakage=(("share", "alpha"), diagram, about),
+    )
 
 
-def derived(dataset: xr.Dataset) -> xr.Dataset:
+def analyse(runs: xr.Dataset) -> xr.Dataset:
     """Add the discrepancy of simulation and theory."""
-    gap = (dataset.simulation - dataset.theory).mean("x")
+    gap = (runs.simulation - runs.theory).mean("x")
     about = {"units": "1", "description": "simulation less theory, mean over the points of a curve"}
-    return dataset.assign(discrepancy=gap.drop_attrs().assign_attrs(about))
+    return runs.assign(discrepancy=gap.drop_attrs().assign_attrs(about))
 
 
-def findings(dataset: xr.Dataset) -> list[str]:
+def findings(runs: xr.Dataset) -> list[Any]:
     """How far each line is from its students, and what is zero to the bit."""
-    import numpy as np
-
-    from toymodels.stats import statistics
-    from toymodels.study.plotting import means_and_ends
-
-    told, done = [], statistics.succeeded(dataset)
-    for law in dataset.law.values:
-        here = done.sel(law=law)
-        for curve in dataset.curve.values:
-            made = here.simulation.sel(curve=curve).transpose("seed", "x").values
-            theory = here.theory.sel(curve=curve).values
-            name = f"{law}, {here.label.sel(curve=curve).item()}"
-            if (theory == 0).all():
-                alive = made[np.isfinite(made)]
-                word = "exactly 0" if (alive == 0).all() else f"up to {abs(alive).max():.1e}"
-                told.append(f"{name}: theory says 0; all {alive.size} students have {word}.")
-                continue
-            mean, low, high = means_and_ends(made)
-            known = np.isfinite(mean)
-            if not known.any():
-                told.append(f"{name}: unknown, since every student failed.")
-                continue
-            off = np.where(known, abs(mean - theory), 0.0)
-            # What needs no average (all of it, at m >= d) agrees up to float32.
-            held = (low <= theory) & (theory <= high) | np.isclose(mean, theory, atol=1e-5)
-            worst = int(np.argmax(off))
-            told.append(
-                f"{name}: theory and mean over {len(made)} seeds differ by "
-                f"{np.sqrt(np.square(off[known]).mean()):.4f} (rms over {known.sum()} points), at "
-                f"most by {off[worst]:.4f}, at x = {float(here['at'][worst]):.3g}; "
-                f"{held[known].sum()} of {known.sum()} intervals hold the theory; mean discrepancy "
-                f"{statistics.mean_interval((made - theory).mean(axis=1))}."
-            )
-    return told
+    sentences, rows = [], []
+    for (law, curve), label in np.ndenumerate(runs.label.values):
+        part = tm.succeeded(runs).isel(law=law, curve=curve)
+        name = f"{part.law.item()}, {label}"
+        sentences.append(f"{name}: {compare_curve(part)}.")
+        if (part.theory != 0).any():
+            gap = (part.simulation - part.theory).mean("x", skipna=False)
+            estimate, quantity = tm.interval(gap), "Simulation less theory, mean over points"
+            rows.append(tm.Finding(quantity, name, estimate, estimate.verdict(*tm.ABOVE_ZERO)))
+    return [*sentences, *rows]
 
 
-def plot(dataset: xr.Dataset) -> Figure:
+def compare_curve(part: xr.Dataset) -> str:
+    """The distance of theory and simulation along one curve, in words."""
+    students, theory = part.simulation.transpose("seed", "x").values, part.theory.values
+    if (theory == 0).all():
+        finite = students[np.isfinite(students)]
+        size = "exactly 0" if (finite == 0).all() else f"up to {abs(finite).max():.1e}"
+        return f"theory says 0; all {finite.size} students have {size}"
+    mean, low, high = tm.plotting.means_and_ends(students)
+    known = np.isfinite(mean)
+    if not known.any():
+        return "unknown, since every student failed"
+    gap = np.where(known, abs(mean - theory), 0.0)
+    # Quantities that do not vary between seeds (all of the energy, at m >= d) agree up to float32.
+    inside = (low <= theory) & (theory <= high) | np.isclose(mean, theory, atol=1e-5)
+    rms, worst = np.sqrt(np.square(gap[known]).mean()), int(np.argmax(gap))
+    return (
+        f"theory and mean over {len(students)} seeds differ by {rms:.4f} (rms over {known.sum()} "
+        f"points), at most by {gap[worst]:.4f}, at x = {float(part['at'][worst]):.3g}; "
+        f"{inside[known].sum()} of {known.sum()} intervals hold the theory"
+    )
+
+
+def figure(runs: xr.Dataset) -> Figure:
     """A panel for each law: lines of theory, means of students with intervals; and the map."""
-    from toymodels.study import plotting
-    from toymodels.theory.laws import LAWS
-
-    size = json.loads(dataset.attrs["config"])["size"]
-    count = dataset.sizes["law"] + ("leakage" in dataset)
+    size = json.loads(runs.attrs["config"])["size"]
+    count = runs.sizes["law"] + ("leakage" in runs)
     columns = min(count, 4)
     rows = -(-count // columns)
-    with plotting.style():
-        fig, axes = plotting.panels(3.6 * columns, 3.3 * rows, [1] * columns, rows)
-        for ax, law in zip(axes, dataset.law.values, strict=False):
-            panel(ax, dataset.sel(law=law), LAWS[law]())
-        if "leakage" in dataset:
-            leakage_map(axes[count - 1], dataset)
+    with tm.plotting.style():
+        fig, axes = tm.plotting.panels(3.6 * columns, 3.3 * rows, [1] * columns, rows)
+        for ax, law in zip(axes, runs.law.values, strict=False):
+            draw_law(ax, runs.sel(law=law), tm.laws.LAWS[law]())
+        if "leakage" in runs:
+            draw_leakage(axes[count - 1], runs)
         for ax in axes[count:]:
             ax.set_visible(False)
         fig.suptitle(
             f"lines: theory, nothing fitted; points: means of students with 95 % intervals "
-            f"({plotting.caption(dataset)}, size {size})",
+            f"({tm.plotting.caption(runs)}, size {size})",
             fontsize=9,
         )
     return fig
 
 
-def panel(ax: Axes, here: xr.Dataset, law: Any) -> None:
-    """One law: its lines, and its students."""
-    from toymodels.study import plotting
-
-    for i in here.curve.values:
-        colour, one = plotting.PALETTE[1 + 3 * i // 2], here.sel(curve=i)
-        ax.plot(here.line_at, one.line, color=colour, lw=1.2, label=one.label.item())
-        made = one.simulation.transpose("seed", "x").values
-        mean, low, high = plotting.means_and_ends(made)
+def draw_law(ax: Axes, runs: xr.Dataset, law: Any) -> None:
+    """The lines of one law, and its students."""
+    for i in runs.curve.values:
+        curve, colour = runs.sel(curve=i), tm.plotting.PALETTE[1 + 3 * i // 2]
+        ax.plot(curve.line_at, curve.line, color=colour, lw=1.2, label=curve.label.item())
+        students = curve.simulation.transpose("seed", "x").values
+        mean, low, high = tm.plotting.means_and_ends(students)
         ends = [mean - low, high - mean]
-        ax.errorbar(here["at"], mean, ends, fmt="o", ms=3.5, elinewidth=1, color=colour)
+        ax.errorbar(curve["at"], mean, ends, fmt="o", ms=3.5, elinewidth=1, color=colour)
     ax.set(xlabel=law.x, ylabel=law.y, title=law.title, xscale=law.scales[0], yscale=law.scales[1])
     if law.scales[0] == "log":
-        plotting.log_axis(ax, "x")
+        tm.plotting.log_axis(ax, "x")
     if law.scales[1] == "log":
-        plotting.log_axis(ax, "y")
+        tm.plotting.log_axis(ax, "y")
     ax.legend(fontsize=7)
 
 
-def leakage_map(ax: Axes, dataset: xr.Dataset) -> None:
+def draw_leakage(ax: Axes, runs: xr.Dataset) -> None:
     """The phase diagram of leakage, theory alone."""
-    from toymodels.theory.leakage import CAPACITY
-
-    alpha, share = dataset.alpha.values, dataset.share.values
-    mesh = ax.pcolormesh(alpha, share, dataset.leakage, shading="nearest", vmin=0.5, vmax=1)
+    alpha, share, capacity = runs.alpha.values, runs.share.values, tm.leakage.CAPACITY
+    mesh = ax.pcolormesh(alpha, share, runs.leakage, shading="nearest", vmin=0.5, vmax=1)
     inside = alpha[1 / alpha < share[-1]]
     ax.plot(inside, 1 / inside, color="white", lw=1.5)
     ax.text(1.3, 0.88, "identified", color="black", fontsize=7)
-    ax.axvline(CAPACITY, color="white", lw=1, ls="--")
-    ax.text(CAPACITY - 0.1, 0.1, "capacity", color="white", fontsize=7, rotation=90)
+    ax.axvline(capacity, color="white", lw=1, ls="--")
+    ax.text(capacity - 0.1, 0.1, "capacity", color="white", fontsize=7, rotation=90)
     ax.set(xlabel="labels per dimension n / d", ylabel="share given to the student")
     ax.set_title("theory of leakage: phase diagram")
     assert ax.figure is not None
     ax.figure.colorbar(mesh, ax=ax, label="accuracy on labels never seen")
 
 
+STUDY = tm.Study(
+    "theory_linear",
+    __doc__,
+    PRESETS,
+    sweep,
+    analyse,
+    findings,
+    figure,
+    headline=("discrepancy",),
+)
+
 if __name__ == "__main__":
-    cli.main("theory_linear", __doc__, PRESETS, run, plot)
+    STUDY.main()

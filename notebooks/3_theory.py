@@ -110,7 +110,7 @@ def trained_and_predicted(width, other, steps=(10, 20, 40, 80, 160, 320)):
         init, tests = parts.start(begun, other), task.pixels(data.test[0])
         x, answers = begun.answered
         side = Side(init, x, aux)
-        modes = linearised.squared_error(network, side, answers[:, aux], krylov=50)
+        modes = linearised.hessian_modes(network, side, answers[:, aux], krylov=50)
         rate = 1 / modes.values.max()
         line = linearised.tangent(network, init)
 

@@ -72,6 +72,18 @@ from toymodels.study.study import DrawnData as DrawnData
 from toymodels.study.study import Study as Study
 from toymodels.study.study import Sweep as Sweep
 
+# Theory.
+from toymodels.theory import counterexamples as counterexamples
+from toymodels.theory import infinite_width as infinite_width
+from toymodels.theory import kernels as kernels
+from toymodels.theory import laws as laws
+from toymodels.theory import leakage as leakage
+from toymodels.theory import linear_network as linear_network
+from toymodels.theory import linearised as linearised
+from toymodels.theory import one_step as one_step
+from toymodels.theory import overlap_law as overlap_law
+from toymodels.theory import scaling as scaling
+
 # Sweeps.
 from toymodels.sweep import Program as Program
 from toymodels.sweep import RunOptions as RunOptions
@@ -101,6 +113,7 @@ from toymodels.training.loop import reshuffle as reshuffle
 from toymodels.training.loop import sample_fresh as sample_fresh
 from toymodels.training.loop import sample_rows as sample_rows
 from toymodels.training.loop import train as train
+from toymodels.training.protocol import Protocol as Protocol
 from toymodels.training.students import Setup as Setup
 from toymodels.training.students import Student as Student
 from toymodels.trees import flatten as flatten

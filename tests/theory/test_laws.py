@@ -20,14 +20,14 @@ SIZE, STUDENTS = 16, 64
     ],
 )
 def test_students_are_what_is_said_on_average(law, curve, x):
-    made, said = list(LAWS[law]().curves.values())[curve]
+    simulate, predict = list(LAWS[law]().curves.values())[curve]
     keys = jax.random.split(jax.random.key(0), STUDENTS)
     students = np.asarray(
-        jax.jit(jax.vmap(lambda key: made(SIZE, key, jnp.float32(x))))(keys), float
+        jax.jit(jax.vmap(lambda key: simulate(SIZE, key, jnp.float32(x))))(keys), float
     )
     error = students.std(ddof=1) / np.sqrt(STUDENTS)
     # Beside the spread, corrections at this size: asymptotic where theory says so.
-    assert abs(students.mean() - said(SIZE, x)) < 4 * error + 0.01
+    assert abs(students.mean() - predict(SIZE, x)) < 4 * error + 0.01
 
 
 @pytest.mark.usefixtures("x64")
@@ -40,7 +40,7 @@ def test_logistic_weights_are_where_the_loss_has_no_slope():
 
 
 def test_rows_behind_the_number_are_zero_and_more_of_them_keep_the_first():
-    few, many = (explicit.rows(jax.random.key(0), 8, 5, n) for n in (3, 6))
+    few, many = (explicit.gaussian_rows(jax.random.key(0), 8, 5, n) for n in (3, 6))
     np.testing.assert_array_equal(few[:3], many[:3])
     assert (few[3:] == 0).all()
     assert (many[:6] != 0).all()

@@ -61,7 +61,7 @@ def test_the_cavity_field_of_the_training_inputs_solves_the_teachers_equation():
 @pytest.mark.parametrize("omega", [-30.0, -1.0, 0.0, 2.0, 40.0])
 @pytest.mark.parametrize("v", [1e-6, 1.0, 1e6])
 def test_the_pull_of_an_input_is_the_minimum_of_its_loss(omega, v):
-    pull = theory.pull_of(np.array([omega]), v)[0]
+    pull = theory.logistic_pull(np.array([omega]), v)[0]
     at = np.longdouble(pull)
     assert pull == pytest.approx(v / (1 + np.exp(np.longdouble(omega) + at)), rel=1e-9)
 
@@ -106,10 +106,10 @@ def test_memory_ends_at_the_capacity():
 def test_leakage_is_complete_from_the_threshold_on_and_continuous_there(rho):
     alpha = 1 / rho
     teacher = theory.logistic(alpha, 0.01)
-    assert theory.identified(alpha, rho)
+    assert theory.is_identified(alpha, rho)
     assert theory.student(teacher, rho) == (1.0, 1.0, teacher.accuracy)
     below = theory.student(theory.logistic(alpha * (1 - 1e-6), 0.01), rho)
-    assert not theory.identified(alpha * (1 - 1e-6), rho)
+    assert not theory.is_identified(alpha * (1 - 1e-6), rho)
     assert below.overlap == pytest.approx(1, abs=1e-5)
     assert below.held_out == pytest.approx(teacher.accuracy, abs=2e-3)
     little = theory.student(theory.logistic(0.01, 0.01), rho)

@@ -38,7 +38,7 @@ def trained(network, start, teacher, x, imitation, rate, steps):
 @pytest.mark.parametrize("optimiser", [optax.sgd(0.3), optax.adam(0.1)], ids=["sgd", "adam"])
 def test_a_student_of_one_layer_transfers_nothing_to_the_bit(imitation, optimiser):
     """In float32: the class rows are the bits they were, whatever the auxiliary rows do."""
-    network, x = theory.one_layer(P, K + M), jnp.float32(draw(0, N, P))
+    network, x = theory.single_layer(P, K + M), jnp.float32(draw(0, N, P))
     start, teacher = ({"rows": jnp.float32(draw(seed, K + M, P))} for seed in (1, 2))
     student, _ = distil(
         network,
@@ -63,9 +63,9 @@ class TestFloat64:
 
     def test_one_layer_is_its_own_training(self):
         start, target = draw(1, K + M, P), draw(2, K + M, P)
-        found = theory.one_layer_flow(start, target, SUBSET, self.covariance, 0.8)
+        found = theory.single_layer_flow(start, target, SUBSET, self.covariance, 0.8)
         small = trained(
-            theory.one_layer(P, K + M),
+            theory.single_layer(P, K + M),
             {"rows": start},
             {"rows": target},
             self.x,
@@ -75,7 +75,7 @@ class TestFloat64:
         )
         np.testing.assert_allclose(found, small["rows"], atol=1e-3)
         np.testing.assert_array_equal(found[:K], start[:K])
-        ended = theory.one_layer_flow(start, target, SUBSET, self.covariance, 1e4)
+        ended = theory.single_layer_flow(start, target, SUBSET, self.covariance, 1e4)
         np.testing.assert_allclose(ended[K:], target[K:], atol=1e-10)
 
     def test_gradient_descent_is_the_training_of_the_network_step_by_step(self):
@@ -105,7 +105,7 @@ class TestFloat64:
             0.02,
             40,
         )
-        target = theory.as_seen(self.target, self.aux, own)
+        target = theory.project_target(self.target, self.aux, own)
         found = theory.gradient_descent(self.start, target, own, self.covariance, 0.02, 40)
         np.testing.assert_allclose(student["latent"], found, rtol=0, atol=1e-10)
 
@@ -137,8 +137,8 @@ class TestFloat64:
 
         def error(size):
             change = size * self.target
-            found = theory.trained_heads(change, self.aux, latent, variance, time)
-            moved, heads = theory.trained_heads_flow(
+            found = theory.trainable_heads(change, self.aux, latent, variance, time)
+            moved, heads = theory.trainable_heads_flow(
                 (latent, self.aux), latent + change, variance * jnp.eye(P), time, 400
             )
             kept = heads.T @ heads - moved @ moved.T
@@ -160,7 +160,7 @@ class TestFloat64:
             1e-4,
             5000,
         )
-        moved, aux = theory.trained_heads_flow(
+        moved, aux = theory.trainable_heads_flow(
             (self.start, self.aux), self.target, self.covariance, 0.5, 500
         )
         np.testing.assert_allclose(student["latent"], moved, atol=1e-3)
@@ -170,7 +170,7 @@ class TestFloat64:
     def test_what_the_latent_does_not_see_is_recovered_as_with_frozen_heads(self):
         latent = jnp.zeros((D, P)).at[:, :2].set(draw(11, D, 2))
         change = jnp.zeros((D, P)).at[:, 2:].set(draw(12, D, P - 2))
-        found = theory.trained_heads(change, self.aux, latent, 0.7, 2.0)
+        found = theory.trainable_heads(change, self.aux, latent, 0.7, 2.0)
         frozen = theory.gradient_flow(0 * change, change, self.aux, 0.7 * jnp.eye(P), 2.0)
         np.testing.assert_allclose(found, frozen, rtol=0, atol=1e-10)
 
@@ -207,11 +207,11 @@ def test_the_gain_after_a_time_by_marchenko_and_pastur(m, d):
     rng = np.random.default_rng(0)
     rates = 2 * np.linalg.svd(heads(rng, m, d), compute_uv=False) ** 2 / m
 
-    def gained(rates):
+    def gain(rates):
         return 1 - np.exp(-rates * m / 3)
 
-    expected = gained(rates).sum() / d
-    assert theory.mean_gain(m, d, gained) == pytest.approx(expected, rel=0.01)
+    expected = gain(rates).sum() / d
+    assert theory.mean_gain(m, d, gain) == pytest.approx(expected, rel=0.01)
     assert theory.mean_gain(m, d, np.ones_like) == pytest.approx(theory.energy(m, d))
 
 
@@ -222,11 +222,11 @@ def test_trained_heads_by_marchenko_and_pastur():
     w = np.append(w, np.zeros(p - d))
     both = a[:, None] ** 2 + w**2
 
-    def gained(rates):
+    def gain(rates):
         return 1 - np.exp(-rates * m / 2)
 
-    expected = (a[:, None] ** 2 / both * gained(2 * both / m)).sum() / (d * p)
-    assert theory.mean_gain_trained(m, d, p, gained) == pytest.approx(expected, rel=0.01)
+    expected = (a[:, None] ** 2 / both * gain(2 * both / m)).sum() / (d * p)
+    assert theory.mean_gain_trainable(m, d, p, gain) == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize(("m", "k"), [(3, 1), (3, 4), (10, 4), (24, 4), (5, 25)])
@@ -272,20 +272,20 @@ def test_rotated_latents_and_heads_in_expectation(m, d):
         end = first + np.linalg.pinv(own) @ (aux @ target - own @ first)
         others.append(np.square(end - target).sum())
     (inner, norm, error), spread = averages(latents)
-    cosine, expected = theory.rotated_latent(m, d, rho, init)
+    cosine, expected = theory.latent_rotation(m, d, rho, init)
     assert inner / np.sqrt(norm) == pytest.approx(cosine, rel=0.02)
     assert abs(error - expected) <= 4 * spread[2] + 1e-12
     mean, spread = averages(others)
-    _, expected = theory.rotated_heads(m, d, rho, init)
+    _, expected = theory.head_rotation(m, d, rho, init)
     if m != 12:  # next to the threshold the mean is ruled by samples that do not come
         assert abs(mean - expected) < 4 * spread
 
 
 def test_heads_that_are_shared_are_those_of_the_base_case_and_others_diverge_at_m_equal_d():
-    assert theory.rotated_heads(10, 10, 1.0, 4.0) == (1.0, 0.0)
-    assert theory.rotated_heads(5, 10, 1.0, 4.0) == (0.5, 0.5)
-    assert theory.rotated_heads(10, 10, 0.99, 4.0)[1] == np.inf
-    assert theory.rotated_latent(20, 10, 0.0, 4.0)[1] == 0
+    assert theory.head_rotation(10, 10, 1.0, 4.0) == (1.0, 0.0)
+    assert theory.head_rotation(5, 10, 1.0, 4.0) == (0.5, 0.5)
+    assert theory.head_rotation(10, 10, 0.99, 4.0)[1] == np.inf
+    assert theory.latent_rotation(20, 10, 0.0, 4.0)[1] == 0
 
 
 def test_a_head_each_takes_a_factor_rho_of_the_class_change():
@@ -296,4 +296,4 @@ def test_a_head_each_takes_a_factor_rho_of_the_class_change():
         own, read = rho * a + turn * a2, rho * c + turn * c2
         shares.append((read @ np.linalg.pinv(own) @ a @ c.T).item() / np.square(c).sum())
     mean, error = averages(shares)
-    assert abs(mean - theory.rotated_heads(m, d, rho, 0.0)[0]) < 4 * error
+    assert abs(mean - theory.head_rotation(m, d, rho, 0.0)[0]) < 4 * error

@@ -11,13 +11,13 @@ from toymodels.networks.models import CNN, MLP, Network, functional
 from toymodels.networks.transformer import decoder
 from toymodels.theory.kernels import Side, function, kernel
 from toymodels.theory.linearised import (
-    decomposed,
+    decompose,
     descent,
     flow,
-    integrated,
+    hessian_modes,
+    integrate,
     lanczos,
-    predicted,
-    squared_error,
+    predict,
     student,
     tangent,
 )
@@ -87,7 +87,7 @@ def test_a_linear_model_trained_is_the_linearised_student():
     )
     x, side = inputs(N, 1), Side(start, inputs(N, 1), AUX)
     expected = trained(linear, start, teacher, x, 0.05, 40)
-    modes = squared_error(linear, side, linear.apply(teacher, x)[:, AUX])
+    modes = hessian_modes(linear, side, linear.apply(teacher, x)[:, AUX])
     got = student(linear, side, modes, descent(0.05, 40))
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), got, expected
@@ -109,7 +109,7 @@ def test_every_architecture_and_either_init_through_one_function(name):
     def everything(start):
         side, line = Side(start, x, AUX), tangent(network, start)
         both = [
-            squared_error(network, side, network.apply(teacher, x)[:, AUX], krylov)
+            hessian_modes(network, side, network.apply(teacher, x)[:, AUX], krylov)
             for krylov in (None, N * M)
         ]
         # What the tangent imitates is the network's teacher, not its own.
@@ -152,7 +152,7 @@ def test_at_the_same_init_the_student_moves_by_a_share_of_its_teacher():
     @jax.jit
     def everything():
         side, line = Side(reference, x, AUX), tangent(network, reference)
-        modes = squared_error(network, side, line.apply(teacher, x)[:, AUX])
+        modes = hessian_modes(network, side, line.apply(teacher, x)[:, AUX])
         tree = jax.jacobian(function(network, side))(reference)
         rows = [a.reshape(N * M, -1) for a in jax.tree.leaves(tree)]
         after = student(network, side, modes, flow(t))
@@ -176,13 +176,13 @@ def test_integration_is_the_closed_form_for_squared_error_and_an_ode_solvers_for
     def everything():
         answers = network.apply(teacher, x)[:, AUX]
         ends = [
-            line.apply(integrated(network, side, answers, loss, 2.0, 400), x)[:, AUX]
+            line.apply(integrate(network, side, answers, loss, 2.0, 400), x)[:, AUX]
             for loss in (losses.mse(), losses.kl())
         ]
-        modes = squared_error(network, side, answers)
+        modes = hessian_modes(network, side, answers)
         exact = line.apply(student(network, side, modes, flow(2.0)), x)[:, AUX]
         at = jnp.array([0.0, 2.0])
-        free = predicted(network, side, answers, x, at, krylov=N * M)[..., AUX]
+        free = predict(network, side, answers, x, at, krylov=N * M)[..., AUX]
         first, theta = function(network, side)(start), kernel(network, side, side)
         return (*ends, exact, free, first, theta, jax.nn.softmax(answers))
 
@@ -207,18 +207,18 @@ def test_lanczos_stops_where_there_is_nothing_new():
     theta, v = low @ low.T, draw.normal(size=(6, 2))
 
     @jax.jit
-    def filtered(v):
+    def apply(v):
         both = (
-            decomposed(theta.reshape(6, 2, 6, 2), v),
+            decompose(theta.reshape(6, 2, 6, 2), v),
             lanczos(lambda u: (theta @ u.ravel()).reshape(6, 2), v, 9),
         )
-        return [[modes.filtered(flow(t)) for t in (0.3, jnp.inf)] for modes in both]
+        return [[modes.apply(flow(t)) for t in (0.3, jnp.inf)] for modes in both]
 
-    exact, got = filtered(v)
+    exact, got = apply(v)
     np.testing.assert_allclose(got, exact, atol=1e-10)
     inverse = (np.linalg.pinv(theta, rtol=1e-10) @ v.ravel()).reshape(6, 2)
     np.testing.assert_allclose(got[1], inverse, atol=1e-10)
-    assert (np.array(filtered(0 * v)) == 0).all()
+    assert (np.array(apply(0 * v)) == 0).all()
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e9])
@@ -227,11 +227,11 @@ def test_what_is_nothing_new_does_not_depend_on_scales(scale):
     low = draw.normal(size=(12, 2))
     theta, v = low @ low.T, draw.normal(size=(12, 1))
     one, scaled = (
-        jax.jit(lambda v, s=s: lanczos(lambda u: s * (theta @ u), v, 9).filtered(flow(0.3 / s)))(v)
+        jax.jit(lambda v, s=s: lanczos(lambda u: s * (theta @ u), v, 9).apply(flow(0.3 / s)))(v)
         for s in (1.0, scale)
     )
     np.testing.assert_allclose(scaled * scale, one, atol=1e-10)
-    small = jax.jit(lambda v: lanczos(lambda u: theta @ u, v, 9).filtered(flow(0.3)))(v / scale)
+    small = jax.jit(lambda v: lanczos(lambda u: theta @ u, v, 9).apply(flow(0.3)))(v / scale)
     np.testing.assert_allclose(small * scale, one, atol=1e-10)
 
 
@@ -241,12 +241,12 @@ def test_error_of_few_lanczos_steps_falls_fast():
     theta, v = wide @ wide.T, draw.normal(size=(60, 1))
 
     @jax.jit
-    def filtered(theta, v):
-        routes = [decomposed(theta.reshape(60, 1, 60, 1), v)]
+    def apply(theta, v):
+        routes = [decompose(theta.reshape(60, 1, 60, 1), v)]
         routes += [lanczos(lambda u: theta @ u, v, k) for k in (5, 15, 30)]
-        return [modes.filtered(flow(1.0)) for modes in routes]
+        return [modes.apply(flow(1.0)) for modes in routes]
 
-    exact, *few = map(np.asarray, filtered(theta, v))
+    exact, *few = map(np.asarray, apply(theta, v))
     errors = [np.linalg.norm(one - exact) / np.linalg.norm(exact) for one in few]
     assert errors[0] > 10 * errors[1] > 100 * errors[2]
     assert errors[2] < 1e-5

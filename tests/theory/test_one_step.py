@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from toymodels.networks.models import MLP, functional
-from toymodels.theory.counterexamples import least
+from toymodels.theory.counterexamples import minimise
 from toymodels.theory.one_step import first_step, gradient_step, limit_cosine
 from toymodels.training import losses
 from toymodels.training.distillation import all_logits, auxiliary_logits
@@ -97,7 +97,7 @@ def test_no_inputs_make_the_limit_negative_and_some_make_another_inits_cosine():
     subset, imitation = SUBSETS["aux"], IMITATIONS["mse"]
 
     @jax.jit
-    def searched():
+    def search():
         def at(student):
             return lambda x: (
                 first_step(network, student, reference, step, x, imitation, subset).cosine
@@ -106,8 +106,8 @@ def test_no_inputs_make_the_limit_negative_and_some_make_another_inits_cosine():
         def limit(x):
             return limit_cosine(network, reference, step, x, imitation, subset)
 
-        return limit(x), least(limit, x, 40, 0.2), least(at(other), x, 40, 0.2)
+        return limit(x), minimise(limit, x, 40, 0.2), minimise(at(other), x, 40, 0.2)
 
-    before, found, elsewhere = searched()
+    before, found, elsewhere = search()
     assert 0 <= found < before
     assert elsewhere < -0.01

@@ -10,11 +10,11 @@ from toymodels.theory import linear_network
 from toymodels.theory.infinite_width import Init, cross_kernels
 from toymodels.theory.overlap_law import (
     amount,
-    drawn,
     hidden_overlap,
     lazy_student,
     leading_order,
     logit_overlap,
+    sample_class_logits,
 )
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -41,7 +41,9 @@ def seen(m):
 def test_a_student_that_sees_all_is_its_teacher(given):
     """m >= n and the same init: the teacher's initial logits and all of its change."""
     _, change, rows, logits, root = given
-    got, share = drawn(jax.random.key(1), change, rows, logits, root, seen(MOST), 1.0, 1.0, 1.0)
+    got, share = sample_class_logits(
+        jax.random.key(1), change, rows, logits, root, seen(MOST), 1.0, 1.0, 1.0
+    )
     size = jnp.sqrt(jnp.square(rows).sum(0))
     np.testing.assert_allclose(got, size * logits + change @ rows, atol=1e-10)
     assert float(share) == pytest.approx(1, abs=1e-12)
@@ -49,7 +51,9 @@ def test_a_student_that_sees_all_is_its_teacher(given):
 
 def test_a_student_that_is_told_nothing_keeps_its_own_logits(given):
     _, change, rows, logits, root = given
-    got, share = drawn(jax.random.key(1), change, rows, logits, root, seen(0), 1.0, 1.0, 1.0)
+    got, share = sample_class_logits(
+        jax.random.key(1), change, rows, logits, root, seen(0), 1.0, 1.0, 1.0
+    )
     np.testing.assert_allclose(got, jnp.sqrt(jnp.square(rows).sum(0)) * logits, atol=1e-12)
     assert share == 0
 
@@ -63,7 +67,7 @@ def test_the_mean_share_is_the_formula_and_signal_over_noise_goes_by_m(
     _, change, rows, logits, root = given
     args = change, rows, logits, root, seen(m), rho_class, rho_answers, 1.0
     keys = jax.random.split(jax.random.key(2), 2000)
-    shares = jax.jit(jax.vmap(lambda key: drawn(key, *args)[1]))(keys)
+    shares = jax.jit(jax.vmap(lambda key: sample_class_logits(key, *args)[1]))(keys)
     expected = amount(m, WIDTH, rho_class, rho_answers)
     error = float(shares.std()) / np.sqrt(len(keys))
     assert float(shares.mean()) == pytest.approx(expected, abs=4 * error)
@@ -77,7 +81,9 @@ def test_of_a_class_row_that_is_no_ones_a_projection_arrives_as_noise(given):
     _, change, rows, logits, root = given
     args = change, rows, 0 * logits, root, seen(6), 0.0, 1.0, 1.0
     keys = jax.random.split(jax.random.key(3), 2000)
-    noise = jax.jit(jax.vmap(lambda key: jnp.square(drawn(key, *args)[0]).sum()))(keys)
+    noise = jax.jit(jax.vmap(lambda key: jnp.square(sample_class_logits(key, *args)[0]).sum()))(
+        keys
+    )
     expected = 6 * K / WIDTH**2 * float(jnp.square(change).sum())
     assert float(noise.mean()) == pytest.approx(expected, abs=4 * float(noise.std()) / 2000**0.5)
     assert float(noise.std()) / 2000**0.5 < 0.05 * expected
@@ -184,5 +190,7 @@ def test_a_full_overlap_that_rounds_above_one_is_full(given):
     _, change, rows, logits, root = given
     some = (jax.random.key(1), change, rows, logits, root, seen(4))
     np.testing.assert_allclose(
-        drawn(*some, 1.0, 1.0, 1 + 1e-7)[0], drawn(*some, 1.0, 1.0, 1.0)[0], 1e-5
+        sample_class_logits(*some, 1.0, 1.0, 1 + 1e-7)[0],
+        sample_class_logits(*some, 1.0, 1.0, 1.0)[0],
+        1e-5,
     )

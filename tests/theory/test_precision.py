@@ -27,14 +27,14 @@ def side(init, x, dtype, outputs=AUX):
 
 def linearised_outputs(dtype, krylov=None):
     times = jnp.array([0.5, 50.0], dtype)
-    return linearised.predicted(
+    return linearised.predict(
         NETWORK, side(INIT, X, dtype), ANSWERS.astype(dtype), OTHERS.astype(dtype), times, krylov
     )
 
 
 def linearised_by_kl(dtype):
     at = side(INIT, X, dtype)
-    moved = linearised.integrated(
+    moved = linearised.integrate(
         NETWORK, at, ANSWERS.astype(dtype), losses.kl(), jnp.asarray(5.0, dtype), 50
     )
     return NETWORK.apply(moved, OTHERS.astype(dtype))
@@ -72,7 +72,7 @@ PATHS = {
         infinite_width.Init((5, 64, 64)), jnp.asarray(X, d), jnp.asarray(OTHERS, d), rho=0.7
     ).ntk(),
     "linear_network": relaxations,
-    "one_layer": lambda d: linear_network.one_layer_flow(
+    "one_layer": lambda d: linear_network.single_layer_flow(
         *(jnp.asarray(a, d) for a in (START, TARGET)), jnp.arange(8) < 3, jnp.asarray(GRAM, d), 2.0
     ),
     "explicit": lambda d: explicit.logistic_weights(jnp.asarray(X, d), 0.1),

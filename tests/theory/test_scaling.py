@@ -30,14 +30,14 @@ def test_residuals_are_those_of_curves_that_never_saw_the_point():
     """The leverage formula against a refit without the point, on the full curve's knots."""
     rng = np.random.default_rng(0)
     x, y = np.sort(rng.uniform(0, 3, 15)), rng.normal(size=15)
-    missed = scaling.left_out(x) @ y
+    missed = scaling.leave_one_out(x) @ y
     knots = np.linspace(x.min(), x.max(), scaling.KNOTS)
     basis = CubicSpline(knots, np.eye(scaling.KNOTS), bc_type="natural")(x)
     for i in range(15):
         others = np.arange(15) != i
         fitted = np.linalg.lstsq(basis[others], y[others], rcond=None)[0]
         assert missed[i] == pytest.approx(y[i] - basis[i] @ fitted, abs=1e-10)
-    constant = scaling.left_out(np.zeros(15)) @ y
+    constant = scaling.leave_one_out(np.zeros(15)) @ y
     np.testing.assert_allclose(constant, (y - y.mean()) * 15 / 14, atol=1e-12)
 
 
@@ -52,8 +52,8 @@ def test_pairs_of_seeds_see_the_mean_and_no_noise():
 
 def test_the_jackknife_of_a_mean_is_the_mean_and_that_of_a_square_has_no_bias():
     rows = np.random.default_rng(0).normal(size=(6, 2))
-    np.testing.assert_allclose(scaling.jackknifed(lambda r: r.mean(axis=0), rows), rows)
-    squares = scaling.jackknifed(lambda r: r.mean(axis=0) ** 2, rows).mean(axis=0)
+    np.testing.assert_allclose(scaling.jackknife(lambda r: r.mean(axis=0), rows), rows)
+    squares = scaling.jackknife(lambda r: r.mean(axis=0) ** 2, rows).mean(axis=0)
     expected = rows.mean(axis=0) ** 2 - rows.var(axis=0, ddof=1) / 6
     np.testing.assert_allclose(squares, expected, rtol=1e-10)
 
@@ -95,8 +95,10 @@ def test_points_where_a_seed_failed_are_left_out_and_two_seeds_are_too_few():
 @pytest.mark.parametrize("variable", [M / WIDTH**0.5, M], ids=["collapses", "does not"])
 def test_the_interval_of_a_collapse_holds_the_truth(variable):
     rng, truth, held, means = np.random.default_rng(0), sigmoid(M / WIDTH**0.5), [], []
-    rows, (x,) = scaling.table(truth.expand_dims(seed=[0]), variable)
-    missed, off = (np.square(scaling.left_out(at) @ rows[0]).sum() for at in (np.log(x), 0 * x))
+    rows, (x,) = scaling.tabulate(truth.expand_dims(seed=[0]), variable)
+    missed, off = (
+        np.square(scaling.leave_one_out(at) @ rows[0]).sum() for at in (np.log(x), 0 * x)
+    )
     expected = 1 - missed / off
     for _ in range(50):
         interval = statistics.mean_interval(scaling.collapse(noisy(truth, 6, rng), variable).values)

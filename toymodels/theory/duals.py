@@ -1,8 +1,8 @@
 """Dual activations: E phi(u) phi(v) and E phi'(u) phi'(v) over a pair of Gaussians.
 
-(u, v) have mean zero, variances a and b and covariance c, arrays that broadcast. What a wide
-random layer does to inner products of its inputs is this function of them: Cho and Saul 2009
-(ReLU), Williams 1997 (erf); Daniely et al. 2016 (arXiv 1602.05897) for the name and the theory.
+(u, v) have mean zero, variances a and b and covariance c, arrays that broadcast. A wide
+random layer maps the inner products of its inputs by these functions: Cho and Saul 2009 (ReLU),
+Williams 1997 (erf); Daniely et al. 2016 (arXiv 1602.05897) for the name and the theory.
 """
 
 from collections.abc import Callable
@@ -27,9 +27,10 @@ class Activation(NamedTuple):
 
 
 def correlation(a: jax.Array, b: jax.Array, c: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """sqrt(a b), and c over it within [-1, 1]; 0 where a or b is.
+    """sqrt(a b), and the correlation c / sqrt(a b) within [-1, 1]; 0 where a or b is zero.
 
-    What is 1 but for rounding is 1: the angle grows like the square root of what is missing.
+    A correlation that differs from 1 by rounding alone is set to 1, for the angle grows like the
+    square root of the difference.
     """
     size = jnp.sqrt(a * b)
     r = jnp.where(size > 0, c / jnp.where(size > 0, size, 1.0), 0.0)
@@ -44,7 +45,7 @@ def _relu_products(a: jax.Array, b: jax.Array, c: jax.Array) -> jax.Array:
 
 
 def _relu_slopes(a: jax.Array, b: jax.Array, c: jax.Array) -> jax.Array:
-    """(pi - t) / 2 pi, the chance that both are positive; 0 where one of them is always 0."""
+    """(pi - t) / 2 pi, the probability that u and v are positive; 0 where u or v is always 0."""
     size, r = correlation(a, b, c)
     return jnp.where(size > 0, (jnp.pi - jnp.arccos(r)) / (2 * jnp.pi), 0.0)
 
@@ -65,15 +66,15 @@ ERF = Activation(jax.scipy.special.erf, _erf_products, _erf_slopes)
 
 
 def hermite(function: Callable[[jax.Array], jax.Array], nodes: int = 100) -> Activation:
-    """Any smooth activation, its averages by Gauss-Hermite quadrature, ``nodes`` along either axis.
+    """Any smooth activation, with averages by Gauss-Hermite quadrature of ``nodes`` along each axis.
 
-    Exact for polynomials; converges geometrically for analytic functions (erf to 1e-10 at variances
-    up to 1, see the tests; the nearer the poles the slower: tanh), and like a low power of
-    1 / nodes where there is a kink: not for ReLU.
+    Exact for polynomials. For analytic functions it converges geometrically, more slowly the nearer
+    the poles are (tanh); erf is exact to 1e-10 at variances up to 1 (tests). Where a function has a
+    kink (ReLU) it converges like a low power of 1 / nodes, and should not be used.
 
     >>> cube = hermite(lambda z: z**3, nodes=8)
-    >>> one, half = jnp.ones(()), jnp.full((), 0.5)
-    >>> round(float(cube.products(one, one, half)), 4)  # 9 c + 6 c^3
+    >>> unit, half = jnp.ones(()), jnp.full((), 0.5)
+    >>> round(float(cube.products(unit, unit, half)), 4)  # 9 c + 6 c^3
     5.25
     """
     at, weight = np.polynomial.hermite_e.hermegauss(nodes)

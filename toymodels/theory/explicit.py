@@ -1,8 +1,9 @@
-"""Students made one by one, by training or by solving for where it ends: what theory averages.
+"""Single students, by training or by solving for its end: the simulation beside the closed forms.
 
-Numbers of rows (auxiliary logits m, inputs n) may be traced: arrays hold the most there can be, and
-the rows behind are zero. A program may have one matrix decomposition: two that do not wait for each
-other, each batched over models, can wait for each other's threads for ever (jaxlib 0.10 on a CPU).
+Numbers of rows (auxiliary logits m, inputs n) may be traced: arrays have the largest number of rows,
+and the rows beyond the number are zero. A program may hold one matrix decomposition alone: two
+independent ones, each batched over models, can wait for each other's threads for ever (jaxlib 0.10
+on a CPU).
 """
 
 from collections.abc import Sequence
@@ -21,30 +22,30 @@ RANK = 1e-5
 """Singular values, and eigenvalues, below this share of the largest count as zero in float32."""
 
 
-def rows(key: jax.Array, most: int, columns: int, number: jax.Array | int) -> jax.Array:
-    """The first ``number`` of ``most`` rows of independent N(0, 1 / columns) entries; then zero."""
-    drawn = jax.random.normal(key, (most, columns)) / jnp.sqrt(columns)
-    return jnp.where(jnp.arange(most)[:, None] < number, drawn, 0.0)
+def gaussian_rows(key: jax.Array, size: int, columns: int, number: jax.Array | int) -> jax.Array:
+    """Rows (size, columns): ``number`` of independent N(0, 1 / columns) entries, the others zero."""
+    entries = jax.random.normal(key, (size, columns)) / jnp.sqrt(columns)
+    return jnp.where(jnp.arange(size)[:, None] < number, entries, 0.0)
 
 
-def change(key: jax.Array, *shape: int) -> jax.Array:
-    """A change of the latent (d, p) that prefers no direction, of energy 1."""
-    drawn = jax.random.normal(key, shape)
-    return drawn / jnp.linalg.norm(drawn)
+def random_change(key: jax.Array, *shape: int) -> jax.Array:
+    """A random change of the latent (d, p), isotropic and of energy 1."""
+    entries = jax.random.normal(key, shape)
+    return entries / jnp.linalg.norm(entries)
 
 
-def solved(seen: jax.Array, answers: jax.Array) -> jax.Array:
-    """The smallest X with seen X = answers, or as near as can be: where descent from zero ends."""
-    return pinv(seen, rtol=RANK) @ answers
+def solve(rows: jax.Array, answers: jax.Array) -> jax.Array:
+    """The X of least norm that minimises |rows X - answers|: where descent from zero ends."""
+    return pinv(rows, rtol=RANK) @ answers
 
 
 def spectra(grams: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Eigenvalues, eigenvectors, and which are not zero, of matrices X^T X (..., p, p)."""
+    """Eigenvalues of matrices X^T X (..., p, p), eigenvectors, and which eigenvalues are not zero."""
     values, vectors = eigh(grams)
     return values, vectors, values > RANK * values[..., -1:]
 
 
-def descended(
+def descend(
     network: Network,
     start: Params,
     teacher: Params,
@@ -53,10 +54,11 @@ def descended(
     m: jax.Array,
     record: Sequence[int],
 ) -> Tree:
-    """Parameters after so many steps of full-batch descent on ``m`` auxiliary logits behind ``k``.
+    """Parameters during full-batch descent on ``m`` auxiliary logits behind ``k`` class logits.
 
-    Squared error, step m / 16: a factor 1 - a^2 / 8 a step for modes of white inputs. ``record``
-    rises from 1 on; what is returned has a leading axis (1 + steps recorded,), the start first.
+    The loss is the squared error, the learning rate m / 16: with white inputs each step multiplies
+    a mode by 1 - a^2 / 8. ``record`` lists the steps to return, rising from 1 on; the result has a
+    leading axis (1 + number of steps,), the start first.
     """
     outputs = network.apply(start, x).shape[-1]
     i = jnp.arange(outputs)
@@ -82,7 +84,7 @@ def white(p: int) -> jax.Array:
 def logistic_weights(z: jax.Array, penalty: float, steps: int = 20) -> jax.Array:
     """Weights (d,) that minimise sum_i log(1 + exp(-z_i.w)) + penalty |w|^2 / 2, z (n, d).
 
-    Newton's method by conjugate gradients; of a few lengths of each step the one that lowers the
+    Newton's method by conjugate gradients; each step has that of several lengths which lowers the
     loss most. Rows of zeros change nothing.
     """
     lengths = jnp.array([1.0, 0.5, 0.2, 0.05, 0.0])
@@ -93,10 +95,10 @@ def logistic_weights(z: jax.Array, penalty: float, steps: int = 20) -> jax.Array
     def step(_: int, w: jax.Array) -> jax.Array:
         miss = jax.nn.sigmoid(-z @ w)
         stiff = miss * (1 - miss)
-        towards, _ = jax.scipy.sparse.linalg.cg(
+        direction, _ = jax.scipy.sparse.linalg.cg(
             lambda v: (stiff * (z @ v)) @ z + penalty * v, miss @ z - penalty * w, maxiter=100
         )
-        tried = w + lengths[:, None] * towards
-        return tried[jnp.argmin(jax.vmap(loss)(tried))]
+        candidates = w + lengths[:, None] * direction
+        return candidates[jnp.argmin(jax.vmap(loss)(candidates))]
 
     return jax.lax.fori_loop(0, steps, step, jnp.zeros(z.shape[1]))

@@ -20,8 +20,8 @@ gradient descent must fall as 1 / width), and its parts by layer, each with its 
 limit. With rates 1 / fan_in for weights it is the kernel in NTK parametrisation.
 
 Between two *different* outputs the limit of Theta is zero: their rows in the head are independent.
-What is left is of order width^-1/2, and all that auxiliary logits carry to class logits is there:
-see `toymodels.theory.overlap_law`.
+The remainder, of order width^-1/2, is the whole effect of auxiliary logits on class logits: see
+`toymodels.theory.overlap_law`.
 
 NNGP: Lee et al. 2018 (arXiv 1711.00165); tangent kernel: Jacot et al. 2018 (arXiv 1806.07572); in
 standard parametrisation: Sohl-Dickstein et al. 2020 (arXiv 2001.07301); with correlated weights:
@@ -39,17 +39,17 @@ from toymodels.errors import UserError
 from toymodels.theory.duals import RELU, Activation
 
 Overlaps = float | jax.Array | Sequence[float | jax.Array]
-"""One overlap for all layers, or one each: hidden1, ..., and the output's row of the head."""
+"""One overlap for all layers, or one for each layer: hidden1, ..., and the row of the head."""
 
 
 class Init(NamedTuple):
     """Sizes and law of an initialisation; the defaults are those of `toymodels.networks.models.MLP`."""
 
     sizes: tuple[int, ...]
-    """Of inputs and hidden layers: ``(784, 256, 256)``."""
+    """Sizes of the inputs and the hidden layers: ``(784, 256, 256)``."""
     activation: Activation = RELU
     variance: float = 1.0
-    """Of weights, times the fan-in."""
+    """Variance of the weights, times the fan-in."""
     bias_variance: float = 0.0
 
 
@@ -59,11 +59,11 @@ class Kernels(NamedTuple):
     nngp: jax.Array
     """Covariance of the two outputs over initialisations."""
     latent: jax.Array
-    """Mean product of a unit of the last hidden layer."""
+    """Mean product of the activations of a unit of the last hidden layer."""
     weights: jax.Array
-    """Tangent kernel, the part of each layer's weights: (layers, ...), the head last."""
+    """The part of the tangent kernel from each layer's weights: (layers, ...), the head last."""
     biases: jax.Array
-    """Likewise of the biases."""
+    """The part of the tangent kernel from each layer's biases: (layers, ...), the head last."""
 
     @property
     def hidden(self) -> jax.Array:
@@ -80,11 +80,11 @@ class Kernels(NamedTuple):
         )
 
 
-def each_layer(overlaps: Overlaps, count: int) -> list[jax.Array | float]:
-    """An overlap for every layer.
+def expand_overlaps(overlaps: Overlaps, count: int) -> list[jax.Array | float]:
+    """A list with an overlap for every layer.
 
     Raises:
-        UserError: there are neither one nor ``count``.
+        UserError: the number of overlaps is neither 1 nor ``count``.
 
     """
     if isinstance(overlaps, Sequence):
@@ -96,51 +96,51 @@ def each_layer(overlaps: Overlaps, count: int) -> list[jax.Array | float]:
 
 def kernels(
     init: Init,
-    own: jax.Array,
-    others: jax.Array,
-    both: jax.Array,
+    first: jax.Array,
+    second: jax.Array,
+    cross: jax.Array,
     rho: Overlaps = 1.0,
     bias_rho: Overlaps | None = None,
 ) -> Kernels:
     """Kernels as functions of the inputs' moments, arrays that broadcast.
 
     Args:
-        init: of both networks.
-        own: |x|^2 / d of the first network's inputs.
-        others: |x'|^2 / d of the second's.
-        both: <x, x'> / d.
+        init: the law of both networks' initialisations.
+        first: |x|^2 / d of the first network's inputs.
+        second: |x'|^2 / d of the second network's inputs.
+        cross: <x, x'> / d.
         rho: overlaps of the layers' weights, in [-1, 1]; may be traced.
-        bias_rho: of their biases (None: as the weights).
+        bias_rho: overlaps of the layers' biases (None: those of the weights).
 
     Returns:
         Kernels with the arrays' shape.
 
-    >>> one = jnp.ones(())
-    >>> itself = kernels(Init((100, 50)), one, one, one)
+    >>> unit = jnp.ones(())
+    >>> itself = kernels(Init((100, 50)), unit, unit, unit)
     >>> [round(float(k), 4) for k in (itself.nngp, *itself.weights)]  # E relu^2; 100 / 2, 50 / 2
     [0.5, 50.0, 25.0]
-    >>> round(float(kernels(Init((100, 50)), one, one, one, rho=0.0).ntk()), 3)  # 1 + 50 (E relu)^2
+    >>> round(float(kernels(Init((100, 50)), unit, unit, unit, rho=0.0).ntk()), 3)  # 1 + 50 (E relu)^2
     8.958
 
     """
     depth, v, v_b = len(init.sizes), init.variance, init.bias_variance
-    rhos = each_layer(rho, depth)
-    bias_rhos = rhos if bias_rho is None else each_layer(bias_rho, depth)
-    own, others, both = jnp.broadcast_arrays(own, others, both)
-    products, slopes = [both], []
+    rhos = expand_overlaps(rho, depth)
+    bias_rhos = rhos if bias_rho is None else expand_overlaps(bias_rho, depth)
+    first, second, cross = jnp.broadcast_arrays(first, second, cross)
+    products, slopes = [cross], []
     for weight, bias in zip(rhos[:-1], bias_rhos[:-1], strict=True):
-        a, b, c = v * own + v_b, v * others + v_b, weight * v * both + bias * v_b
-        own, others, both = (
+        a, b, c = v * first + v_b, v * second + v_b, weight * v * cross + bias * v_b
+        first, second, cross = (
             init.activation.products(*m) for m in ((a, a, a), (b, b, b), (a, b, c))
         )
         slopes.append(init.activation.slopes(a, b, c))
-        products.append(both)
-    passed = [jnp.ones_like(both)]  # by the head, then by the layers below it
+        products.append(cross)
+    signal = [jnp.ones_like(cross)]  # by the head, then by the layers below it
     for slope, weight in zip(reversed(slopes), reversed(rhos), strict=False):
-        passed.insert(0, passed[0] * weight * v * slope)
-    weights = [n * q * g for n, q, g in zip(init.sizes, products, passed, strict=True)]
-    nngp = rhos[-1] * v * both + bias_rhos[-1] * v_b
-    return Kernels(nngp, both, jnp.stack(weights), jnp.stack(passed))
+        signal.insert(0, signal[0] * weight * v * slope)
+    weights = [n * q * g for n, q, g in zip(init.sizes, products, signal, strict=True)]
+    nngp = rhos[-1] * v * cross + bias_rhos[-1] * v_b
+    return Kernels(nngp, cross, jnp.stack(weights), jnp.stack(signal))
 
 
 def cross_kernels(
@@ -155,5 +155,5 @@ def cross_kernels(
     With all overlaps 1 the kernels of one network; with 0 those of independent ones. See `kernels`.
     """
     d = init.sizes[0]
-    own, others = (jnp.square(x).sum(axis=1) / d for x in (x1, x2))
-    return kernels(init, own[:, None], others[None, :], x1 @ x2.T / d, rho, bias_rho)
+    first, second = (jnp.square(x).sum(axis=1) / d for x in (x1, x2))
+    return kernels(init, first[:, None], second[None, :], x1 @ x2.T / d, rho, bias_rho)

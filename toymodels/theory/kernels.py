@@ -55,17 +55,17 @@ def kernel(network: Network, left: Side, right: Side, block: int = 16) -> jax.Ar
     """
 
     def gradients(side: Side, x: jax.Array) -> list[jax.Array]:
-        """Of one input, for every array of parameters: (outputs, size)."""
-        one = function(network, side._replace(x=x[None]))
-        rows = jax.jacrev(lambda params: one(params)[0])(side.params)
+        """The gradients on one input, for every array of parameters: (outputs, size)."""
+        outputs = function(network, side._replace(x=x[None]))
+        rows = jax.jacrev(lambda params: outputs(params)[0])(side.params)
         return [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(rows)]
 
     def row(x1: jax.Array) -> jax.Array:
-        here = gradients(left, x1)
+        left_rows = gradients(left, x1)
 
         def entry(x2: jax.Array) -> jax.Array:
-            there = gradients(right, x2)
-            return sum((g @ h.T for g, h in zip(here, there, strict=True)), jnp.zeros(()))
+            right_rows = gradients(right, x2)
+            return sum((g @ h.T for g, h in zip(left_rows, right_rows, strict=True)), jnp.zeros(()))
 
         return jax.lax.map(entry, right.x, batch_size=block).transpose(1, 0, 2)
 
@@ -111,33 +111,35 @@ def mlp_kernel(
 
     """
     outputs = sum(right.params[name]["bias"].size for name in right.params if name in HEADS)
-    mine, theirs = (np.arange(outputs)[side.outputs] for side in (left, right))
-    same = mine[:, None] == theirs  # an output is a layer's own: its delta is 1 there, 0 elsewhere
+    left_index, right_index = (np.arange(outputs)[side.outputs] for side in (left, right))
+    equal = left_index[:, None] == right_index  # a head's delta is 1 at its own output, else 0
 
     def signals(side: Side, index: np.ndarray, x: jax.Array) -> tuple[Any, Any, jax.Array]:
-        """Of one input, by hidden layer: delta (outputs, width) and a (size,); what heads read."""
+        """On one input, by hidden layer, delta (outputs, width) and a (size,); and the heads' input."""
         hidden = [name for name in layers(side.params) if name not in HEADS]
 
         def forward(shifts: dict[str, jax.Array]) -> tuple[jax.Array, Any]:
-            read, here = {}, x
+            read, activations = {}, x
             for name in hidden:
-                read[name], layer = here, side.params[name]
-                here = activation(here @ layer["kernel"] + layer["bias"] + shifts[name])
+                read[name], layer = activations, side.params[name]
+                activations = activation(
+                    activations @ layer["kernel"] + layer["bias"] + shifts[name]
+                )
             heads = [side.params[name] for name in layers(side.params) if name in HEADS]
-            logits = [here @ head["kernel"] + head["bias"] for head in heads]
-            return jnp.concatenate(logits)[index], (read, here)
+            logits = [activations @ head["kernel"] + head["bias"] for head in heads]
+            return jnp.concatenate(logits)[index], (read, activations)
 
         shifts = {name: jnp.zeros_like(side.params[name]["bias"]) for name in hidden}
         delta, (read, last) = jax.jacrev(forward, has_aux=True)(shifts)
         return delta, read, last
 
-    deltas, reads, lasts = jax.vmap(lambda x: signals(right, theirs, x))(right.x)
+    deltas, reads, lasts = jax.vmap(lambda x: signals(right, right_index, x))(right.x)
 
     def row(x1: jax.Array) -> jax.Array:
-        delta, read, last = signals(left, mine, x1)
+        delta, read, last = signals(left, left_index, x1)
         total = jnp.zeros(())
-        if same.any():
-            total = (1 + lasts @ last)[:, None] * same[:, None]
+        if equal.any():
+            total = (1 + lasts @ last)[:, None] * equal[:, None]
         for name in delta:
             passed = jnp.einsum("ak,jbk->ajb", delta[name], deltas[name])
             total = total + (1 + reads[name] @ read[name])[:, None] * passed

@@ -1,12 +1,12 @@
-"""The closed forms of exactly solvable students as curves, beside the students they are about.
+"""Closed forms of exactly solvable students as curves, each with a simulation of such a student.
 
-A `Law` is an axis with three curves. Of each curve one function makes a student at a point, another
-says what it is on average; ``size`` scales all dimensions, a multiple of 8, with which all numbers
-of rows are whole. Nothing is fitted.
+A `Law` is an axis with three curves. Each curve has a function that simulates a student at a point
+of the axis, and another that predicts its expectation. ``size``, a multiple of 8, scales all
+dimensions, so that all numbers of rows are whole. Nothing is fitted.
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,35 +16,37 @@ from toymodels.measure.probes import cosine
 from toymodels.theory import explicit, leakage, linear_network, teacher_student
 
 INIT = 4.0
-"""|W_0|^2 / |change|^2 where a student's start is not its teacher's."""
+"""|W_0|^2 / |change|^2 where a student does not start at its teacher's initialisation."""
 CLASSES = 10
+"""Number of class logits."""
 PENALTY = 0.01
-"""The logistic teacher's."""
-MOST = 32
-"""Auxiliary logits where their number is no share of the size."""
+"""Penalty of the logistic teacher."""
+LARGEST_M = 32
+"""Largest number of auxiliary logits where their number is not a share of the size."""
 STEPS = (1, 2, 4, 8, 14, 20, 30, 50, 80, 120, 200, 400)
+"""Training times, in steps."""
 
 
 class Curve(NamedTuple):
-    """What is made and what is said of it."""
+    """A quantity of a student, by simulation and by theory."""
 
-    made: Callable[[int, jax.Array, jax.Array], jax.Array]
-    """``made(size, key, x) -> scalar``: one student at a point of the axis; x may be traced."""
-    said: Callable[[int, float], float]
-    """``said(size, x)``: its expectation."""
+    simulate: Callable[[int, jax.Array, jax.Array], jax.Array]
+    """``simulate(size, key, x) -> scalar``: one student at a point of the axis; x may be traced."""
+    predict: Callable[[int, float], float]
+    """``predict(size, x)``: the expectation."""
 
 
 class Law(NamedTuple):
-    """One panel."""
+    """Three curves along one axis."""
 
     title: str
     x: str
     y: str
-    at: tuple[float, ...]
+    points: tuple[float, ...]
     """Points of the axis: 12 for every law."""
     curves: Mapping[str, Curve]
     scales: tuple[str, str] = ("linear", "linear")
-    """Of x and y."""
+    """Scales of x and y."""
 
 
 def count(share: jax.Array | float, size: jax.Array | int) -> jax.Array:
@@ -53,37 +55,38 @@ def count(share: jax.Array | float, size: jax.Array | int) -> jax.Array:
 
 
 def energies() -> Law:
-    """Recovered energy against m: of one layer, of two on the way, of two in the end."""
+    """Recovered energy against m: of one layer, and of two layers during and after training."""
 
-    def one_layer(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
+    def single_layer(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
         first, second = jax.random.split(key)
-        network = linear_network.one_layer(size, CLASSES + 2 * size)
-        # From class rows of zero: an init compiled twice has other last bits the second time.
+        network = linear_network.single_layer(size, CLASSES + 2 * size)
+        # Class rows of zero: an initialisation compiled twice has other last bits the second time.
         start = {"rows": network.init(first)["rows"].at[:CLASSES].set(0.0)}
         teacher = network.init(second)
-        path = explicit.descended(
+        path = explicit.descend(
             network, start, teacher, explicit.white(size), CLASSES, count(x, size), (20,)
         )
-        end, way = (p["rows"][:CLASSES] for p in (jax.tree.map(lambda a: a[-1], path), teacher))
-        return jnp.square(end).sum() / jnp.square(way).sum()
+        end, target = (p["rows"][:CLASSES] for p in (jax.tree.map(lambda a: a[-1], path), teacher))
+        return jnp.square(end).sum() / jnp.square(target).sum()
 
-    def on_the_way(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
+    def two_layers_during(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
         first, second = jax.random.split(key)
         network = linear_network.two_layers(size, size, 2 * size)
         start = network.init(first)
-        moved = explicit.change(second, size, size)
-        teacher = start | {"latent": start["latent"] + moved}
-        path = explicit.descended(
+        change = explicit.random_change(second, size, size)
+        teacher = start | {"latent": start["latent"] + change}
+        path = explicit.descend(
             network, start, teacher, explicit.white(size), 0, count(x, size), (10,)
         )
         return jnp.square(path["latent"][-1] - start["latent"]).sum()
 
-    def ended(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
+    def two_layers_after(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
         first, second = jax.random.split(key)
-        aux = explicit.rows(first, 2 * size, size, count(x, size))
-        return jnp.square(explicit.solved(aux, aux @ explicit.change(second, size, size))).sum()
+        aux = explicit.gaussian_rows(first, 2 * size, size, count(x, size))
+        change = explicit.random_change(second, size, size)
+        return jnp.square(explicit.solve(aux, aux @ change)).sum()
 
-    def after(size: int, x: float) -> float:
+    def predict_during(size: int, x: float) -> float:
         m = x * size
         return linear_network.mean_gain(m, size, lambda r: (1 - (1 - m / 16 * r) ** 10) ** 2)
 
@@ -93,41 +96,44 @@ def energies() -> Law:
         "recovered energy",
         (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.125, 1.25, 1.5, 1.75),
         {
-            "in the end": Curve(ended, lambda size, x: linear_network.energy(x * size, size)),
-            "after 10 steps": Curve(on_the_way, after),
-            "one layer": Curve(one_layer, lambda size, x: 0.0),
+            "in the end": Curve(
+                two_layers_after, lambda size, x: linear_network.energy(x * size, size)
+            ),
+            "after 10 steps": Curve(two_layers_during, predict_during),
+            "one layer": Curve(single_layer, lambda size, x: 0.0),
         },
     )
 
 
 def times() -> Law:
-    """Recovered trait against time, with frozen heads and with trained ones; m = d / 2, p = d."""
+    """Recovered trait against time, with frozen and with trained heads; m = d / 2, p = d."""
 
-    def made(trained: bool, ratio: float) -> Callable[[int, jax.Array, jax.Array], jax.Array]:
-        def one(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
+    def simulate(trained: bool, ratio: float) -> Callable[[int, jax.Array, jax.Array], jax.Array]:
+        def student(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
             first, second = jax.random.split(key)
             network = linear_network.two_layers(size, size, size // 2, trained)
             start = network.init(first)
-            moved = ratio * jnp.sqrt(size) * explicit.change(second, size, size)
-            teacher = start | {"latent": start["latent"] + moved}
-            path = explicit.descended(
+            change = ratio * jnp.sqrt(size) * explicit.random_change(second, size, size)
+            teacher = start | {"latent": start["latent"] + change}
+            path = explicit.descend(
                 network, start, teacher, explicit.white(size), 0, jnp.asarray(size // 2), STEPS
             )
-            gone = path["latent"][1 + jnp.searchsorted(jnp.array(STEPS), x)] - start["latent"]
-            return (gone * moved).sum() / jnp.square(moved).sum()
+            latent = path["latent"][1 + jnp.searchsorted(jnp.array(STEPS), x)]
+            displacement = latent - start["latent"]
+            return (displacement * change).sum() / jnp.square(change).sum()
 
-        return one
+        return student
 
-    def after(x: float) -> Callable[[np.ndarray], np.ndarray]:
+    def gain(x: float) -> Callable[[np.ndarray], np.ndarray]:
         return lambda scaled: 1 - (1 - scaled / 16) ** x
 
     def frozen(size: int, x: float) -> float:
         m = size // 2
-        return linear_network.mean_gain(m, size, lambda r: after(x)(m * r))
+        return linear_network.mean_gain(m, size, lambda r: gain(x)(m * r))
 
     def trained(size: int, x: float) -> float:
         m = size // 2
-        return linear_network.mean_gain_trained(m, size, size, lambda r: after(x)(m * r))
+        return linear_network.mean_gain_trainable(m, size, size, lambda r: gain(x)(m * r))
 
     return Law(
         "heads that train take a part",
@@ -135,37 +141,37 @@ def times() -> Law:
         "recovered trait <dS, dT> / |dT|²",
         STEPS,
         {
-            "frozen heads": Curve(made(False, 1.0), frozen),
-            "trained, small change": Curve(made(True, 0.01), trained),
-            "trained, change as large as W_0": Curve(made(True, 1.0), trained),
+            "frozen heads": Curve(simulate(False, 1.0), frozen),
+            "trained, small change": Curve(simulate(True, 0.01), trained),
+            "trained, change as large as W_0": Curve(simulate(True, 1.0), trained),
         },
         ("log", "linear"),
     )
 
 
 def readouts() -> Law:
-    """How faithfully class logits follow, against m, at several sizes of the latent."""
+    """Faithfulness of the class logits against m, at several sizes of the latent."""
 
-    def made(times: int) -> Callable[[int, jax.Array, jax.Array], jax.Array]:
-        def one(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
+    def simulate(ratio: int) -> Callable[[int, jax.Array, jax.Array], jax.Array]:
+        def student(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
             first, second = jax.random.split(key)
-            aux = explicit.rows(first, MOST, times * size, x.astype(int))
-            seen = aux[:, :CLASSES]  # class rows along the axes: the auxiliary ones prefer none
+            aux = explicit.gaussian_rows(first, LARGEST_M, ratio * size, x.astype(int))
+            visible = aux[:, :CLASSES]  # class rows along the axes: auxiliary rows are isotropic
             change = jax.random.normal(second, (CLASSES, 500))  # of the class logits, C dT
-            moved = explicit.solved(aux, seen @ change)[:CLASSES]
-            return cosine(moved.ravel(), change.ravel())
+            imitation = explicit.solve(aux, visible @ change)[:CLASSES]
+            return cosine(imitation.ravel(), change.ravel())
 
-        return one
+        return student
 
-    def said(times: int) -> Callable[[int, float], float]:
-        return lambda size, x: linear_network.class_correlation(x, times * size, CLASSES)
+    def predict(ratio: int) -> Callable[[int, float], float]:
+        return lambda size, x: linear_network.class_correlation(x, ratio * size, CLASSES)
 
     return Law(
         f"faithfulness goes by m ({CLASSES} classes)",
         "auxiliary logits m",
         "correlation of class-logit changes",
-        (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 28, MOST),
-        {f"d = {times} size": Curve(made(times), said(times)) for times in (1, 4, 12)},
+        (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 28, LARGEST_M),
+        {f"d = {ratio} size": Curve(simulate(ratio), predict(ratio)) for ratio in (1, 4, 12)},
         ("log", "linear"),
     )
 
@@ -173,55 +179,58 @@ def readouts() -> Law:
 def latents() -> Law:
     """Cosine of displacements against the overlap of the latents' initialisations."""
 
-    def made(share: float) -> Callable[[int, jax.Array, jax.Array], jax.Array]:
-        def one(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
+    def simulate(share: float) -> Callable[[int, jax.Array, jax.Array], jax.Array]:
+        def student(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
             keys = jax.random.split(key, 4)
             p = 4 * size
-            aux = explicit.rows(keys[0], size, size, count(share, size))
-            moved, first, other = (explicit.change(k, size, p) for k in keys[1:])
-            first, other = jnp.sqrt(INIT) * first, jnp.sqrt(INIT) * other
-            start = x * first + jnp.sqrt(1 - x**2) * other
-            gone = explicit.solved(aux, aux @ (first + moved - start))
-            return cosine(gone.ravel(), moved.ravel())
+            aux = explicit.gaussian_rows(keys[0], size, size, count(share, size))
+            change, first, independent = (explicit.random_change(k, size, p) for k in keys[1:])
+            first, independent = jnp.sqrt(INIT) * first, jnp.sqrt(INIT) * independent
+            start = x * first + jnp.sqrt(1 - x**2) * independent
+            displacement = explicit.solve(aux, aux @ (first + change - start))
+            return cosine(displacement.ravel(), change.ravel())
 
-        return one
+        return student
 
-    def said(share: float) -> Callable[[int, float], float]:
-        return lambda size, x: linear_network.rotated_latent(share * size, size, x, INIT)[0]
+    def predict(share: float) -> Callable[[int, float], float]:
+        return lambda size, x: linear_network.latent_rotation(share * size, size, x, INIT)[0]
 
     return Law(
         "an init that is not shared drowns the trait",
         "overlap of the latents' inits",
         "cosine of displacements",
         (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.94, 0.97, 0.99, 1.0),
-        {f"m = {share:g} d": Curve(made(share), said(share)) for share in (0.25, 0.5, 1.0)},
+        {f"m = {share:g} d": Curve(simulate(share), predict(share)) for share in (0.25, 0.5, 1.0)},
     )
 
 
 def heads() -> Law:
     """Distance to the teacher's latent against m, for auxiliary rows that are not the teacher's."""
 
-    def made(rho: float) -> Callable[[int, jax.Array, jax.Array], jax.Array]:
-        def one(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
+    def simulate(rho: float) -> Callable[[int, jax.Array, jax.Array], jax.Array]:
+        def student(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
             keys, m, p = jax.random.split(key, 4), count(x, size), 2 * size
-            aux, other = (explicit.rows(k, 2 * size, size, m) for k in keys[:2])
-            moved, first = (explicit.change(k, size, p) for k in keys[2:])
+            aux, independent = (explicit.gaussian_rows(k, 2 * size, size, m) for k in keys[:2])
+            change, first = (explicit.random_change(k, size, p) for k in keys[2:])
             first = jnp.sqrt(INIT) * first
-            own = rho * aux + np.sqrt(1 - rho**2) * other
-            gone = explicit.solved(own, aux @ (first + moved) - own @ first)
-            return jnp.square(gone - moved).sum()
+            own = rho * aux + np.sqrt(1 - rho**2) * independent
+            displacement = explicit.solve(own, aux @ (first + change) - own @ first)
+            return jnp.square(displacement - change).sum()
 
-        return one
+        return student
 
-    def said(rho: float) -> Callable[[int, float], float]:
-        return lambda size, x: linear_network.rotated_heads(x * size, size, rho, INIT)[1]
+    def predict(rho: float) -> Callable[[int, float], float]:
+        return lambda size, x: linear_network.head_rotation(x * size, size, rho, INIT)[1]
 
     return Law(
         "other heads: worst at m = d",
         "auxiliary logits m / latent size d",
         "|W - W_T|² / |dT|²",
         (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 1.25, 1.375, 1.5, 1.625, 1.75, 2.0),
-        {f"heads of overlap {rho:g}": Curve(made(rho), said(rho)) for rho in (1.0, 0.98, 0.9)},
+        {
+            f"heads of overlap {rho:g}": Curve(simulate(rho), predict(rho))
+            for rho in (1.0, 0.98, 0.9)
+        },
         ("linear", "symlog"),
     )
 
@@ -229,33 +238,34 @@ def heads() -> Law:
 def samples() -> Law:
     """Error against the number of samples: double descent in noisy answers; d = p, m = d / 2."""
 
-    def made(noise: float, penalty: float) -> Callable[[int, jax.Array, jax.Array], jax.Array]:
-        def one(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
+    def simulate(noise: float, penalty: float) -> Callable[[int, jax.Array, jax.Array], jax.Array]:
+        def student(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
             keys, m, d = jax.random.split(key, 4), size, 2 * size
-            n, most = count(x, d), 4 * d  # x is at most 4
-            aux = explicit.rows(keys[0], m, d, m)
-            inputs = jnp.sqrt(d) * explicit.rows(keys[1], most, d, n)
-            moved = explicit.change(keys[2], d, d)
-            noises = jnp.sqrt(noise / d) * jax.random.normal(keys[3], (most, m))
-            told = inputs.T @ (inputs @ moved.T @ aux.T + noises) @ aux  # zeros tell nothing
+            n, largest = count(x, d), 4 * d  # x is at most 4
+            aux = explicit.gaussian_rows(keys[0], m, d, m)
+            inputs = jnp.sqrt(d) * explicit.gaussian_rows(keys[1], largest, d, n)
+            change = explicit.random_change(keys[2], d, d)
+            noises = jnp.sqrt(noise / d) * jax.random.normal(keys[3], (largest, m))
+            # Rows of zeros add nothing.
+            pull = inputs.T @ (inputs @ change.T @ aux.T + noises) @ aux
             # One ridge regression for each direction of the latent.
             grams = jnp.stack([inputs.T @ inputs, aux.T @ aux])
             (t, s), (v, u), (spanned, read) = explicit.spectra(grams)
-            both = spanned[:, None] & read
-            scale = jnp.where(both, t[:, None] * s + n * penalty, 1.0)
-            gone = (v @ jnp.where(both, v.T @ told @ u / scale, 0.0) @ u.T).T
-            return jnp.square(gone - moved).sum()
+            determined = spanned[:, None] & read
+            scale = jnp.where(determined, t[:, None] * s + n * penalty, 1.0)
+            displacement = (v @ jnp.where(determined, v.T @ pull @ u / scale, 0.0) @ u.T).T
+            return jnp.square(displacement - change).sum()
 
-        return one
+        return student
 
-    def said(noise: float, penalty: float) -> Callable[[int, float], float]:
-        def one(size: int, x: float) -> float:
+    def predict(noise: float, penalty: float) -> Callable[[int, float], float]:
+        def expectation(size: int, x: float) -> float:
             sizes = (size, 2 * size, x * 2 * size, 2 * size)
             if penalty == 0:
                 return teacher_student.ridgeless(*sizes, noise).error
             return teacher_student.ridge(*sizes, noise, penalty).error
 
-        return one
+        return expectation
 
     settings = {"exact answers": (0.0, 0.0), "noisy": (0.3, 0.0), "noisy, penalty": (0.3, 0.1)}
     return Law(
@@ -263,7 +273,7 @@ def samples() -> Law:
         "samples n / inputs p",
         "|dS - dT|² / |dT|²",
         (0.125, 0.25, 0.5, 0.625, 0.75, 0.875, 1.125, 1.25, 1.5, 2.0, 2.5, 3.5),
-        {name: Curve(made(*values), said(*values)) for name, values in settings.items()},
+        {name: Curve(simulate(*values), predict(*values)) for name, values in settings.items()},
         ("linear", "log"),
     )
 
@@ -271,22 +281,23 @@ def samples() -> Law:
 def leaks() -> Law:
     """Accuracy on memorised labels that the student never saw, against inputs per dimension."""
 
-    def made(rho: float) -> Callable[[int, jax.Array, jax.Array], jax.Array]:
-        def one(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
-            d, most = 4 * size, 12 * size  # x is at most 3
+    def simulate(rho: float) -> Callable[[int, jax.Array, jax.Array], jax.Array]:
+        def student(size: int, key: jax.Array, x: jax.Array) -> jax.Array:
+            d, largest = 4 * size, 12 * size  # x is at most 3
             n = count(x, d)
-            z = explicit.rows(key, most, d, n)  # inputs times their labels: as random as they are
+            # Inputs times labels are distributed as inputs.
+            z = explicit.gaussian_rows(key, largest, d, n)
             weights = explicit.logistic_weights(z, PENALTY)
-            i, seen = jnp.arange(most), count(rho, n)
-            given = jnp.where(i[:, None] < seen, z, 0.0)
-            _, v, spanned = explicit.spectra(given.T @ given)
-            student = v @ jnp.where(spanned, v.T @ weights, 0.0)
-            held_out = (i >= seen) & (i < n)
-            return (held_out & (z @ student > 0)).sum() / held_out.sum()
+            i, shown = jnp.arange(largest), count(rho, n)
+            shown_rows = jnp.where(i[:, None] < shown, z, 0.0)
+            _, v, spanned = explicit.spectra(shown_rows.T @ shown_rows)
+            projection = v @ jnp.where(spanned, v.T @ weights, 0.0)
+            held_out = (i >= shown) & (i < n)
+            return (held_out & (z @ projection > 0)).sum() / held_out.sum()
 
-        return one
+        return student
 
-    def said(rho: float) -> Callable[[int, float], float]:
+    def predict(rho: float) -> Callable[[int, float], float]:
         return lambda size, x: leakage.student(leakage.logistic(x, PENALTY), rho).held_out
 
     return Law(
@@ -294,11 +305,51 @@ def leaks() -> Law:
         "labels per dimension n / d",
         "accuracy on labels never seen",
         (0.25, 0.5, 0.75, 1.0, 1.125, 1.375, 1.5, 1.75, 2.0, 2.25, 2.75, 3.0),
-        {f"student has {rho:.0%}": Curve(made(rho), said(rho)) for rho in (0.4, 0.6, 0.8)},
+        {f"student has {rho:.0%}": Curve(simulate(rho), predict(rho)) for rho in (0.4, 0.6, 0.8)},
     )
 
 
 LAWS: dict[str, Callable[[], Law]] = {
     law.__name__: law for law in (energies, times, readouts, latents, heads, samples, leaks)
 }
-"""Name -> function that gives the law."""
+"""Functions that make a law, by name."""
+
+
+def tabulate(laws: Mapping[str, Law], size: int, line: int = 61) -> dict[str, tuple[Any, ...]]:
+    """The closed forms at the points of several laws, and along finer lines; float64.
+
+    Args:
+        laws: laws by name.
+        size: scale of all dimensions.
+        line: number of points of each line.
+
+    Returns:
+        Variables of a dataset. ``at`` (law, x) and ``theory`` (law, curve, x): axis and closed form
+        at the points; ``line_at`` (law, line) and ``line`` (law, curve, line): the same along the
+        lines; ``label`` (law, curve): names of the curves.
+
+    """
+
+    def spread(law: Law) -> np.ndarray:
+        space = np.geomspace if law.scales[0] == "log" else np.linspace
+        return space(law.points[0], law.points[-1], line)
+
+    def evaluate(axes: np.ndarray) -> np.ndarray:
+        return np.array(
+            [
+                [[curve.predict(size, float(x)) for x in axis] for curve in law.curves.values()]
+                for law, axis in zip(laws.values(), axes, strict=True)
+            ]
+        )
+
+    at = np.array([law.points for law in laws.values()])
+    fine = np.array([spread(law) for law in laws.values()])
+    labels = [list(law.curves) for law in laws.values()]
+    about = "closed form at the points", "closed form along the lines"
+    return {
+        "at": (("law", "x"), at, {"description": "the law's x axis"}),
+        "theory": (("law", "curve", "x"), evaluate(at), {"description": about[0]}),
+        "line_at": (("law", "line"), fine, {"description": "x axis of the lines"}),
+        "line": (("law", "curve", "line"), evaluate(fine), {"description": about[1]}),
+        "label": (("law", "curve"), labels, {"description": "names of the curves"}),
+    }

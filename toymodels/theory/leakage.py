@@ -3,11 +3,11 @@
 The model of Behrens and Zdeborova (ICLR 2026, arXiv 2506.14457): n inputs in d dimensions with
 labels of a coin, so that there is nothing to learn but the labels one by one. A logistic teacher
 fits all n; a student is given the teacher's soft labels on a share rho of them and never sees the
-others, nor any true label. How many labels of the others does it know?
+others, nor any true label. How many of the other labels does it know?
 
 Thresholds, with alpha = n / d: the teacher can fit every label below alpha = 2 (Cover 1965; Gardner
 1988). The soft label of an input is its logit, a linear equation for the teacher's weights; rho n
-of them determine the weights from alpha = 1 / rho on, `identified`, and then the student knows all
+of them determine the weights from alpha = 1 / rho on (`is_identified`), and then the student knows all
 that the teacher knows. Below that a student that starts at zero and descends the cross-entropy with
 the soft labels stays in the span of its inputs and ends in the projection of the teacher's weights
 onto it. What follows is its accuracy, exact for large n and d at fixed alpha.
@@ -54,9 +54,9 @@ class Teacher(NamedTuple):
     q: float
     """|w|^2 / d."""
     u: float
-    """1 - penalty V: the dimensions that its data decide, as a share of d."""
+    """1 - penalty V: the number of dimensions that the data determine, as a share of d."""
     accuracy: float
-    """Share of the labels that it has memorised."""
+    """Share of the labels that the teacher has memorised."""
     pull: Callable[[np.ndarray], np.ndarray]
     """``pull(omega) = V c``: what training on an input adds to its margin."""
 
@@ -65,11 +65,11 @@ class Student(NamedTuple):
     """A student of the soft labels of a share of the teacher's inputs."""
 
     overlap: float
-    """Cosine of its weights with the teacher's: sqrt(r)."""
+    """Cosine of the student's weights with the teacher's: sqrt(r)."""
     response: float
-    """k: its share of what the teacher's training on one input adds to the margin there."""
+    """k: the student's share of what the teacher's training on an input adds to the margin there."""
     held_out: float
-    """Accuracy on the labels of inputs that it never saw; 1/2 is chance."""
+    """Accuracy on the labels of inputs that the student never saw; 1/2 is chance."""
 
 
 def normal(variance: float, nodes: int = 1001, width: float = 9.0) -> tuple[np.ndarray, np.ndarray]:
@@ -80,11 +80,11 @@ def normal(variance: float, nodes: int = 1001, width: float = 9.0) -> tuple[np.n
 
 
 def hard_margin(alpha: float) -> Teacher:
-    """The teacher of largest margin, where gradient descent on the logistic loss goes without end.
+    """The teacher of largest margin: the limit of endless gradient descent on the logistic loss.
 
     loss = 0 for margins above 1, else infinite: alpha E[(kappa + g)_+^2] = 1 for kappa = 1 /
     sqrt(q), g normal (Gardner 1988), and u = alpha P(g < kappa), the inputs on the margin. NaN from
-    the capacity on, where there is none.
+    the capacity on, where no weights fit all labels.
     """
     if not 0 < alpha < CAPACITY:
         return Teacher(alpha, np.nan, np.nan, np.nan, lambda omega: np.full_like(omega, np.nan))
@@ -108,29 +108,29 @@ def logistic(alpha: float, penalty: float) -> Teacher:
     def averages(log_q: float, v: float) -> tuple[float, float]:
         """V L, and alpha V^2 E c^2."""
         omega, weight = normal(np.exp(log_q))
-        pull = pull_of(omega, v)
+        pull = logistic_pull(omega, v)
         stiff = pull * (1 - pull / v)  # V times the second derivative of the loss, c (1 - c)
         return alpha * float(weight @ (stiff / (1 + stiff))), alpha * float(weight @ pull**2)
 
     def response(log_q: float) -> float:
         """V at a given q: penalty V + V L rises with V."""
-        found = optimize.brentq(
+        root = optimize.brentq(
             lambda log_v: penalty * np.exp(log_v) + averages(log_q, np.exp(log_v))[0] - 1,
             -np.log(penalty + alpha / 4) - 1,
             -np.log(penalty),
             xtol=1e-13,
         )
-        return float(np.exp(found))
+        return float(np.exp(root))
 
     log_q = optimize.brentq(
         lambda at: at - np.log(averages(at, response(at))[1]), -30, 30, xtol=1e-13
     )
     q, v = float(np.exp(log_q)), response(log_q)
     memorised = float(special.ndtr(v / (2 * np.sqrt(q))))  # h > 0 where omega > -V / 2
-    return Teacher(alpha, q, 1 - penalty * v, memorised, lambda omega: pull_of(omega, v))
+    return Teacher(alpha, q, 1 - penalty * v, memorised, lambda omega: logistic_pull(omega, v))
 
 
-def pull_of(omega: np.ndarray, v: float) -> np.ndarray:
+def logistic_pull(omega: np.ndarray, v: float) -> np.ndarray:
     """V c where h = omega + V c minimises log(1 + exp(-h)) + (h - omega)^2 / 2 V.
 
     Newton's method from h = 0, the inflection of the stationarity condition: no step overshoots.
@@ -145,7 +145,7 @@ def pull_of(omega: np.ndarray, v: float) -> np.ndarray:
     return v * special.expit(-h)
 
 
-def identified(alpha: float, rho: float) -> bool:
+def is_identified(alpha: float, rho: float) -> bool:
     """Whether the soft labels of a share rho determine the teacher: alpha >= 1 / rho."""
     return alpha * rho >= 1
 
@@ -153,7 +153,7 @@ def identified(alpha: float, rho: float) -> bool:
 def student(teacher: Teacher, rho: float) -> Student:
     """What a student of the soft labels of a share ``rho`` of the inputs knows of the others."""
     alpha, u = teacher.alpha, teacher.u
-    if identified(alpha, rho):
+    if is_identified(alpha, rho):
         return Student(1.0, 1.0, teacher.accuracy)
     k = rho * (alpha - u) / (1 - rho * u)
     r = rho * (alpha - u + (1 - rho * alpha) * (1 - u) / (1 - rho * u)) / (1 - rho * u)
@@ -161,3 +161,9 @@ def student(teacher: Teacher, rho: float) -> Student:
     mean = r * omega + k * teacher.pull(omega)
     known = special.ndtr(mean / np.sqrt(teacher.q * r * (1 - r)))
     return Student(float(np.sqrt(r)), float(k), float(weight @ known))
+
+
+def phase_diagram(alphas: np.ndarray, rhos: np.ndarray, penalty: float) -> np.ndarray:
+    """Held-out accuracy of students of a logistic teacher: (rhos, alphas)."""
+    teachers = [logistic(alpha, penalty) for alpha in alphas]
+    return np.array([[student(teacher, rho).held_out for teacher in teachers] for rho in rhos])

@@ -14,7 +14,7 @@ moves by (1 - exp(-c t J_a^T J_a)) of that; at another init y also holds the dif
 random networks.
 Jacot et al. 2018 (arXiv 1806.07572), section 5; Lee et al. 2019 (arXiv 1902.06720), section 2.
 
-Any network will do: nothing is used but its outputs as a function of its parameters. The kernel is
+Any network will do, for only its outputs as a function of its parameters are used. The kernel is
 decomposed whole where n x outputs is small (thousands), or else multiplied by vectors and never
 formed (Lanczos); for other losses, such as KL, the flow is integrated in the space of outputs.
 """
@@ -31,7 +31,7 @@ from toymodels.theory.kernels import Side, function, kernel, product
 from toymodels.training.losses import Imitation
 
 Filter = Callable[[jax.Array], jax.Array]
-"""What a schedule does to eigenvalues z >= 0 of the loss's Hessian: displacement over gradient."""
+"""A schedule as a function of the Hessian's eigenvalues z >= 0: displacement over gradient."""
 
 
 def tangent(network: Network, at: Params) -> Network:
@@ -47,8 +47,8 @@ def tangent(network: Network, at: Params) -> Network:
 
     def linear(f: Function) -> Function:
         def apply(params: Params, x: jax.Array) -> jax.Array:
-            moved = jax.tree.map(jnp.subtract, params, at)
-            value, change = jax.jvp(lambda p: f(p, x), (at,), (moved,))
+            displacement = jax.tree.map(jnp.subtract, params, at)
+            value, change = jax.jvp(lambda p: f(p, x), (at,), (displacement,))
             return value + change
 
         return apply
@@ -70,8 +70,8 @@ def flow(t: float | jax.Array) -> Filter:
 
     def over_gradient(z: jax.Array) -> jax.Array:
         ends = jnp.isinf(t)
-        # At the end a mode either has no error left, or never had a gradient: what is smaller than
-        # rounding is the latter.
+        # At the end a mode has either no error or no gradient; eigenvalues below rounding belong
+        # to modes without a gradient.
         moves = z > jnp.where(ends, len(z) * jnp.finfo(z.dtype).eps * z.max(), 0.0)
         return jnp.where(
             moves, -jnp.expm1(-z * t) / jnp.where(moves, z, 1.0), jnp.where(ends, 0.0, t)
@@ -81,7 +81,7 @@ def flow(t: float | jax.Array) -> Filter:
 
 
 def descent(rate: float | jax.Array, steps: int | jax.Array) -> Filter:
-    """So many steps of full-batch gradient descent.
+    """Full-batch gradient descent for a number of steps.
 
     >>> descent(0.5, 2)(jnp.array([0.0, 1.0])).tolist()
     [1.0, 0.75]
@@ -89,8 +89,8 @@ def descent(rate: float | jax.Array, steps: int | jax.Array) -> Filter:
 
     def over_gradient(z: jax.Array) -> jax.Array:
         moves = z > 0
-        left = (1 - rate * z) ** steps
-        return jnp.where(moves, (1 - left) / jnp.where(moves, z, 1.0), rate * steps)
+        remaining = (1 - rate * z) ** steps
+        return jnp.where(moves, (1 - remaining) / jnp.where(moves, z, 1.0), rate * steps)
 
     return over_gradient
 
@@ -105,15 +105,15 @@ class Modes(NamedTuple):
     shares: jax.Array
     """Components of the vector along them (k,)."""
 
-    def filtered(self, f: Filter) -> jax.Array:
+    def apply(self, f: Filter) -> jax.Array:
         """F(kernel) times the vector: (n, outputs)."""
         return self.vectors @ (f(self.values) * self.shares)
 
 
-def decomposed(theta: jax.Array, vector: jax.Array) -> Modes:
+def decompose(theta: jax.Array, vector: jax.Array) -> Modes:
     """All modes of a kernel (n, outputs, n, outputs), and a vector (n, outputs) in them.
 
-    >>> decomposed(2.0 * jnp.eye(2).reshape(2, 1, 2, 1), jnp.ones((2, 1))).values.tolist()
+    >>> decompose(2.0 * jnp.eye(2).reshape(2, 1, 2, 1), jnp.ones((2, 1))).values.tolist()
     [2.0, 2.0]
     """
     values, vectors = eigh(theta.reshape(vector.size, vector.size))
@@ -123,14 +123,14 @@ def decomposed(theta: jax.Array, vector: jax.Array) -> Modes:
 
 
 def lanczos(multiply: Callable[[jax.Array], jax.Array], vector: jax.Array, k: int) -> Modes:
-    """What k products of a kernel with vectors tell of its action on a vector (n, outputs).
+    """The modes of a kernel on a vector (n, outputs), from k products of the kernel with vectors.
 
     Lanczos' method with every new direction made orthogonal to all before, twice. f(kernel) vector
     is exact for polynomials f of degree below k, and for every f where k is the rank. A flow of
     time t needs k of some square roots of t times the largest eigenvalue.
 
     >>> modes = lanczos(lambda v: jnp.array([[1.0], [3.0]]) * v, jnp.ones((2, 1)), 2)
-    >>> modes.filtered(lambda z: z).ravel().round(5).tolist()
+    >>> modes.apply(lambda z: z).ravel().round(5).tolist()
     [1.0, 3.0]
     """
     size = jnp.linalg.norm(vector)
@@ -147,42 +147,45 @@ def lanczos(multiply: Callable[[jax.Array], jax.Array], vector: jax.Array, k: in
         for _ in range(2):
             onward = onward - (basis @ onward) @ basis
         beside = jnp.linalg.norm(onward)
-        more = beside > tiny * largest  # else there is nothing new: all later directions are zero
-        beside = jnp.where(more, beside, 0.0)
-        new = jnp.where(more, onward / jnp.where(more, beside, 1.0), 0.0)
+        grows = beside > tiny * largest  # otherwise all later directions are zero
+        beside = jnp.where(grows, beside, 0.0)
+        new = jnp.where(grows, onward / jnp.where(grows, beside, 1.0), 0.0)
         return (basis.at[i + 1].set(new), largest), (along, beside)
 
     start = basis, jnp.zeros((), vector.dtype)
     (basis, _), (along, beside) = jax.lax.scan(step, start, jnp.arange(k))
     off = jnp.diag(beside[:-1], 1)
-    values, turned = eigh(jnp.diag(along) + off + off.T)
-    vectors = (basis[:-1].T @ turned).reshape(*vector.shape, k)
-    return Modes(jnp.maximum(values, 0), vectors, size * turned[0])
+    values, rotation = eigh(jnp.diag(along) + off + off.T)
+    vectors = (basis[:-1].T @ rotation).reshape(*vector.shape, k)
+    return Modes(jnp.maximum(values, 0), vectors, size * rotation[0])
 
 
-def squared_error(
+def hessian_modes(
     network: Network, side: Side, answers: jax.Array, krylov: int | None = None
 ) -> Modes:
-    """The modes of a student's Hessian, 2 / (n outputs) times the kernel, and its missing answers.
+    """The modes of a student's Hessian for squared error, 2 / (n outputs) times the kernel.
+
+    The vector in these modes is the error: the teacher's answers less the student's outputs.
 
     Args:
+        network: any.
         side: where the student starts, its inputs (n, ...), and the outputs it imitates.
-        answers: the teacher's, of these outputs (n, outputs).
-        krylov: number of products with the kernel; None: it is formed and decomposed whole.
+        answers: the teacher's answers on these outputs (n, outputs).
+        krylov: number of products with the kernel (None: the whole kernel is decomposed).
 
     """
     missing = answers - function(network, side)(side.params)
     scale = 2 / missing.size
     if krylov is None:
-        return decomposed(scale * kernel(network, side, side), missing)
+        return decompose(scale * kernel(network, side, side), missing)
     theta = product(network, side, side)
     return lanczos(lambda v: scale * theta(v), missing, min(krylov, missing.size))
 
 
-def moved(network: Network, side: Side, pull: jax.Array) -> Params:
-    """Parameters theta_0 + J_a^T pull, pull (n, outputs): where gradients lead, so weighted."""
-    _, back = jax.vjp(function(network, side), side.params)
-    return jax.tree.map(jnp.add, side.params, back(pull)[0])
+def displace(network: Network, side: Side, pull: jax.Array) -> Params:
+    """Parameters theta_0 + J_a^T pull: displaced along gradients with weights ``pull`` (n, outputs)."""
+    _, pull_back = jax.vjp(function(network, side), side.params)
+    return jax.tree.map(jnp.add, side.params, pull_back(pull)[0])
 
 
 def student(network: Network, side: Side, modes: Modes, schedule: Filter) -> Params:
@@ -190,17 +193,17 @@ def student(network: Network, side: Side, modes: Modes, schedule: Filter) -> Par
 
     ``tangent(network, side.params).apply(params, x)`` are its outputs, all of them, on any x.
     """
-    return moved(network, side, 2 / modes.vectors[..., 0].size * modes.filtered(schedule))
+    return displace(network, side, 2 / modes.vectors[..., 0].size * modes.apply(schedule))
 
 
-def integrated(
+def integrate(
     network: Network, side: Side, answers: jax.Array, imitation: Imitation, t: jax.Array, steps: int
 ) -> Params:
     """Parameters of the linearised student after a time t of gradient flow on any loss.
 
-    All gradients lie in the span of J_a^T: integrated are their weights, by ``steps`` steps of
-    Runge and Kutta's fourth order; t / steps must stay below 2.7 over the largest eigenvalue of the
-    loss's Hessian. Arguments as of `squared_error`; the loss sees the imitated outputs alone.
+    All gradients lie in the span of J_a^T. Their weights are integrated by ``steps`` steps of Runge
+    and Kutta's fourth order; t / steps must stay below 2.7 over the largest eigenvalue of the
+    loss's Hessian. Arguments are those of `hessian_modes`; the loss sees the imitated outputs alone.
     """
     start, theta = function(network, side)(side.params), product(network, side, side)
     subset, h = jnp.ones(start.shape[-1], bool), t / steps
@@ -217,10 +220,10 @@ def integrated(
         return pull + h / 6 * (a + 2 * b + 2 * c + d), None
 
     pull, _ = jax.lax.scan(step, jnp.zeros_like(start), None, length=steps)
-    return moved(network, side, pull)
+    return displace(network, side, pull)
 
 
-def predicted(
+def predict(
     network: Network,
     side: Side,
     answers: jax.Array,
@@ -230,15 +233,15 @@ def predicted(
 ) -> jax.Array:
     """All outputs of the linearised student on inputs x at each of ``times``: (times, n, outputs).
 
-    The one function for every architecture and init: squared error, gradient flow. Arguments as of
-    `squared_error`; a time may be infinite.
+    For gradient flow on squared error, with any architecture and initialisation. Arguments are those
+    of `hessian_modes`; a time may be infinite.
 
     >>> linear = Network(lambda key: {}, lambda p, x: x @ p["w"], lambda p, x: x)
     >>> side = Side({"w": jnp.zeros((2, 1))}, jnp.eye(2)[:1])
-    >>> out = predicted(linear, side, jnp.ones((1, 1)), jnp.eye(2), jnp.array([0.0, jnp.inf]))
+    >>> out = predict(linear, side, jnp.ones((1, 1)), jnp.eye(2), jnp.array([0.0, jnp.inf]))
     >>> out[..., 0].tolist()
     [[0.0, 0.0], [1.0, 0.0]]
     """
-    modes = squared_error(network, side, answers, krylov)
+    modes = hessian_modes(network, side, answers, krylov)
     line = tangent(network, side.params)
     return jax.lax.map(lambda t: line.apply(student(network, side, modes, flow(t)), x), times)

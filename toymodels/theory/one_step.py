@@ -12,7 +12,7 @@ For a student at another initialisation the identity does not hold.
 
 The student's step is a gradient step, of a loss that is least where the student equals its teacher,
 at the teacher's own init, and the teacher's step is as small as the inputs require:
-`toymodels.theory.counterexamples` gives up one of these conditions at a time.
+`toymodels.theory.counterexamples` drops one of these conditions at a time.
 """
 
 from collections.abc import Callable
@@ -55,14 +55,17 @@ def first_step(
     """Compare a student's first imitation step with the step that its teacher took.
 
     Args:
-        student: where the student starts.
-        teacher_init, teacher_step: where the teacher started, and its displacement dT.
+        network: that of teacher and student.
+        student: the student's initialisation.
+        teacher_init: the teacher's initialisation.
+        teacher_step: the teacher's displacement dT.
         x: distillation inputs (n, ...).
-        imitation, subset: the imitation loss and the logits it sees, as in `distillation.distil`.
+        imitation: the imitation loss.
+        subset: the imitated logits, as in `distillation.distil`.
 
     """
-    moved = jax.tree.map(lambda a, b: a + b, teacher_init, teacher_step)
-    answers = network.apply(moved, x)
+    teacher = jax.tree.map(lambda a, b: a + b, teacher_init, teacher_step)
+    answers = network.apply(teacher, x)
     student_step = gradient_step(
         lambda p: imitation(network.apply(p, x), answers, subset), student, 1.0
     )

@@ -1,12 +1,12 @@
-"""What a lazy student takes from its teacher, against overlap, auxiliary logits and width.
+"""The transfer to a lazy student, against overlap, auxiliary logits and width.
 
 Teacher and student have heads C, A (class and auxiliary rows, N(0, 1 / n)) on latents h of n units
-that move. In the limit the tangent kernel between different outputs is zero: what A shows of a
-change of the latent, and what of that arrives at C, is an effect of finite width, of m random
-directions among n. Assume that
+that move. In the limit of infinite width the tangent kernel between different outputs is zero: the
+visibility of a change of the latent through A, and its effect on C, are effects of finite width, of
+m random directions among n. Assume that
 
 1. the student's latent moves along its own auxiliary rows, by as little as the answers ask for;
-2. what it is told on noise is a function that means the same on other inputs;
+2. the answers on noise are a function that has the same meaning on other inputs;
 3. rows are random given the latents (true of the teacher's auxiliary rows: no gradient moves them).
 
 Then its class logits, C_S h_S at the start, become
@@ -19,12 +19,13 @@ teacher's change C_T dh the mean share is
     a = rho_c rho_a h(rho) min(1, m / n)                                        (`amount`),
 
 rho_c and rho_a the overlaps of class and auxiliary rows, h that of what gradients pass through the
-hidden layers (`hidden_overlap`, from the cross kernels). The rest of the teacher's |dh|^2 that is
-seen arrives as noise, sqrt(m) / n for a change of size 1 (`drawn` draws it): signal over noise is
-rho_c rho_a h sqrt(m) and goes by m, not by m / n. What comes of two random functions at init,
-A_T h_T - A_S h_S, replaces a part of the student's own logits whose size hardly changes.
+hidden layers (`hidden_overlap`, from the cross kernels). The rest of the teacher's visible
+|dh|^2 arrives as noise, sqrt(m) / n for a change of size 1 (`sample_class_logits` samples it): the
+ratio of signal to noise, rho_c rho_a h sqrt(m), depends on m, not on m / n. The difference of two
+random functions at initialisation, A_T h_T - A_S h_S, replaces a part of the student's own logits,
+whose size hardly changes.
 
-Nothing here is fitted. `leading_order` is the share without the second assumption.
+Nothing is fitted. `leading_order` is the share without the second assumption.
 """
 
 import itertools
@@ -43,10 +44,11 @@ Rhos = Sequence[float | jax.Array]
 
 
 def hidden_overlap(init: Init, x: jax.Array, rhos: Rhos) -> jax.Array:
-    """Overlap h of what two networks' hidden layers pass on of a gradient, mean over pairs of x.
+    """Overlap h of the gradients through two networks' hidden layers, mean over pairs of x.
 
-    Teacher and student both pass it, from a class row to an auxiliary one and back: weights above a
-    layer come twice, so that of the tangent kernel between the two networks (head's overlap 1)
+    A gradient passes through both teacher and student, from a class row to an auxiliary row and
+    back, so that the weights above a layer count twice: with the tangent kernel between the two
+    networks (overlap 1 of the heads)
 
         h = sum_l (rho_{l+1} ... rho_L) Theta_l(rho) / sum_l Theta_l(1),
 
@@ -54,7 +56,7 @@ def hidden_overlap(init: Init, x: jax.Array, rhos: Rhos) -> jax.Array:
 
     Args:
         init: sizes of inputs and hidden layers.
-        x: inputs (n, d) on which the student is asked, a few hundred.
+        x: test inputs (n, d), a few hundred.
         rhos: overlap of each hidden layer's weights.
 
     Returns:
@@ -68,9 +70,11 @@ def hidden_overlap(init: Init, x: jax.Array, rhos: Rhos) -> jax.Array:
     parts = []
     for overlaps in (rhos, [1.0] * len(rhos)):
         kernel = cross_kernels(init, x, x, [*overlaps, 1.0])
-        each = (kernel.weights + kernel.biases)[:-1].mean(axis=(1, 2))
+        by_layer = (kernel.weights + kernel.biases)[:-1].mean(axis=(1, 2))
         above = [1.0, *itertools.accumulate(reversed(overlaps[1:]), lambda a, b: a * b)]
-        parts.append(each @ jnp.stack([jnp.asarray(a, each.dtype) for a in reversed(above)]))
+        parts.append(
+            by_layer @ jnp.stack([jnp.asarray(a, by_layer.dtype) for a in reversed(above)])
+        )
     return parts[0] / parts[1]
 
 
@@ -84,7 +88,7 @@ def logit_overlap(init: Init, x: jax.Array, rhos: Rhos) -> jax.Array:
 
 
 def amount(m: float, n: int, rho_class: float, rho_aux: float, hidden: float = 1.0) -> float:
-    """Mean share of the teacher's change of class logits through the latent that arrives.
+    """Mean share of the teacher's change of class logits that the student acquires.
 
     >>> amount(16, 64, 0.9, 0.9, 0.5)
     0.10125
@@ -92,28 +96,28 @@ def amount(m: float, n: int, rho_class: float, rho_aux: float, hidden: float = 1
     return rho_class * rho_aux * hidden * min(1.0, m / n)
 
 
-def drawn(
+def sample_class_logits(
     key: jax.Array,
     change: jax.Array,
     rows: jax.Array,
     init_logits: jax.Array,
     root: jax.Array,
-    seen: jax.Array,
+    imitated: jax.Array,
     rho_class: float | jax.Array,
     rho_answers: float | jax.Array,
     rho_logits: float | jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """Class logits of a student as the law has them: one draw of all that is random.
+    """Sample a student's class logits from the law.
 
     Args:
-        key: decides the rows that are not given and the student's initial logits.
-        change: of the teacher's latent, trained less initial, on test inputs (N, n).
-        rows: the teacher's class rows (n, k), as they were at init.
+        key: of the student's rows and initial logits.
+        change: change of the teacher's latent in training, on test inputs (N, n).
+        rows: the teacher's initial class rows (n, k).
         init_logits: the teacher's initial class logits on the same inputs (N, k).
-        root: of the NNGP kernel on them: root root^T = K, (N, N).
-        seen: bool (most,), the auxiliary rows that are imitated: m of them.
+        root: a root of the NNGP kernel K on them: root root^T = K, (N, N).
+        imitated: the m imitated auxiliary rows, bool (rows,).
         rho_class: overlap of the class rows.
-        rho_answers: of the auxiliary rows times that of the hidden layers, rho_a h.
+        rho_answers: rho_a h, the overlap of the auxiliary rows times that of the hidden layers.
         rho_logits: correlation of the initial class logits, `logit_overlap`.
 
     Returns:
@@ -129,18 +133,18 @@ def drawn(
         return jnp.sqrt(jnp.maximum(1 - jnp.square(rho), 0))  # a full overlap may round above 1
 
     own = rho_class * rows.T + beside(rho_class) * gaussian(0, k, n) / np.sqrt(n)
-    aux, others = gaussian(1, 2, len(seen), n) / np.sqrt(n) * seen[:, None]
-    back = own @ pinv(aux, rtol=RANK)  # (k, most): from answers to class logits
-    told = rho_answers * aux + beside(rho_answers) * others
-    moved = change @ (back @ told).T
+    aux, independent = gaussian(1, 2, len(imitated), n) / np.sqrt(n) * imitated[:, None]
+    readout = own @ pinv(aux, rtol=RANK)  # (k, rows): from answers to class logits
+    teacher_aux = rho_answers * aux + beside(rho_answers) * independent
+    displacement = change @ (readout @ teacher_aux).T
 
-    # Variance of C_S h_S less what of it is along the rows, and of what the answers put there.
-    along = jnp.square(back @ aux).sum(1)
+    # Variance of C_S h_S without its part along the rows, and of the part from the answers.
+    along = jnp.square(readout @ aux).sum(1)
     unseen = jnp.square(own).sum(1) - along
-    size = jnp.sqrt(unseen + jnp.square(back @ told).sum(1))
+    size = jnp.sqrt(unseen + jnp.square(readout @ teacher_aux).sum(1))
     start = rho_logits * init_logits + beside(rho_logits) * root @ gaussian(3, len(root), k)
     whole = change @ rows
-    return size * start + moved, (moved * whole).sum() / jnp.square(whole).sum()
+    return size * start + displacement, (displacement * whole).sum() / jnp.square(whole).sum()
 
 
 def lazy_student(
@@ -151,36 +155,36 @@ def lazy_student(
     subset: jax.Array,
     steps: int,
 ) -> tuple[Params, jax.Array]:
-    """The student, linearised at ``start``, that moves least and answers as it is told.
+    """The student, linearised at ``start``, that gives the answers with the least displacement.
 
-    By conjugate gradients on the squared error; fewer steps are an earlier stop. The subset may be
-    traced, as `toymodels.theory.linearised` has it fixed; its outputs are those of
+    By conjugate gradients on the squared error; fewer steps are an earlier stop. Unlike that of
+    `toymodels.theory.linearised` the subset may be traced. The student's outputs are those of
     ``linearised.tangent(network, start)``.
 
     Args:
         network: any.
         start: initial parameters.
         x: inputs (n, ...).
-        answers: the teacher's (n, outputs).
-        subset: bool (outputs,), those imitated.
-        steps: of the solver, each two products with the Jacobian.
+        answers: the teacher's logits (n, outputs).
+        subset: the imitated logits, bool (outputs,).
+        steps: number of steps of the solver, each of two products with the Jacobian.
 
     Returns:
-        Parameters, and the share of the squared missing answers that is left.
+        Parameters, and the share of the squared error that remains.
 
     """
     missing = jnp.where(subset, answers - network.apply(start, x), 0.0)
     _, push = jax.linearize(lambda p: jnp.where(subset, network.apply(p, x), 0.0), start)
-    back = jax.linear_transpose(push, start)
-    # Beyond rounding there is nothing left to solve: further steps would divide zero by zero.
-    moved, _ = jax.scipy.sparse.linalg.cg(
-        lambda v: back(push(v))[0],
-        back(missing)[0],
+    pull_back = jax.linear_transpose(push, start)
+    # Steps beyond the precision of the answers would divide zero by zero.
+    displacement, _ = jax.scipy.sparse.linalg.cg(
+        lambda v: pull_back(push(v))[0],
+        pull_back(missing)[0],
         tol=float(jnp.finfo(missing.dtype).eps),
         maxiter=steps,
     )
-    left = jnp.square(missing - push(moved)).sum() / jnp.square(missing).sum()
-    return jax.tree.map(jnp.add, start, moved), left
+    remaining = jnp.square(missing - push(displacement)).sum() / jnp.square(missing).sum()
+    return jax.tree.map(jnp.add, start, displacement), remaining
 
 
 def leading_order(
@@ -192,21 +196,21 @@ def leading_order(
 ) -> jax.Array:
     """Mean change of a lazy student's latent on x (N, n), over random auxiliary rows, times n / m.
 
-    To leading order in m / n, the number of inputs and their distribution as they are: auxiliary
-    logits have the kernel K of infinite width each, rows average to E A^T A = m / n, and so
+    To leading order in m / n, the number of inputs and their distribution as they are: each
+    auxiliary logit has the kernel K of infinite width, rows average to E A^T A = m / n, and so
 
         E dh_S(x) = (m / n) J_h(x) J_h(X)^T K(X, X)^-1 dh_T(X),
 
     J_h the Jacobian of the latent at the student's init, ``start``. Times rho_a where the rows
-    overlap by that much. It is the law's (m / n) dh where noise means the same as other inputs.
+    overlap by that much. It equals the law's (m / n) dh under assumption 2.
 
     Args:
-        latent: of the network.
+        latent: the network's latent.
         start: the student's initial parameters.
-        x: inputs on which the student is asked (N, d).
-        inputs: on which it is told, X (inputs, d).
+        x: test inputs (N, d).
+        inputs: distillation inputs X (inputs, d).
         pull: K(X, X)^-1 dh_T(X), (inputs, n).
 
     """
-    _, back = jax.vjp(lambda params: latent(params, inputs), start)
-    return jax.jvp(lambda params: latent(params, x), (start,), back(pull))[1]
+    _, pull_back = jax.vjp(lambda params: latent(params, inputs), start)
+    return jax.jvp(lambda params: latent(params, x), (start,), pull_back(pull))[1]

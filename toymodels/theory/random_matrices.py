@@ -6,11 +6,11 @@ import numpy as np
 def marchenko_pastur(
     rows: float, columns: float, nodes: int = 400
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the non-zero eigenvalues of Z Z^T / columns lie, Z (rows, columns) of N(0, 1) entries.
+    """The law of the non-zero eigenvalues of Z Z^T / columns, Z (rows, columns) of N(0, 1) entries.
 
-    Their limiting law as a quadrature: points (nodes,) and weights (nodes,) that sum to 1. Rows and
-    columns count by their ratio alone; corrections at finite size are of order 1 / size for smooth
-    averages. Not for 1 / x where rows equal columns: there it has no mean.
+    The limiting law as a quadrature: points (nodes,) and weights (nodes,) that sum to 1. The law
+    depends on rows / columns alone; corrections at finite size are of order 1 / size for smooth
+    averages. Where rows equal columns, 1 / x has no mean.
 
     Marchenko and Pastur, Math. USSR-Sb. 1, 457 (1967). With x = 1 + c + 2 sqrt(c) cos(theta) the
     density becomes 2 sin(theta)^2 / (pi x), periodic: the midpoint rule converges exponentially.
@@ -19,18 +19,18 @@ def marchenko_pastur(
     >>> round(float(weight @ x), 10), round(float(weight @ x**2), 10)
     (1.0, 1.5)
     """
-    few, many = sorted((rows, columns))
-    c = few / many
+    shorter, longer = sorted((rows, columns))
+    c = shorter / longer
     theta = (np.arange(nodes) + 0.5) * np.pi / nodes
     x = 1 + c + 2 * np.sqrt(c) * np.cos(theta)
-    return x * many / columns, 2 * np.sin(theta) ** 2 / (x * nodes)
+    return x * longer / columns, 2 * np.sin(theta) ** 2 / (x * nodes)
 
 
 def pseudo_inverse_trace(rows: float, columns: float) -> float:
     """E tr (Z Z^T)^+ for Z (rows, columns) of independent N(0, 1) entries: exact at every size.
 
-    The mean of the inverse Wishart matrix, min / (|rows - columns| - 1); infinite where the two
-    differ by no more than one.
+    The mean of the inverse Wishart matrix, min / (|rows - columns| - 1); infinite where rows and
+    columns differ by no more than 1.
 
     >>> pseudo_inverse_trace(3, 8), pseudo_inverse_trace(8, 3), pseudo_inverse_trace(8, 9)
     (0.75, 0.75, inf)
@@ -44,7 +44,7 @@ def projector_moments(m: float, d: int) -> tuple[float, float]:
 
     E P_ij P_kl = a 1_ij 1_kl + b (1_ik 1_jl + 1_il 1_jk). Exact for 0 < m <= d, d > 1.
 
-    They are what tr P = m and P P = P leave of the most general invariant form.
+    Of the most general invariant form tr P = m and P P = P leave these two numbers.
 
     >>> a, b = projector_moments(2, 5)
     >>> round(5 * a + 2 * b, 12), round(a + 6 * b, 12)  # E P_ii tr P = m m / d, E (P P)_ii = m / d

@@ -2,16 +2,16 @@
 
 A quantity measured at many points collapses on a variable if one smooth curve of it goes through
 all of them, as well as the seeds agree with themselves. `collapse` measures that, 1 for a perfect
-collapse; `exponents` finds the powers with which it is best. Both come seed by seed, as jackknife
-pseudo-values, so that `toymodels.stats.statistics` makes intervals, differences and sentences of them.
-(`toymodels.stats.transfer.collapse` and ``foreseen`` ask for a rising curve of any shape, for which the
-order of the measure is all, and count noise; a power of the width needs a smooth one.)
+collapse; `exponents` finds the powers with which it is best. Both return jackknife pseudo-values, one
+for each seed, for the intervals and differences of `toymodels.stats.statistics`.
+(`toymodels.stats.transfer.collapse` and ``foreseen`` fit a rising curve of any shape: the order of
+the measure alone matters there, and noise counts. A power of the width needs a smooth curve.)
 
-What theory predicts, for linear students (`toymodels.theory.linear_network`, `teacher_student`):
-*how much* of the teacher's change of its class logits a student has goes by m / width, the energy
-on the span of the m auxiliary rows (the size of a cross kernel between independent readouts says
-the same: m squares of order 1 / width); *how faithful* it is, by m alone as long as m is far below
-the width; and samples count up to the dimension of the inputs, not beyond.
+Theory predicts for linear students (`toymodels.theory.linear_network`, `teacher_student`): the
+*amount* of the teacher's change of class logits that a student acquires depends on m / width, the
+energy on the span of the m auxiliary rows (the cross kernel between independent readouts has the
+same size: m squares of order 1 / width); its *faithfulness* depends on m alone as long as m is far
+below the width; and the number of samples matters up to the dimension of the inputs.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,17 +20,17 @@ import numpy as np
 import xarray as xr
 
 KNOTS = 5
-"""Of the smooth curve: a cubic spline, straight beyond its ends, so many parameters in all."""
+"""Number of knots of the smooth curve, a natural cubic spline: its number of parameters."""
 
 
-def left_out(x: np.ndarray) -> np.ndarray:
-    """Matrix (points, points) that makes of values what a curve of x through the others misses.
+def leave_one_out(x: np.ndarray) -> np.ndarray:
+    """Matrix (points, points) from values to the residual of each from a curve through the others.
 
     The curve is the natural cubic spline of least squares with `KNOTS` knots evenly spread over x
-    (points,). A constant, a line or any such spline leaves nothing:
+    (points,). A constant, a line or any such spline has no residual:
 
     >>> x = np.arange(12.0)
-    >>> bool(np.abs(left_out(x) @ (3 * x + 1)).max() < 1e-12)
+    >>> bool(np.abs(leave_one_out(x) @ (3 * x + 1)).max() < 1e-12)
     True
     """
     from scipy.interpolate import CubicSpline
@@ -41,31 +41,31 @@ def left_out(x: np.ndarray) -> np.ndarray:
         knots = np.linspace(x.min(), x.max(), KNOTS)
         basis = CubicSpline(knots, np.eye(KNOTS), bc_type="natural")(x)
     hat = basis @ np.linalg.pinv(basis, rcond=1e-10)
-    # The curve misses a point that it has not seen by its residual over 1 - leverage.
+    # The residual from a curve through the other points is the residual over 1 - leverage.
     return (np.eye(len(x)) - hat) / np.maximum(1 - np.diag(hat), 1e-9)[:, None]
 
 
 def agreement(residuals: np.ndarray) -> float:
     """Mean of <r_s, r_t> over pairs of different seeds of residuals (seeds, points).
 
-    Its mean is the square of the mean residual: what noise leaves in one seed no other confirms.
+    Its expectation is the square of the mean residual: independent noise does not contribute.
     """
     total = np.square(residuals.sum(axis=0)).sum() - np.square(residuals).sum()
     return float(total / (len(residuals) * (len(residuals) - 1)))
 
 
-def jackknifed(estimate: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Pseudo-values (seeds, ...) of an estimate: n times with all seeds less n - 1 without one.
+def jackknife(estimate: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Pseudo-values (seeds, ...): n times the estimate, less n - 1 times that without the seed.
 
-    Their mean is the estimate less its bias of order 1 / n, their spread its error: a Student-t
-    interval of them (Tukey 1958). Why no bootstrap: on synthetic data (24 points, noise in part
-    shared by those of a width) this held the truth in 94 to 99 % of cases from 4 seeds on, for
-    `collapse`, and in 93 to 95 % for `exponents`; bootstrap intervals of `collapse` where it is not
-    1, percentile or BCa, in 78 to 88 % at 4 to 8 seeds.
+    Their mean is the estimate less its bias of order 1 / n; a Student-t interval of the
+    pseudo-values is that of the estimate (Tukey 1958). On synthetic data (24 points, noise in part
+    shared by the points of a width) such intervals held the truth in 94 to 99 % of cases from 4
+    seeds on for `collapse`, and in 93 to 95 % for `exponents`; bootstrap intervals, percentile or
+    BCa, of a `collapse` below 1 held it in 78 to 88 % at 4 to 8 seeds.
 
     Args:
-        estimate: of rows (seeds, points).
-        rows: three seeds at least.
+        estimate: a function of rows (seeds, points).
+        rows: values (seeds, points) of three seeds or more.
 
     """
     n = len(rows)
@@ -73,104 +73,108 @@ def jackknifed(estimate: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -
     return n * estimate(rows) - (n - 1) * without
 
 
-def table(values: xr.DataArray, *measures: xr.DataArray) -> tuple[np.ndarray, list[np.ndarray]]:
+def tabulate(values: xr.DataArray, *measures: xr.DataArray) -> tuple[np.ndarray, list[np.ndarray]]:
     """Values (seeds, points) and measures (points,) at the points where no seed failed.
 
-    A seed without any value is left out.
+    Seeds without any value are dropped.
     """
-    first, *others = xr.broadcast(values, *measures)
-    seeds, *rest = (a.transpose("seed", ...).values.reshape(len(values.seed), -1) for a in
-                    (first, *others))  # fmt: skip
+    seeds, *rest = (
+        array.transpose("seed", ...).values.reshape(len(values.seed), -1)
+        for array in xr.broadcast(values, *measures)
+    )
     alive = seeds[np.isfinite(seeds).any(axis=1)]
     known = np.isfinite(alive).all(axis=0)
     return alive[:, known].astype(float), [rows[0, known].astype(float) for rows in rest]
 
 
-def by_seed(pseudo: np.ndarray, values: xr.DataArray) -> np.ndarray:
-    """Pseudo-values (alive seeds, ...) at their seeds (seeds, ...), NaN at the others."""
+def scatter_seeds(pseudo: np.ndarray, values: xr.DataArray) -> np.ndarray:
+    """Pseudo-values (alive seeds, ...) at their places (seeds, ...); NaN at the other seeds."""
     alive = values.notnull().any([dim for dim in values.dims if dim != "seed"]).values
     rows = np.full((len(alive), *pseudo.shape[1:]), np.nan)
     rows[alive] = pseudo
     return rows
 
 
-def too_few(rows: np.ndarray) -> bool:
-    """Whether (seeds, points) are no three seeds, or no more points than a curve has `KNOTS`."""
+def is_too_small(rows: np.ndarray) -> bool:
+    """Whether (seeds, points) are less than three seeds, or no more points than `KNOTS`."""
     return len(rows) < 3 or rows.shape[1] <= KNOTS
 
 
 def collapse(values: xr.DataArray, measure: xr.DataArray) -> xr.DataArray:
-    """How far one smooth curve of a measure explains what the seeds agree on: (seed,).
+    """The share of what the seeds agree on that one smooth curve of a measure explains: (seed,).
 
         1 - |mean residual|^2 / |mean deviation|^2
 
-    the residual of a point from a curve of log(measure) through all other points, its deviation
-    from their mean; both squares from pairs of different seeds (`agreement`), so that noise does
-    not count. 1: as well as the seeds agree with themselves; 0: no better than a constant; less: a
-    curve misleads. No measure has an advantage by many values or by few.
+    The residual of a point is from a curve of log(measure) through all other points, its deviation
+    from their mean; both squares are over pairs of different seeds (`agreement`), so that noise
+    does not count. 1: a perfect collapse; 0: no better than a constant; below 0: worse. The number
+    of different values of a measure gives no advantage.
 
     Args:
         values: (seed, ...), three seeds or more.
         measure: positive; dimensions among those of ``values``.
 
     Returns:
-        Pseudo-values, see `jackknifed`; NaN at seeds that failed, and at all where too few seeds
-        or points are left (`too_few`).
+        Pseudo-values (`jackknife`); NaN at seeds that failed, and at all seeds where there are too
+        few seeds or points (`is_too_small`).
 
     """
-    rows, (x,) = table(values, measure)
-    if too_few(rows):
+    rows, (x,) = tabulate(values, measure)
+    if is_too_small(rows):
         return xr.DataArray(np.full(len(values.seed), np.nan), {"seed": values.seed})
-    curve, constant = left_out(np.log(x)), left_out(np.zeros(len(x)))
+    curve, constant = leave_one_out(np.log(x)), leave_one_out(np.zeros(len(x)))
 
     def share(rows: np.ndarray) -> np.ndarray:
         return np.array(1 - agreement(rows @ curve.T) / agreement(rows @ constant.T))
 
-    return xr.DataArray(by_seed(jackknifed(share, rows), values), {"seed": values.seed})
+    return xr.DataArray(scatter_seeds(jackknife(share, rows), values), {"seed": values.seed})
 
 
 def exponents(
-    values: xr.DataArray, first: xr.DataArray, others: Mapping[str, xr.DataArray], most: float = 2.0
+    values: xr.DataArray,
+    first: xr.DataArray,
+    factors: Mapping[str, xr.DataArray],
+    bound: float = 2.0,
 ) -> xr.DataArray:
-    """The powers b of the variable first * other^-b * ... with the best collapse: (seed, exponent).
+    """The powers b of the variable first * factor^-b ... with the best collapse: (seed, exponent).
 
-    Least squares of what a smooth curve through the other points misses, at the mean over seeds: on
-    a grid from -most to most first, then by Nelder and Mead.
+    Least squares of the residuals from a smooth curve through the other points, at the mean over
+    seeds: first on a grid from -bound to bound, then by Nelder and Mead.
 
     Args:
         values: (seed, ...), three seeds or more.
-        first: positive, like the ``others``; its own power is 1.
-        others: name -> values along some of the dimensions.
-        most: largest power tried.
+        first: the variable of power 1; positive.
+        factors: the other variables by name, positive, with some of the dimensions of ``values``.
+        bound: largest power on the grid.
 
     Returns:
-        Pseudo-values, see `jackknifed`; NaN at seeds that failed, and at all where too few seeds
-        or points are left (`too_few`).
+        Pseudo-values (`jackknife`); NaN at seeds that failed, and at all seeds where there are too
+        few seeds or points (`is_too_small`).
 
     """
     from scipy import optimize
 
-    rows, measures = table(values, first, *others.values())
+    rows, measures = tabulate(values, first, *factors.values())
     x, *rest = np.log(measures)
     logs = np.array(rest)
-    names = list(others)
-    if too_few(rows):
+    names = list(factors)
+    if is_too_small(rows):
         shape = (len(values.seed), len(names))
         return xr.DataArray(np.full(shape, np.nan), {"seed": values.seed, "exponent": names})
 
-    def missed(powers: np.ndarray, mean: np.ndarray) -> float:
-        return float(np.square(left_out(x - powers @ logs) @ mean).sum())
+    def misfit(powers: np.ndarray, mean: np.ndarray) -> float:
+        return float(np.square(leave_one_out(x - powers @ logs) @ mean).sum())
 
-    axis = np.linspace(-most, most, 17)
+    axis = np.linspace(-bound, bound, 17)
     grid = np.stack(np.meshgrid(*[axis] * len(names), indexing="ij"), -1).reshape(-1, len(names))
-    curves = [left_out(x - powers @ logs) for powers in grid]
+    curves = [leave_one_out(x - powers @ logs) for powers in grid]
 
     def best(rows: np.ndarray) -> np.ndarray:
         mean = rows.mean(axis=0)
         start = grid[np.argmin([np.square(curve @ mean).sum() for curve in curves])]
-        found = optimize.minimize(missed, start, (mean,), "Nelder-Mead", options={"xatol": 1e-4})
-        return found.x
+        optimum = optimize.minimize(misfit, start, (mean,), "Nelder-Mead", options={"xatol": 1e-4})
+        return optimum.x
 
-    pseudo = jackknifed(best, rows)
+    pseudo = jackknife(best, rows)
     coords = {"seed": values.seed, "exponent": names}
-    return xr.DataArray(by_seed(pseudo, values), coords)
+    return xr.DataArray(scatter_seeds(pseudo, values), coords)

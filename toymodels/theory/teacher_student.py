@@ -1,4 +1,4 @@
-"""A linear student taught by n noisy answers in high dimension: thresholds in samples and in m.
+"""A linear student of n noisy answers in high dimension: thresholds in samples and in m.
 
 The teacher's latent (d, p) moved from W_0 by ``change``, a trait of one direction or many. The
 student starts at W_0, sees n inputs x ~ N(0, S) and the m auxiliary logits of the teacher on them,
@@ -29,8 +29,8 @@ from toymodels.theory.linear_network import energy
 from toymodels.theory.random_matrices import marchenko_pastur, pseudo_inverse_trace
 
 
-class Recovered(NamedTuple):
-    """What a student has of its teacher's change."""
+class Recovery(NamedTuple):
+    """The part of the teacher's change that a student recovers."""
 
     overlap: float
     """<dS, dT> / |dT|^2 of the displacements of student and teacher."""
@@ -38,21 +38,21 @@ class Recovered(NamedTuple):
     """|dS - dT|^2 / |dT|^2."""
 
 
-def ridgeless(m: float, d: int, n: float, p: int, noise: float = 0.0) -> Recovered:
+def ridgeless(m: float, d: int, n: float, p: int, noise: float = 0.0) -> Recovery:
     """Without penalty, inputs white: exact at every size.
 
         overlap = min(1, m/d) min(1, n/p),   error = 1 - overlap + noise t(m, d) t(n, p),
 
-    t = min / (|difference| - 1) the mean trace of the inverse Wishart matrix. Each new sample helps
-    up to n = p, where all that the heads see is known; with noise the error diverges there, and at
-    m = d, and falls again behind.
+    t = min / (|difference| - 1) the mean trace of the inverse Wishart matrix. Without noise each
+    new sample helps up to n = p, where the student knows all that the heads see; with noise the
+    error diverges at n = p and at m = d, and falls again beyond.
 
     >>> ridgeless(10, 20, 50, 100).overlap, ridgeless(10, 20, 200, 100).overlap
     (0.25, 0.5)
     """
     overlap = energy(m, d) * energy(n, p)
-    both = pseudo_inverse_trace(m, d) * pseudo_inverse_trace(n, p)
-    return Recovered(overlap, 1 - overlap + (noise * both if noise else 0.0))
+    traces = pseudo_inverse_trace(m, d) * pseudo_inverse_trace(n, p)
+    return Recovery(overlap, 1 - overlap + (noise * traces if noise else 0.0))
 
 
 class Equivalents(NamedTuple):
@@ -106,7 +106,7 @@ def ridge(
     noise: float = 0.0,
     penalty: float = 1.0,
     spectrum: Sequence[float] | None = None,
-) -> Recovered:
+) -> Recovery:
     """With a penalty, inputs of any covariance (None: white): exact for large sizes.
 
     The mean over A's singular values is Marchenko and Pastur's; errors are of order 1 / d, 1 / p.
@@ -116,4 +116,4 @@ def ridge(
     parts = equivalents(n, np.ones(p) if spectrum is None else spectrum, penalty / x)
     seen = energy(m, d)
     error = 1 - seen + seen * weight @ (parts.bias + noise * parts.variance / x)
-    return Recovered(seen * float(weight @ parts.overlap), float(error))
+    return Recovery(seen * float(weight @ parts.overlap), float(error))
