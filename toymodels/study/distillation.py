@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from toymodels.networks.models import Network
-    from toymodels.sweep.declarations import Variables
     from toymodels.training.protocol import Lesson, Protocol
     from toymodels.training.students import Setup, Student
     from toymodels.training.tasks import Task
@@ -51,7 +50,9 @@ def single_values(config: Any) -> dict[str, Any]:
     """
     from toymodels.training.config import ProtocolConfig
 
-    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(ProtocolConfig)}
+    values = {
+        field.name: getattr(config, field.name) for field in dataclasses.fields(ProtocolConfig)
+    }
     return {
         name: max(value) if name.endswith("epochs") else value[0]
         for name, value in values.items()
@@ -67,10 +68,10 @@ def distillation_sweep(
     shared: Callable[[Any], Mapping[str, Any]] = lambda config: {},
     network: Callable[[Any, Task], Network] = perceptron,
     protocol: Callable[[Protocol, Any], Protocol] = lambda protocol, config: protocol,
-    teach: Callable[..., tuple[Lesson, Mapping[str, Any]]] | None = None,
+    teach: Callable[..., tuple[Lesson, dict[str, Any]]] | None = None,
     prepare: Callable[[Setup], Any] | None = None,
     similarity: bool = False,
-    variables: Variables | None = None,
+    variables: Mapping[str, Any] | None = None,
     coords: Callable[[Any], Mapping[str, Sequence[Any]]] = lambda config: {},
     annotate: Callable[[Any, xr.Dataset], xr.Dataset] = lambda config, dataset: dataset,
 ) -> Callable[[Any, Path | None], Sweep]:
@@ -91,7 +92,7 @@ def distillation_sweep(
         prepare: ``prepare(setup)``, made once for all students of a seed: ``setup.extra``.
         similarity: whether to record how alike each student's initialisation and the reference are.
         variables: what is recorded beside the teacher's and the student's curves; a name of these
-            is described anew.
+            is described anew, or, with None, not recorded.
         coords: ``coords(config)`` of the dimensions behind the axes, beside the epochs.
         annotate: ``annotate(config, dataset)`` adds what is known without a model.
 
@@ -125,7 +126,7 @@ def distillation_sweep(
                 made = student(setup, **values)
                 if not isinstance(made, Student):
                     return made
-                records = dict(setup.distil(made)[1])
+                records: dict[str, Any] = dict(setup.distil(made)[1])
                 if similarity:
                     records |= setup.measure_similarity(made.start)
                 return {**records, **made.record}
@@ -133,13 +134,14 @@ def distillation_sweep(
             return Program(prepare_seed, point, {"part": list(parts.groups)} if similarity else {})
 
         recorded = tasks.TEACHER | tasks.STUDENT | (VARIABLES if similarity else {})
+        recorded = {**recorded, **(variables or {})}
         return Sweep(
             build,
             config=config,
             points=points(config),
             shared=shared(config),
             shapes={name: getattr(config, name) for name in shapes},
-            variables={**recorded, **(variables or {})},
+            variables={name: about for name, about in recorded.items() if about is not None},
             coords={**epochs(config.at(**single_values(config))), **coords(config)},
             task=task,
             data=data,
