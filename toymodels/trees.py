@@ -30,3 +30,27 @@ def where(mask: Any, inside: Any, outside: Any) -> Any:
     [1.0, 0.0]
     """
     return jax.tree.map(jnp.where, mask, inside, outside)
+
+
+def describe_difference(tree: Any, expected: Any) -> str:
+    """The first difference in names or shapes between a pytree and the expected one; or nothing.
+
+    >>> describe_difference({"head": {"bias": jnp.ones(2)}}, {"head": {"bias": jnp.ones(3)}})
+    'head.bias has the shape (2,), not (3,)'
+    >>> describe_difference({"a": jnp.ones(2)}, {"a": jnp.zeros(2)})
+    ''
+    """
+    shapes, expected_shapes = (
+        {
+            jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(part)
+        }
+        for part in (tree, expected)
+    )
+    for name, shape in expected_shapes.items():
+        if name not in shapes:
+            return f"{name} is missing"
+        if shapes[name] != shape:
+            return f"{name} has the shape {shapes[name]}, not {shape}"
+    extra = [name for name in shapes if name not in expected_shapes]
+    return f"{extra[0]} is unknown" if extra else ""

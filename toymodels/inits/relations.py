@@ -31,16 +31,20 @@ Units, their permutation and their matching are relations of plain MLPs alone; t
 `Network`, whose function is evaluated once with its units in another order.
 """
 
+import functools
+import numbers
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_batching import custom_vmap
 
+from toymodels.errors import UserError
 from toymodels.networks.layers import HEADS
 from toymodels.networks.models import Network, Params, whole
 from toymodels.networks.order import align, dense, partial_shuffle, permute, refuse_order
-from toymodels.trees import sample_leaves
+from toymodels.trees import describe_difference, sample_leaves
 
 Relation = Callable[[Params, jax.Array, jax.Array], Params]
 """``relation(init, key, amount) -> params``; the amount a scalar, traced or not."""
@@ -104,6 +108,55 @@ def common(draw: Draw, drawn: Params) -> Params:
     return jax.tree.unflatten(
         tree, [bool(random) and i not in random and leaf != 0 for i, leaf in enumerate(leaves)]
     )
+
+
+def rotate(init: Params, other: Params, rho: float | jax.Array) -> Params:
+    """Rotate an initialisation towards an independent one: rho W + sqrt(1 - rho^2) W'.
+
+    ``rho``, in [-1, 1], is the cosine of the angle, the overlap of the result with ``init``; at
+    rho = 1 the result is ``init`` to the bit. Where both were drawn from the same Gaussian law, so
+    is the result. An array that both have in common (the scales of norms) stays as it is.
+
+    Args:
+        init: W, the teacher's initialisation.
+        other: W', an independent initialisation of the same network.
+        rho: the overlap, a number; traced or not.
+
+    Raises:
+        UserError: the two have different names or shapes, or are one and the same; rho is not in
+            [-1, 1].
+
+    >>> init, other = {"w": jnp.array([1.0, 0.0])}, {"w": jnp.array([0.0, 1.0])}
+    >>> [round(w, 3) for w in rotate(init, other, 0.6)["w"].tolist()]
+    [0.6, 0.8]
+    >>> rotate(init, other, 1.5)
+    Traceback (most recent call last):
+    toymodels.errors.UserError: rho must be a number from -1 to 1; got 1.5
+
+    """
+    if difference := describe_difference(other, init):
+        raise UserError(f"other must have the names and shapes of init; {difference}")
+    if not isinstance(rho, jax.core.Tracer):
+        number = isinstance(rho, numbers.Real | np.ndarray | jax.Array) and np.ndim(rho) == 0
+        if not number or not -1 <= rho <= 1:
+            raise UserError(f"rho must be a number from -1 to 1; got {rho}")
+    pairs = list(zip(jax.tree.leaves(init), jax.tree.leaves(other), strict=True))
+    if not any(isinstance(a, jax.core.Tracer) for pair in pairs for a in pair) and all(
+        np.array_equal(w, v) for w, v in pairs
+    ):
+        raise UserError("other must be an independent initialisation; got init itself")
+    return rotate_leaves(init, other, jnp.asarray(rho, float))
+
+
+@functools.partial(jax.jit, inline=True)
+def rotate_leaves(init: Params, other: Params, rho: jax.Array) -> Params:
+    """Rotate every array, but for those that both have in common."""
+    others = jnp.sqrt(1 - jnp.square(rho))
+
+    def mix(w: jax.Array, v: jax.Array) -> jax.Array:
+        return jnp.where(jnp.all(w == v), w, rho * w + others * v).astype(jnp.result_type(w))
+
+    return jax.tree.map(mix, init, other)
 
 
 def rotation(draw: Draw) -> Relation:
