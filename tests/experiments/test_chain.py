@@ -28,7 +28,7 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return chain.run(TINY, options=RunOptions(width=4))
+    return chain.STUDY.run(TINY, options=RunOptions(width=4))
 
 
 def test_the_first_generation_has_the_same_noise_in_both_kinds_of_chain(tiny):
@@ -51,7 +51,9 @@ def test_what_is_never_taught_never_moves(tiny):
 
 
 def test_a_longer_chain_keeps_its_first_generations(tiny):
-    longer = chain.run(dataclasses.replace(TINY, generations=4, m=(5, 1)), options=RunOptions(width=4))
+    longer = chain.STUDY.run(
+        dataclasses.replace(TINY, generations=4, m=(5, 1)), options=RunOptions(width=4)
+    )
     names = ["accuracy", "cosine", "drift"]
     xr.testing.assert_allclose(
         longer[names].isel(generation=slice(3)).sel(m=[1, 5]), tiny[names], atol=1e-5
@@ -67,8 +69,12 @@ def test_contraction_is_fitted_and_unknown_where_nothing_is_transferred():
 
 
 def test_everything_can_be_drawn_and_told(tiny):
-    plotting.render(chain.plot(tiny))
-    assert len(chain.findings(tiny)) == 4
+    plotting.render(chain.STUDY.figure(tiny))
+    findings = [str(finding) for finding in chain.STUDY.findings(tiny)]
+    assert len(findings) == 3 * 4  # both kinds of noise and their difference at every point
+    assert findings[0].startswith(
+        "Share of transfer that a hop keeps with same noise, m = 1, samples"
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,6 +82,7 @@ def test_everything_can_be_drawn_and_told(tiny):
     [
         ({"samples": (512,)}, "samples must be at most 256; got .*"),
         ({"generations": 1}, "generations must be at least 2; got 1"),
+        ({"inputs": ("old",)}, "inputs must be one of same, new; got 'old'"),
         ({"m": ()}, "m must have one value at least, and none twice; got .*"),
     ],
 )

@@ -134,15 +134,21 @@ def distillation_sweep(
             return Program(prepare_seed, point, {"part": list(parts.groups)} if similarity else {})
 
         recorded = tasks.TEACHER | tasks.STUDENT | (VARIABLES if similarity else {})
-        recorded = {**recorded, **(variables or {})}
+        recorded = {
+            name: about
+            for name, about in {**recorded, **(variables or {})}.items()
+            if about is not None
+        }
+        dims = {dim for sizes, *_ in recorded.values() for dim in sizes}
+        curves = epochs(config.at(**single_values(config)))
         return Sweep(
             build,
             config=config,
             points=points(config),
             shared=shared(config),
             shapes={name: getattr(config, name) for name in shapes},
-            variables={name: about for name, about in recorded.items() if about is not None},
-            coords={**epochs(config.at(**single_values(config))), **coords(config)},
+            variables=recorded,
+            coords={dim: x for dim, x in curves.items() if dim in dims} | dict(coords(config)),
             task=task,
             data=data,
             annotate=functools.partial(annotate, config),
