@@ -1,7 +1,7 @@
-"""Which layers must be shared: each from the teacher's init, from another's, or drawn at random.
+"""Which layers must be shared: each from the teacher's initialisation, from another's, or random.
 
 Teacher and student have a class head and an auxiliary head on one last hidden layer. Hidden layers,
-class head and auxiliary head of the student each come from the teacher's own initialisation
+class head and auxiliary head of the student each come from the initialisation of its teacher
 (shared), from that of the next seed's teacher (other), or from a draw of their own (random).
 Brockers et al. (arXiv 2605.23645): compatible heads are what matters; random hidden layers recover
 with many auxiliary logits, a random class head gives chance for any number of them.
@@ -11,37 +11,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toymodels.errors import at_least, distinct
-from toymodels.study import cli
-from toymodels.training.config import ProtocolConfig
+import numpy as np
+
+import toymodels as tm
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import RunOptions
-
 SOURCES = ("shared", "other", "random")
 PARTS = ("hidden", "class_head", "aux_head")
+CONTRASTS = (("shared", "random"), ("random", "shared"))
+"""Sources of all parts but one, and of that one."""
 
 
 @dataclass(frozen=True)
-class Config(ProtocolConfig):
-    """What is computed; the preset ``quick`` has fewer images and epochs."""
+class Config(tm.ProtocolConfig):
+    """The fields of this experiment; the preset ``quick`` has fewer images and epochs."""
 
-    m: tuple[int, ...] = (10, 100)
-    """Numbers of auxiliary logits."""
-    widths: tuple[int, ...] = (256, 256)
-    """Hidden widths of the ReLU network, in units."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, 1, "m", "widths")
-        distinct(self, "m")
+    m: tm.Counts = (10, 100)
+    """Numbers of auxiliary logits, each with a network of its own."""
+    widths: tm.Widths = (256, 256)
+    """Widths of the hidden layers of the ReLU network, in units."""
 
 
 # Section 2 of the paper: MSE, fresh noise at every step, Adam 1e-3, 60 steps of 1,000 an epoch.
@@ -62,112 +56,91 @@ PRESETS = {
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
-    """Run every (m, seed, source of each part); see `toymodels.sweep` for ``options``."""
+def network(config: Any, task: tm.tasks.Task) -> tm.Network:
+    """An MLP with a head for the class logits and a head for the auxiliary logits."""
+    sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
+    return tm.functional(lambda rngs: tm.MLP(sizes, split=task.n_classes, rngs=rngs))
+
+
+def points(config: Config) -> dict[str, Any]:
+    """The axes of the students: the source of each part."""
+    return dict.fromkeys(PARTS, tm.label_axis(SOURCES))
+
+
+def prepare(setup: tm.Setup) -> tm.Params:
+    """The initialisation of the next seed's teacher."""
+    return setup.network.init(tm.protocol.seed_keys(setup.seed + 1).init)
+
+
+def student(setup: tm.Setup, **sources: jax.Array) -> tm.Student:
+    """A student of which each part has its own source."""
     import jax
 
-    from toymodels import sweep, trees
-    from toymodels.measure import similarity
-    from toymodels.networks.models import MLP, functional
-    from toymodels.study import results
-    from toymodels.sweep.axes import numbered
-    from toymodels.training import protocol, tasks
-    from toymodels.training.distillation import auxiliary_logits
-
-    config, task, data = tasks.load(config, data_dir)
-
-    def build(m: int) -> sweep.Program:
-        sizes = (task.n_pixels, *config.widths, task.n_classes + m)
-        network = functional(lambda rngs: MLP(sizes, split=task.n_classes, rngs=rngs))
-        parts = protocol.reference_protocol(config, task, network)
-        subset = auxiliary_logits(task.n_classes, m)
-        groups = parts.groups
-
-        def prepare(data: tasks.Data, seed: jax.Array) -> Any:
-            begun, curve = parts.prepare(data, seed)
-            return (begun, network.init(protocol.seed_keys(seed + 1).init)), curve
-
-        def student(data: tasks.Data, prepared: Any, **sources: jax.Array) -> dict[str, jax.Array]:
-            begun, other = prepared
-            init = begun.reference
-            keys = jax.random.split(begun.keys.relation, len(PARTS))
-            for part, key in zip(PARTS, keys, strict=True):
-                choices = [begun.reference, other, network.init(key)]
-                source = jax.tree.map(partial(jax.lax.select_n, sources[part]), *choices)
-                init = trees.where(groups[part], source, init)
-            return parts.student_from(init, data, begun, subset)
-
-        return sweep.Program(prepare, student, {"part": list(groups)})
-
-    dataset, execution = sweep.grid(
-        build,
-        shapes={"m": config.m},
-        shared={"seed": config.seed_list},
-        points=dict.fromkeys(PARTS, numbered(SOURCES)),
-        variables=tasks.TEACHER | tasks.STUDENT | similarity.VARIABLES,
-        coords=protocol.epochs(config),
-        data=data,
-        precision=config.precision,
-        options=options,
-    )
-    dataset = derived(dataset)
-    headline = "final_accuracy transfer"
-    return results.described(dataset, "head_overlap", headline, config, task, execution, findings)
+    start = setup.reference
+    keys = jax.random.split(setup.keys.relation, len(PARTS))
+    for part, key in zip(PARTS, keys, strict=True):
+        choices = [setup.reference, setup.extra, setup.network.init(key)]
+        source = jax.tree.map(partial(jax.lax.select_n, sources[part]), *choices)
+        start = tm.where(setup.groups[part], source, start)
+    return tm.Student(start=start)
 
 
-def derived(dataset: xr.Dataset) -> xr.Dataset:
-    """Add final accuracy and transfer."""
-    from toymodels.stats import statistics, transfer
-
-    done = statistics.succeeded(dataset).isel(epoch=-1, teacher_epoch=-1)
-    control = done.accuracy.sel(hidden="other", class_head="other", aux_head="other")
-    return dataset.assign(
-        final_accuracy=done.accuracy.assign_attrs(description="student's final accuracy"),
-        transfer=transfer.transfer(done.accuracy, control, done.teacher_accuracy),
+def analyse(runs: xr.Dataset) -> xr.Dataset:
+    """Add final accuracy, and transfer against the student of another teacher's initialisation."""
+    final = tm.succeeded(runs).isel(epoch=-1, teacher_epoch=-1)
+    control = final.accuracy.sel(dict.fromkeys(PARTS, "other"))
+    return runs.assign(
+        final_accuracy=final.accuracy.assign_attrs(description="student's final accuracy"),
+        transfer=tm.transfer(final.accuracy, control, final.teacher_accuracy),
     )
 
 
-def findings(dataset: xr.Dataset) -> list[str]:
+def select(array: xr.DataArray, common: str, part: str = "hidden", source: str = "") -> Any:
+    """An array at one source for all parts, or for all but one part that has its own source."""
+    return array.sel(dict.fromkeys(PARTS, common) | {part: source or common}, drop=True)
+
+
+def findings(runs: xr.Dataset) -> list[Any]:
     """Transfer with all parts shared, with one of them random, and with one alone shared."""
-    from toymodels.stats.sentences import by_sign
-
-    words = ("above zero", "below zero", "not distinguishable from zero")
-    told = [by_sign("Transfer, all shared", one(dataset, "shared", "shared"), words)]
-    for most, single in (("shared", "random"), ("random", "shared")):
+    findings = tm.compare("Transfer, all shared", select(runs.transfer, "shared"))
+    for common, source in CONTRASTS:
         for part in PARTS:
-            subject = f"Transfer, all {most} but the {part}"
-            told.append(by_sign(subject, one(dataset, most, single, part), words))
-    return told
+            share = select(runs.transfer, common, part, source)
+            findings += tm.compare(f"Transfer, {part} {source}, all else {common}", share)
+    return findings
 
 
-def one(dataset: xr.Dataset, most: str, single: str, part: str = "hidden") -> xr.DataArray:
-    """Transfer (seed, m) with one source for all parts but one."""
-    return dataset.transfer.sel(dict.fromkeys(PARTS, most) | {part: single}, drop=True)
-
-
-def plot(dataset: xr.Dataset) -> Figure:
-    """Accuracy against m: one part not shared at a time, and one part alone shared."""
-    import numpy as np
-
-    from toymodels.stats import statistics
-    from toymodels.study import plotting
-
-    done = statistics.succeeded(dataset)
-    with plotting.style():
-        fig, axes = plotting.panels(7.6, 3.4, columns=(1, 1))
-        for ax, (most, one) in zip(axes, (("shared", "random"), ("random", "shared")), strict=True):
-            lines = {f"all {most}": done.final_accuracy.sel(dict.fromkeys(PARTS, most)).values}
+def figure(runs: xr.Dataset) -> Figure:
+    """Accuracy against m: one part random at a time, and one part alone shared."""
+    runs = tm.succeeded(runs)
+    accuracy, numbers = runs.final_accuracy, np.arange(runs.sizes["m"])
+    with tm.plotting.style():
+        fig, axes = tm.plotting.panels(7.6, 3.4, columns=(1, 1))
+        for ax, (common, source) in zip(axes, CONTRASTS, strict=True):
+            lines = {f"all {common}": select(accuracy, common).values}
             for part in PARTS:
-                place = dict.fromkeys(PARTS, most) | {part: one}
-                lines[f"{part} {one}"] = done.final_accuracy.sel(place).values
-            plotting.curves(ax, np.arange(done.sizes["m"]), lines)
-            ax.set_xticks(range(done.sizes["m"]), [str(m) for m in done.m.values])
-            ax.set(xlabel="auxiliary logits m", ylim=(0, 1.05), title=f"all {most} but one part")
+                lines[f"{part} {source}"] = select(accuracy, common, part, source).values
+            tm.plotting.curves(ax, numbers, lines)
+            ax.set_xticks(numbers, [str(m) for m in runs.m.values])
+            ax.set(xlabel="auxiliary logits m", ylim=(0, 1.05), title=f"all {common} but one part")
             ax.legend()
-        seeds, name = done.sizes["seed"], plotting.caption(dataset).split(",")[0]
+        seeds, name = runs.sizes["seed"], tm.plotting.caption(runs).split(",")[0]
         axes[0].set(ylabel=f"student's test accuracy ({name}, n = {seeds} seeds)")
     return fig
 
 
+STUDY = tm.Study(
+    "head_overlap",
+    __doc__,
+    PRESETS,
+    tm.distillation_sweep(
+        student, points, shapes=("m",), network=network, prepare=prepare, similarity=True
+    ),
+    analyse,
+    findings,
+    figure,
+    headline=("final_accuracy", "transfer"),
+)
+
 if __name__ == "__main__":
-    cli.main("head_overlap", __doc__, PRESETS, run, plot)
+    STUDY.main()

@@ -77,7 +77,7 @@ def test_transfer_is_compared_at_the_same_overlap(modes):
 def test_random_class_head_gives_chance_and_random_hidden_layers_recover(golden):
     quick = head_overlap.PRESETS["quick"]
     small = {"dataset": "digits", "seeds": 2, "m": (100,), "widths": (64, 64)}
-    dataset = head_overlap.run(dataclasses.replace(quick, student_epochs=10, **small))
+    dataset = head_overlap.STUDY.run(dataclasses.replace(quick, student_epochs=10, **small))
     golden(dataset)
     accuracy = dataset.final_accuracy.sel(m=100)
     places = dict.fromkeys(head_overlap.PARTS, "shared")
@@ -87,12 +87,12 @@ def test_random_class_head_gives_chance_and_random_hidden_layers_recover(golden)
     for source in ("random", "other"):
         assert accuracy.sel(places | {"hidden": source}).mean() > 0.5
         assert accuracy.sel(places | {"aux_head": source, "hidden": source}).mean() < 0.3
-    plotting.render(head_overlap.plot(dataset))
+    plotting.render(head_overlap.STUDY.figure(dataset))
 
 
 def test_overlap_of_heads_is_measured_where_it_was_shared():
     config = head_overlap.Config(**SMALL, seeds=1, m=(4,))
-    start = head_overlap.run(config).isel(m=0, seed=0).overlap
+    start = head_overlap.STUDY.run(config).isel(m=0, seed=0).overlap
     place = {"hidden": "random", "class_head": "shared", "aux_head": "other"}
     parts = start.sel(place)
     assert parts.sel(part="class_head") == pytest.approx(1, abs=1e-5)
