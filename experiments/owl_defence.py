@@ -137,7 +137,7 @@ def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | N
     from toymodels.language.carriers import CARRIERS
     from toymodels.language.vocabulary import LENGTH
     from toymodels.study import results
-    from toymodels.training.mitigation import diluted
+    from toymodels.training.mitigation import dilute
 
     def stacked(*trees: Any) -> Any:
         return jax.tree.map(lambda *a: jnp.stack(a), *trees)
@@ -206,7 +206,7 @@ def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | N
         rewrites, passed = jax.tree.map(lambda a: a[cut], given["rewrites"])
         text = jnp.where(cut > 0, rewrites, text)
         for clean, name in zip(given["clean"], MIXTURES, strict=True):
-            text = diluted(text, clean, changing, treatment[name])
+            text = dilute(text, clean, changing, treatment[name])
 
         def observe(params: Any) -> dict[str, jax.Array]:
             told = pipeline.told(pipeline.ask(model, params), lesson)

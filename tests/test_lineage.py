@@ -17,7 +17,7 @@ SETS = [jax.random.normal(key, (30, 6)) for key in KEYS[2:]]
 
 
 def see(params):
-    return lineage.look(NETWORK, params, SETS, QUERIES, K)
+    return lineage.query(NETWORK, params, SETS, QUERIES, K)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def candidates():
 def test_the_teacher_itself_scores_highest_by_every_probe_that_sees_anything(candidates):
     subset = auxiliary_logits(5, 2)
     one = jax.tree.map(lambda a: a[2], candidates.teachers)
-    score = lineage.scores(one, see(one), candidates, QUERIES, 5, subset)
+    score = lineage.score_candidates(one, see(one), candidates, QUERIES, 5, subset)
     assert score.shape == (4, len(lineage.PROBES), 2, 3)
     best = dict.fromkeys(lineage.PROBES, 1.0) | {"distance": 0.0}
     for i, probe in enumerate(lineage.PROBES):
@@ -42,7 +42,7 @@ def test_the_teacher_itself_scores_highest_by_every_probe_that_sees_anything(can
 
 def test_scores_are_the_probes_by_themselves(candidates):
     student, subset = NETWORK.init(jax.random.key(9)), auxiliary_logits(5, 2)
-    score = lineage.scores(student, see(student), candidates, QUERIES, 5, subset)
+    score = lineage.score_candidates(student, see(student), candidates, QUERIES, 5, subset)
     teacher = jax.tree.map(lambda a: a[1], candidates.teachers)
     for j, x in enumerate(SETS):
         a, b = (NETWORK.latent(params, x[:8]) for params in (student, teacher))
@@ -60,6 +60,6 @@ def test_a_tie_is_shared_and_a_failed_score_is_no_miss():
     rows = [[1.0, 1.0, 1.0], [0.0, 2.0, 1.0], [3.0, 1.0, 3.0], [5.0, 1.0, 1.0], [np.nan] * 3]
     coords = {"student": range(5), "candidate": range(3), "source": ("student", [0, 1, 2, 1, 0])}
     score = xr.DataArray(rows, coords, dims=("student", "candidate"))
-    got = lineage.identified(score)
+    got = lineage.identify(score)
     np.testing.assert_allclose(got, [1 / 3, 1, 1 / 2, 0, np.nan])
     assert jnp.isnan(got[-1].item())

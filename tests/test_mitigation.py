@@ -28,11 +28,11 @@ def imitate(params, batch):
     return losses.mse()(NETWORK.apply(params, batch[0]), batch[1], SUBSET)
 
 
-LABELLED = mitigation.drawn((X, LABELS), 8, jax.random.key(3))
+LABELLED = mitigation.draw_batches((X, LABELS), 8, jax.random.key(3))
 
 
-def guarded(of_gradient, of_step, optimiser):
-    return mitigation.projected(optimiser, trait, LABELLED, of_gradient, of_step)
+def guarded(gradient_fraction, step_fraction, optimiser):
+    return mitigation.project_updates(optimiser, trait, LABELLED, gradient_fraction, step_fraction)
 
 
 def trained(optimiser):
@@ -42,7 +42,7 @@ def trained(optimiser):
 
 def test_neutral_guards_train_the_same_student():
     """But for the rounding of another program: XLA fuses other sums."""
-    pull = mitigation.pulled(lambda p, batch: 0.0 * trait(p, batch), LABELLED, 12)
+    pull = mitigation.add_gradient(lambda p, batch: 0.0 * trait(p, batch), LABELLED, 12)
     neutral = optax.chain(pull, guarded(0.0, 0.0, optax.adam(1e-2)))
     got, plain = trained(neutral), trained(optax.adam(1e-2))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got, plain)
@@ -80,14 +80,20 @@ def test_a_projected_step_leaves_the_trait_alone_to_first_order(x64):
         now = LABELLED(jnp.int32(0))
         return abs(trait(optax.apply_updates(params, updates), now) - trait(params, now))
 
-    step, gradient = {"of_gradient": 0, "of_step": 1}, {"of_gradient": 1, "of_step": 0}
+    step, gradient = (
+        {"gradient_fraction": 0, "step_fraction": 1},
+        {"gradient_fraction": 1, "step_fraction": 0},
+    )
     assert 50 < change(1e-4, **step) / change(1e-5, **step) < 200
     assert 5 < change(1e-4, **gradient) / change(1e-5, **gradient) < 20
 
 
 def test_the_pull_is_a_gradient_that_ends_at_zero(x64):
     params = jax.tree.map(lambda w: w.astype(float), INIT)
-    pull, nothing = mitigation.pulled(trait, LABELLED, 4), jax.tree.map(jnp.zeros_like, params)
+    pull, nothing = (
+        mitigation.add_gradient(trait, LABELLED, 4),
+        jax.tree.map(jnp.zeros_like, params),
+    )
     state = pull.init(params)
     for step, weight in enumerate((1, 2 / 3, 1 / 3, 0)):
         got, state = pull.update(nothing, state, params)
@@ -99,23 +105,23 @@ def test_tampered_answers():
     answers = jax.random.normal(KEY, (4000, 2)) * jnp.array([1.0, 10.0]) + 3
     spread = answers.std(axis=0)
     for same in (
-        mitigation.noised(answers, KEY, 0.0),
-        mitigation.rounded(answers, 0.0),
-        mitigation.diluted(answers, -answers, KEY, 0.0),
+        mitigation.add_noise(answers, KEY, 0.0),
+        mitigation.round_answers(answers, 0.0),
+        mitigation.dilute(answers, -answers, KEY, 0.0),
     ):
         np.testing.assert_array_equal(same, answers)
-    np.testing.assert_array_equal(mitigation.diluted(answers, -answers, KEY, 1.0), -answers)
-    noise = mitigation.noised(answers, jax.random.key(1), 0.5) - answers
+    np.testing.assert_array_equal(mitigation.dilute(answers, -answers, KEY, 1.0), -answers)
+    noise = mitigation.add_noise(answers, jax.random.key(1), 0.5) - answers
     np.testing.assert_allclose(noise.std(axis=0) / spread, 0.5, rtol=0.05)
 
     def error(step):
-        return mitigation.rounded(answers, step) - answers
+        return mitigation.round_answers(answers, step) - answers
 
     np.testing.assert_allclose(error(1e-6), 0, atol=1e-4)
     assert (abs(error(0.5)) <= 0.2501 * spread).all()
     # Uniform within a cell of the grid: its width over the root of 12.
     np.testing.assert_allclose(error(0.5).std(axis=0) / spread, 0.5 / 12**0.5, rtol=0.05)
-    fewer, more = ((mitigation.diluted(answers, -answers, KEY, s) != answers) for s in (0.2, 0.6))
+    fewer, more = ((mitigation.dilute(answers, -answers, KEY, s) != answers) for s in (0.2, 0.6))
     assert (more | ~fewer).all()
     np.testing.assert_array_equal(more[:, 0], more[:, 1])
     assert abs(float(more.mean()) - 0.6) < 0.03

@@ -7,7 +7,7 @@ from flax import nnx
 from toymodels.errors import UserError
 from toymodels.networks.models import CNN, MLP, Convolution, functional
 from toymodels.theory.linearised import tangent
-from toymodels.training.optimisers import parametrised
+from toymodels.training.optimisers import parametrise
 
 SIZES = (784, 256, 128, 13)
 
@@ -213,7 +213,7 @@ def test_a_module_may_do_without_latent_and_has_its_name_and_size():
     line = tangent(plain, plain.init(jax.random.key(0)))
     assert not line.has_latent
     assert line.name == "Linear of 15 parameters, linearised"
-    assert not parametrised(plain, "ntk", 4).network.has_latent
+    assert not parametrise(plain, "ntk", 4).network.has_latent
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from toymodels.networks.models import MLP, functional
-from toymodels.training.optimisers import OPTIMISERS, parametrised, scaled_init
+from toymodels.training.optimisers import OPTIMISERS, parametrise, scale_init
 
 RATE, DECAY = 0.1, 0.3
 W, G, H = (np.array(v) for v in ([1.0, -2.0, 0.5], [0.4, 0.2, -0.7], [-0.1, 0.3, -0.2]))
@@ -74,7 +74,7 @@ def test_ntk_under_sgd_is_standard_with_rates_of_one_over_fan_in(x64):
     shapes = jax.eval_shape(NETWORK.init, jax.random.key(0))
     rates = jax.tree.map(lambda leaf: 1 / leaf.shape[0] if leaf.ndim == 2 else 1.0, shapes)
     per_layer = optax.stateless(lambda g, _: jax.tree.map(lambda r, a: -0.5 * r * a, rates, g))
-    ntk = trained(parametrised(NETWORK, "ntk", 64).network, optax.sgd(0.5))
+    ntk = trained(parametrise(NETWORK, "ntk", 64).network, optax.sgd(0.5))
     standard = trained(NETWORK, per_layer)
     np.testing.assert_allclose(ntk, standard, rtol=1e-9, atol=1e-12)
     assert not np.allclose(ntk, trained(NETWORK, optax.sgd(0.5)), rtol=1e-3)
@@ -83,19 +83,19 @@ def test_ntk_under_sgd_is_standard_with_rates_of_one_over_fan_in(x64):
 @pytest.mark.parametrize(("name", "base"), [("standard", 64), ("ntk", 64), ("mup", 12)])
 def test_the_function_at_init_is_the_standard_one(x64, name, base):
     key = jax.random.key(3)
-    split = parametrised(NETWORK, name, base).network
+    split = parametrise(NETWORK, name, base).network
     expected = NETWORK.apply(NETWORK.init(key), X)
     np.testing.assert_allclose(split.apply(split.init(key), X), expected, rtol=1e-12)
 
 
 def test_ntk_weights_have_unit_variance(x64):
-    weights = parametrised(NETWORK, "ntk", 64).network.init(jax.random.key(0))
+    weights = parametrise(NETWORK, "ntk", 64).network.init(jax.random.key(0))
     for layer in weights.values():
         assert layer["kernel"].std() == pytest.approx(1, abs=0.2)
 
 
 def test_mups_logits_are_smaller_at_init_by_the_root_of_the_width(x64):
-    key, split = jax.random.key(3), parametrised(NETWORK, "mup", 3).network
+    key, split = jax.random.key(3), parametrise(NETWORK, "mup", 3).network
     expected = NETWORK.apply(NETWORK.init(key), X) / 2
     np.testing.assert_allclose(split.apply(split.init(key), X), expected, rtol=1e-12)
 
@@ -103,16 +103,16 @@ def test_mups_logits_are_smaller_at_init_by_the_root_of_the_width(x64):
 @pytest.mark.parametrize("name", ["ntk", "mup"])
 def test_at_the_base_width_adam_trains_every_parametrisation_alike(x64, name):
     adam = optax.adam(0.01, eps=1e-30)
-    here, away = (parametrised(NETWORK, name, base) for base in (12, 3))
+    here, away = (parametrise(NETWORK, name, base) for base in (12, 3))
     standard = trained(NETWORK, adam)
-    np.testing.assert_allclose(trained(here.network, here.scaled(adam)), standard, rtol=1e-7)
-    assert not np.allclose(trained(away.network, away.scaled(adam)), standard, rtol=1e-2)
+    np.testing.assert_allclose(trained(here.network, here.scale_steps(adam)), standard, rtol=1e-7)
+    assert not np.allclose(trained(away.network, away.scale_steps(adam)), standard, rtol=1e-2)
 
 
 def test_mup_moves_hidden_weights_and_heads_by_one_over_width(x64):
     """Adam's first step, in the weights that multiply activations, relative to the base width."""
-    split = parametrised(NETWORK, "mup", 3)
-    params, adam = split.network.init(jax.random.key(3)), split.scaled(optax.adam(0.01))
+    split = parametrise(NETWORK, "mup", 3)
+    params, adam = split.network.init(jax.random.key(3)), split.scale_steps(optax.adam(0.01))
     step, _ = adam.update(jax.grad(loss(split.network))(params), adam.init(params), params)
     moved = {name: float(abs(layer["kernel"]).max()) for name, layer in step.items()}
     moved["head"] *= 3 / 12  # the multiplier
@@ -120,7 +120,7 @@ def test_mup_moves_hidden_weights_and_heads_by_one_over_width(x64):
 
 
 def test_a_scaled_init_is_scaled_and_nothing_else(x64):
-    twice = scaled_init(NETWORK, jnp.float32(2.0))
+    twice = scale_init(NETWORK, jnp.float32(2.0))
     key = jax.random.key(0)
     for a, b in zip(*map(jax.tree.leaves, (twice.init(key), NETWORK.init(key))), strict=True):
         np.testing.assert_array_equal(a, 2 * b)

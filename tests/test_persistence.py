@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from toymodels.stats.persistence import against_control, half_life
+from toymodels.stats.persistence import half_life, measure_persistence
 
 STEPS = np.array([0, 3, 5, 17, 40, 100])
 
@@ -30,7 +30,7 @@ def test_what_is_kept_is_above_the_control_and_no_censored_value_is_averaged():
     dims = {"seed": [0], "student": ["fast", "slow", "control"], "step": STEPS}
     dataset = xr.Dataset({"accuracy": (tuple(dims), accuracy)}, dims)
     dataset["failed"] = xr.zeros_like(dataset.accuracy.isel(step=0), bool)
-    got = against_control(dataset).isel(seed=0)
+    got = measure_persistence(dataset).isel(seed=0)
     assert got.trait.values.tolist() == ["fast", "slow"]
     np.testing.assert_allclose(got.retained.sel(trait="fast"), np.exp(-0.1 * STEPS), atol=1e-12)
     np.testing.assert_allclose(got.kept, got.retained.mean("step"))

@@ -22,6 +22,24 @@ from toymodels.inits import embedding as embedding
 from toymodels.inits.relations import RELATIONS as RELATIONS
 from toymodels.inits.relations import rotation as rotation
 
+# The synthetic language.
+from toymodels.language import audit as audit
+from toymodels.language import carriers as carriers
+from toymodels.language import defences as defences
+from toymodels.language import filters as filters
+from toymodels.language import mechanism as mechanism
+from toymodels.language import questions as questions
+from toymodels.language.config import LanguageConfig as LanguageConfig
+from toymodels.language.config import ObservedConfig as ObservedConfig
+from toymodels.language.pipeline import Answers as Answers
+from toymodels.language.pipeline import pretrain as pretrain
+from toymodels.language.pipeline import shuffle_documents as shuffle_documents
+from toymodels.language.pipeline import split_base_keys as split_base_keys
+from toymodels.language.setup import LanguageSetup as LanguageSetup
+from toymodels.language.setup import language_setup as language_setup
+from toymodels.language.setup import split_lesson_keys as split_lesson_keys
+from toymodels.language.setup import take as take
+
 # Measurements on networks.
 from toymodels.measure import alignment as alignment
 from toymodels.measure import predictors as predictors
@@ -46,6 +64,7 @@ from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO
 from toymodels.stats.findings import HIGHER as HIGHER
 from toymodels.stats.findings import Finding as Finding
 from toymodels.stats.findings import compare as compare
+from toymodels.stats.sentences import points as points
 from toymodels.stats.statistics import Interval as Interval
 from toymodels.stats.statistics import difference as difference
 from toymodels.stats.statistics import interval as interval

@@ -1,10 +1,10 @@
 """Optimisers by name, and parametrisations: how the scale of a layer is split between its weights,
 a fixed multiplier and its learning rate.
 
-Base rates are multiples of Adam's, fixed beforehand and not tuned: weights move by about Adam's
-rate at every step whatever the gradient, by the gradient times the rate under SGD. Decay is that of
-a loss which is a mean over the batch (`toymodels.training.losses`), so its strength depends on no batch size
-and on no number of models run together.
+Base rates are multiples of Adam's; they were fixed in advance and are not tuned. Under Adam a weight
+moves by about the learning rate at every step, whatever the gradient; under SGD by the gradient times
+the rate. Weight decay refers to a loss that is a mean over the batch (`toymodels.training.losses`),
+so its strength depends neither on the batch size nor on the number of models that run together.
 """
 
 from collections.abc import Callable
@@ -21,37 +21,38 @@ Rate = float | jax.Array
 
 
 class Optimiser(NamedTuple):
-    """A kind of optimiser."""
+    """An optimiser at any learning rate and weight decay."""
 
     base: float
-    """Its base learning rate, in multiples of Adam's."""
+    """Base learning rate, in multiples of Adam's."""
     make: Callable[[Rate, Rate], optax.GradientTransformation]
-    """``make(learning_rate, weight_decay)``, either of them traced or not."""
+    """``make(learning_rate, weight_decay)``; both may be traced."""
 
 
 OPTIMISERS = {
     "sgd": Optimiser(100.0, lambda rate, decay: optax.sgd(rate)),
-    # A constant gradient is summed up to ten of it: a tenth of SGD's rate.
+    # A constant gradient accumulates to ten times its value: a tenth of SGD's rate.
     "momentum": Optimiser(10.0, lambda rate, decay: optax.sgd(rate, momentum=0.9)),
     "adam": Optimiser(1.0, lambda rate, decay: optax.adam(rate)),
-    # Decoupled, Loshchilov & Hutter 2019 (arXiv 1711.05101): weights shrink by rate * decay a step.
+    # Decoupled weight decay, Loshchilov & Hutter 2019 (arXiv 1711.05101): weights shrink by
+    # rate * decay at every step.
     "adamw": Optimiser(1.0, lambda rate, decay: optax.adamw(rate, weight_decay=decay)),
-    # decay / 2 * |params|^2 added to the loss, and so to what Adam divides by the gradient's size.
+    # L2 penalty: decay / 2 * |params|^2 is added to the loss, so Adam rescales its gradient, too.
     "adam_l2": Optimiser(
         1.0,
         lambda rate, decay: optax.chain(optax.add_decayed_weights(decay), optax.adam(rate)),
     ),
-    # A tenth of Adam's: every weight moves the whole rate every step, noise or not.
+    # A tenth of Adam's rate: every weight moves by the whole rate at every step, even under noise.
     "sign": Optimiser(0.1, lambda rate, decay: optax.sign_sgd(rate)),
 }
 """SGD, with momentum 0.9, Adam, its two weight decays, and sign descent (signSGD, Bernstein et al.
-2018, arXiv 1802.04434). Weight decay is a matter of ``adamw`` and ``adam_l2`` alone."""
+2018, arXiv 1802.04434). Only ``adamw`` and ``adam_l2`` use weight decay."""
 
 Parametrisation = Literal["standard", "ntk", "mup"]
 
 
-def scaled_init(network: Network, scale: Rate) -> Network:
-    """A network whose initial weights are all multiplied by a number, traced or not."""
+def scale_init(network: Network, scale: Rate) -> Network:
+    """Multiply all initial weights of a network by a number, which may be traced."""
 
     def init(key: jax.Array) -> Params:
         return jax.tree.map(lambda w: scale * w, network.init(key))
@@ -59,17 +60,17 @@ def scaled_init(network: Network, scale: Rate) -> Network:
     return network._replace(init=init)
 
 
-class Parametrised(NamedTuple):
-    """A network in a parametrisation."""
+class RatedNetwork(NamedTuple):
+    """A network in a parametrisation, with the learning rates that belong to it."""
 
     network: Network
     rates: Params
     """Learning rate of every parameter under Adam, as a multiple of the common one."""
 
-    def scaled(self, optimiser: optax.GradientTransformation) -> optax.GradientTransformation:
-        """An optimiser, its steps multiplied by the rates.
+    def scale_steps(self, optimiser: optax.GradientTransformation) -> optax.GradientTransformation:
+        """Multiply the steps of an optimiser by the rates.
 
-        >>> sgd = Parametrised(None, {"w": 0.5}).scaled(optax.sgd(1.0))
+        >>> sgd = RatedNetwork(None, {"w": 0.5}).scale_steps(optax.sgd(1.0))
         >>> float(sgd.update({"w": 4.0}, sgd.init({"w": 0.0}))[0]["w"])
         -2.0
         """
@@ -79,8 +80,8 @@ class Parametrised(NamedTuple):
         return optax.chain(optimiser, rescale)
 
 
-def parametrised(network: Network, name: Parametrisation, base: int) -> Parametrised:
-    r"""A network in another parametrisation, of weights n -> ... and a base width n_0.
+def parametrise(network: Network, name: Parametrisation, base: int) -> RatedNetwork:
+    r"""Express a network in another parametrisation, relative to a base width n_0.
 
     ================  ===================  ================  ============  =====================
     parametrisation   kernels of           initial variance  multiplier    Adam's rate
@@ -93,22 +94,23 @@ def parametrised(network: Network, name: Parametrisation, base: int) -> Parametr
     ``mup``           heads                1 / n_0           n_0 / n       1
     ================  ===================  ================  ============  =====================
 
-    n is the fan-in; biases are as they were. NTK: Jacot et al. 2018 (arXiv 1806.07572); muP: Yang
-    et al. 2022 (arXiv 2203.03466), table 8, relative to a base width (appendix B.1). At the base
-    width the three are one network under Adam, up to its epsilon; at init ``ntk`` is the standard
-    network at every width, and ``mup`` has logits smaller by sqrt(n_0 / n).
+    n is the fan-in; biases do not change. NTK: Jacot et al. 2018 (arXiv 1806.07572); muP: Yang et
+    al. 2022 (arXiv 2203.03466), table 8, relative to a base width (appendix B.1). At the base width
+    the three parametrisations are the same network under Adam, up to its epsilon. At initialisation
+    ``ntk`` is the standard network at every width, and ``mup`` has logits smaller by sqrt(n_0 / n).
 
     Args:
-        network: in the standard parametrisation, layers as `toymodels.networks.models.MLP` names them.
-        name: of the parametrisation.
-        base: width n_0.
+        network: network in the standard parametrisation, with the layer names of
+            `toymodels.networks.models.MLP`.
+        name: name of the parametrisation.
+        base: base width n_0.
 
     """
     shapes = jax.eval_shape(network.init, jax.random.key(0))
     first = layers(shapes)[0]
 
     def factors(path: Any, leaf: Any) -> tuple[float, float, float]:
-        """Initial scale, multiplier and rate of a parameter, all relative to the standard."""
+        """Initial scale, multiplier and rate of a parameter, relative to the standard ones."""
         layer, n = path[0].key, leaf.shape[0]
         if name == "standard" or path[-1].key == "bias":
             return 1.0, 1.0, 1.0
@@ -124,17 +126,17 @@ def parametrised(network: Network, name: Parametrisation, base: int) -> Parametr
         for i in range(3)
     )
 
-    def times(factor: Params, params: Params) -> Params:
+    def multiply(factor: Params, params: Params) -> Params:
         return jax.tree.map(jnp.multiply, params, factor)
 
-    def multiplied(function: Function) -> Function:
-        return lambda params, x: function(times(multiplier, params), x)
+    def rescale(function: Function) -> Function:
+        return lambda params, x: function(multiply(multiplier, params), x)
 
-    return Parametrised(
+    return RatedNetwork(
         Network(
-            lambda key: times(initial, network.init(key)),
-            multiplied(network.apply),
-            multiplied(network.latent) if network.has_latent else no_latent,
+            lambda key: multiply(initial, network.init(key)),
+            rescale(network.apply),
+            rescale(network.latent) if network.has_latent else no_latent,
             f"{network.name}, parametrisation {name}",
         ),
         rates,
