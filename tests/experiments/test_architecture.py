@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from experiments import architecture, aux_count
-from experiments.architecture import VARIED, Config, along
+from experiments.architecture import VARIED, Config, select_line
 from toymodels.errors import UserError
 from toymodels.study import plotting, results
 
@@ -23,12 +23,12 @@ TINY = Config(**SMALL, m=(3, 10), width=(16, 8), depth=(2, 1), activation=("relu
 
 @pytest.fixture(scope="module")
 def tiny():
-    return architecture.run(TINY)
+    return architecture.STUDY.run(TINY)
 
 
 def test_the_base_is_the_student_of_the_number_of_logits(tiny):
     """The same teacher and students as another experiment's, up to rounding."""
-    known = aux_count.run(
+    known = aux_count.STUDY.run(
         aux_count.Config(**SMALL, m=(3, 10), widths=(16, 16), loss=("kl",), noise=("fixed",))
     ).isel(noise=0, imitation=0)
     base = tiny.sel(network="16 x 2 relu")
@@ -45,7 +45,7 @@ def test_every_network_is_another_and_all_of_it_can_be_drawn(tiny):
     ]
     losses = tiny.loss.sel(m=3, start="shared").isel(epoch=-1).values
     assert len(np.unique(losses)) == losses.size
-    plotting.render(architecture.plot(tiny))
+    plotting.render(architecture.STUDY.figure(tiny))
     assert "transfer[network=8 x 2 relu, m=10]" in results.metrics(tiny)
 
 
@@ -68,34 +68,41 @@ def test_a_line_holds_what_differs_in_one_thing_alone():
     share = made(
         lambda m, w, d, a: 100 * d + w, width=(32, 8, 64), depth=(2, 3), activation=("relu", "tanh")
     ).transfer.sel(m=2, seed=0)
-    assert along(share, "width").values.tolist() == [208, 232, 264]
-    assert along(share, "width").width.values.tolist() == [8, 32, 64]
-    assert along(share, "depth").values.tolist() == [232, 332]
-    assert along(share, "activation").activation.values.tolist() == ["relu", "tanh"]
+    assert select_line(share, "width").values.tolist() == [208, 232, 264]
+    assert select_line(share, "width").width.values.tolist() == [8, 32, 64]
+    assert select_line(share, "depth").values.tolist() == [232, 332]
+    assert select_line(share, "activation").activation.values.tolist() == ["relu", "tanh"]
 
 
 def test_the_findings_are_those_of_the_numbers():
     def hump(m, width, depth, activation):
         return 1 - np.log2(width / 64) ** 2 / 10 + 0.1 * depth - 0.3 * (activation == "tanh")
 
-    told = architecture.findings(
+    findings = architecture.findings(
         made(hump, width=(64, 16, 32, 128), depth=(1, 2, 4), activation=("relu", "tanh"))
     )
-    assert told[0].startswith("m = 2: transfer is largest at width 64; ")
-    assert "higher than that at 16, by 0.400" in told[0]
-    assert "higher than that at 128, by 0.100" in told[0]
-    assert "m = 2: transfer by depth: rises, 0.100 (0.100 to 0.100, n = 3) a layer" in told[1]
-    assert "m = 2: tanh against relu: less transfer, -0.300 (-0.300 to -0.300, n = 3)" in told[2]
+    lines = [str(finding) for finding in findings]
+    assert lines[0] == "m = 2: transfer is largest at width 64."
+    peak = "Transfer at the peak of the other seeds less that at width"
+    assert f"{peak} 16, m = 2: 0.400 (0.400 to 0.400, n = 3), higher." in lines
+    assert f"{peak} 128, m = 2: 0.100 (0.100 to 0.100, n = 3), higher." in lines
+    slope = "Slope of transfer over depth, per layer, m = 2: 0.100 (0.100 to 0.100, n = 3), rises."
+    assert slope in lines
+    tanh = "Transfer with tanh less that with relu, m = 2: -0.300 (-0.300 to -0.300, n = 3), lower."
+    assert tanh in lines
 
     def collapsed(m, width, depth, activation):
         return np.clip(np.log2(m / width), -3, -1)
 
-    told = architecture.findings(
+    *peaks, by_m, by_width, by_ratio, gap = architecture.findings(
         made(collapsed, width=(16, 4, 8, 32, 64), depth=(2,), activation=("relu",))
     )
-    assert "m / width 1.000" in told[-1]
-    assert "m / width against m: more" in told[-1]
-    assert len(told) == 3
+    for finding, name in ((by_m, "m"), (by_width, "1 / width"), (by_ratio, "m / width")):
+        assert finding.quantity.endswith(f"a rising curve of {name} predicts")
+    assert "m / width predicts: 1.000" in str(by_ratio)
+    assert gap.quantity.endswith("a rising curve of m / width predicts, less that of m")
+    assert gap.verdict == "higher"
+    assert len(peaks) == 2 * 3
 
 
 @pytest.mark.parametrize(
