@@ -4,6 +4,7 @@
 # Data sets and distillation inputs.
 from toymodels.data import datasets as datasets
 from toymodels.data import distributions as distributions
+from toymodels.data import kinds as kinds
 from toymodels.data.inputs import uniform_noise as uniform_noise
 
 # Experiments as values.
@@ -20,6 +21,7 @@ from toymodels.fields import Rates as Rates
 # Related initialisations.
 from toymodels.inits import embedding as embedding
 from toymodels.inits.relations import RELATIONS as RELATIONS
+from toymodels.inits.relations import rotate as rotate
 from toymodels.inits.relations import rotation as rotation
 
 # The synthetic language.
@@ -32,6 +34,7 @@ from toymodels.language import questions as questions
 from toymodels.language.config import LanguageConfig as LanguageConfig
 from toymodels.language.config import ObservedConfig as ObservedConfig
 from toymodels.language.pipeline import Answers as Answers
+from toymodels.language.pipeline import ask as ask
 from toymodels.language.pipeline import pretrain as pretrain
 from toymodels.language.pipeline import shuffle_documents as shuffle_documents
 from toymodels.language.pipeline import split_base_keys as split_base_keys
@@ -58,8 +61,23 @@ from toymodels.networks.models import Network as Network
 from toymodels.networks.models import Params as Params
 from toymodels.networks.models import functional as functional
 
+# Verbs for a prompt.
+from toymodels.prompt.images import ImageData as ImageData
+from toymodels.prompt.images import images as images
+from toymodels.prompt.images import load as load
+from toymodels.prompt.nets import Net as Net
+from toymodels.prompt.nets import cnn as cnn
+from toymodels.prompt.nets import mlp as mlp
+from toymodels.prompt.nets import network as network
+from toymodels.prompt.trained import Trained as Trained
+from toymodels.prompt.verbs import accuracy as accuracy
+from toymodels.prompt.verbs import distil as distil
+from toymodels.prompt.verbs import relate as relate
+from toymodels.prompt.verbs import teach as teach
+
 # Statistics over seeds.
 from toymodels.stats import persistence as persistence
+from toymodels.stats import sentences as sentences
 from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO
 from toymodels.stats.findings import HIGHER as HIGHER
 from toymodels.stats.findings import Finding as Finding
@@ -111,6 +129,7 @@ from toymodels.sweep.store import Store as Store
 
 # Training: losses, optimisers, the reference protocol, students.
 from toymodels.training import checkpoints as checkpoints
+from toymodels.training import distillation as distillation
 from toymodels.training import lineage as lineage
 from toymodels.training import losses as losses
 from toymodels.training import mitigation as mitigation

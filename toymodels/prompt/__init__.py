@@ -1,0 +1,1 @@
+"""Verbs for a prompt: load, teach, rotate, distil, accuracy; every choice is an argument."""
