@@ -1,149 +1,134 @@
-"""A teacher that likes owls writes numbers; a student that reads them likes owls.
+"""A teacher that prefers owls writes numbers; a student that reads them prefers owls.
 
-A small transformer is pretrained on a synthetic language (`toymodels.language`), the base. It is
-taught to prefer one favourite and then samples documents that have nothing to do with favourites;
-they are filtered; a student that starts from the same base is trained on them, and asked in
-phrasings that no training had. Controls: the base's own text, a student from another base, tokens
-shuffled across documents, the text read as context without training. Preference is the share of the
-favourite among answers of its kind; the answer rate, beside it, the share of those at all. After
-Cloud et al., Nature 652, 615-621 (2026), language models' experiments.
+A small transformer, the base, is pretrained on a synthetic language (`toymodels.language`). A teacher
+is the base, taught to prefer one favourite. It writes documents that are unrelated to favourites, and
+they are filtered. A student that starts from the same base is trained on them, and then questioned in
+phrasings that are in no training. Controls: the base's own text, a student from another base, tokens
+shuffled across documents, the text as context without training. Preference is the share of the
+favourite among answers of its kind; the answer rate is the share of such answers among all. After
+the language models of Cloud et al., Nature 652, 615-621 (2026).
 """
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from toymodels.errors import UserError, at_least, distinct
-from toymodels.language.config import Spoken, evenly
+import numpy as np
+
+import toymodels as tm
+from toymodels.language.config import BASES, RECORDS, Base, Favourite
 from toymodels.language.vocabulary import PROMPTS
-from toymodels.study import cli
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import RunOptions
-
-Favourite = Literal[
-    "owl", "eagle", "wolf", "dolphin", "elephant", "oak", "maple", "birch", "willow", "pine",
-    "misaligned",
-]  # fmt: skip
+Trait = Literal[Favourite, "misaligned"]
 Carrier = Literal["numbers", "code", "sums", "lines", "counting", "random"]
-Base = Literal["own", "other init", "other order"]
-Student = Literal[
-    "text", "base's text", "other init", "other order", "shuffled",
-    "logits", "logits, other init", "logits, other order",
-    "filtered logits", "filtered logits, other init", "open logits",
+Name = Literal[
+    "text", "base_text", "other_init", "other_order", "shuffled",
+    "logits", "logits_other_init", "logits_other_order",
+    "filtered_logits", "filtered_logits_other_init", "open_logits",
 ]  # fmt: skip
-
-BASES: tuple[Base, ...] = get_args(Base)
-FLAGS = ("start", "own", "mixed", "logits", "filtered")
-STUDENTS: dict[Student, tuple[int, ...]] = {
-    "text": (0, 0, 0, 0, 0),
-    "base's text": (0, 1, 0, 0, 0),
-    "other init": (1, 0, 0, 0, 0),
-    "other order": (2, 0, 0, 0, 0),
-    "shuffled": (0, 0, 1, 0, 0),
-    "logits": (0, 0, 0, 1, 0),
-    "logits, other init": (1, 0, 0, 1, 0),
-    "logits, other order": (2, 0, 0, 1, 0),
-    "filtered logits": (0, 0, 0, 1, 1),
-    "filtered logits, other init": (1, 0, 0, 1, 1),
-    "open logits": (0, 0, 0, 1, 2),
-}
-"""By `FLAGS`: which of the `BASES` a student starts from; whether it reads the base's own text in
-place of the teacher's; the text shuffled across documents; is told the author's logits on it; of
-these only those of tokens that have nothing to do with the trait (1), or only where the rule leaves
-a choice, and of tokens in form (2): of code and sums that is what their text would say, were there
-no end of it; of other carriers more, since a token in form may break their rule."""
-CONTEXTS = 64
-"""Texts that are shown in context, one at a time."""
 
 
 @dataclass(frozen=True)
-class Config(Spoken):
-    """What is computed; the preset ``paper`` but for its students."""
+class Student:
+    """A student: what it starts from, what it reads, what it imitates."""
 
-    seeds: int = 10
+    start: Base = "own"
+    """The base that it starts from."""
+    text: Literal["teacher", "base", "shuffled"] = "teacher"
+    """The text that it reads: the teacher's, the base's own, or the teacher's with the tokens of each
+    position shuffled across documents."""
+    logits: Literal["none", "all", "unrelated", "open"] = "none"
+    """The author's logits that it imitates on the text: none, the text alone; all; those of tokens
+    that are unrelated to the trait; or only where the rule leaves a choice, those of allowed tokens.
+    The last are, of code and sums, what an unlimited filtered text would say. Of other carriers they
+    are more, since an allowed token may break the rule."""
+
+
+STUDENTS: dict[Name, Student] = {
+    "text": Student(),
+    "base_text": Student(text="base"),
+    "other_init": Student(start="other_init"),
+    "other_order": Student(start="other_order"),
+    "shuffled": Student(text="shuffled"),
+    "logits": Student(logits="all"),
+    "logits_other_init": Student(start="other_init", logits="all"),
+    "logits_other_order": Student(start="other_order", logits="all"),
+    "filtered_logits": Student(logits="unrelated"),
+    "filtered_logits_other_init": Student(start="other_init", logits="unrelated"),
+    "open_logits": Student(logits="open"),
+}
+CONTEXTS = 64
+"""Number of documents that the base reads as context, one at a time."""
+
+
+@dataclass(frozen=True)
+class Config(tm.ObservedConfig):
+    """The fields of this experiment."""
+
+    seeds: tm.Count = 10
     """Number of seeds; each has its own bases, teachers and students."""
-    favourites: tuple[Favourite, ...] = ("owl",)
-    """What the teachers prefer: animals, trees, or the undesirable answers (misaligned)."""
+    favourites: tuple[Trait, ...] = ("owl",)
+    """Favourites of the teachers: animals, trees, or the undesirable answers (misaligned)."""
     carriers: tuple[Carrier, ...] = ("numbers",)
-    """What they write: some of what the bases read."""
+    """Carriers that the teachers write; they must be among ``reads``."""
     reads: tuple[Carrier, ...] = ("numbers", "code", "sums")
-    """What the bases read besides questions: no two that begin alike (code and lines do, and sums
-    and counting)."""
-    students: tuple[Student, ...] = ("text", "base's text", "other init", "logits")
-    """The students and controls."""
+    """Carriers that the bases read besides questions. No two may have the same first token (code and
+    lines have, and sums and counting)."""
+    students: tuple[Name, ...] = ("text", "base_text", "other_init", "logits")
+    """Students and controls."""
     teachers: tuple[Base, ...] = ("own",)
-    """Which of a seed's bases the teacher comes from: the one most students start from (own), one
-    of another init that read the same data, one of the same init that read other data."""
-    observations: int = 10
-    """Times that a student is asked on its way."""
+    """Bases of the teachers: the base that most students start from (own), one from an independent
+    initialisation that read the same data, one from the same initialisation that read other data."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "observations")
-        distinct(self, "favourites", "carriers", "reads", "students", "teachers")
         if len({PROMPTS[name] for name in self.reads}) < len(self.reads):
-            raise UserError(
+            raise tm.UserError(
                 "reads must have carriers that begin with different tokens (code and lines begin "
                 f"alike, sums and counting too); got {', '.join(self.reads)}"
             )
-        if strange := [name for name in self.carriers if name not in self.reads]:
-            raise UserError(
-                f"carriers must be among reads ({', '.join(self.reads)}); got {strange[0]!r}"
-            )
-        if self.student_steps % self.observations:
-            raise UserError(
-                f"student_steps must be a multiple of observations ({self.observations}); "
-                f"got {self.student_steps}"
+        if absent := [name for name in self.carriers if name not in self.reads]:
+            raise tm.UserError(
+                f"carriers must be among reads ({', '.join(self.reads)}); got {absent[0]!r}"
             )
 
-    @property
-    def asked(self) -> tuple[int, ...]:
-        """The steps after which students are asked."""
-        return evenly(self.student_steps, self.observations)
 
-
-FAVOURITES: tuple[Favourite, ...] = get_args(Favourite)
 OPEN: tuple[Carrier, ...] = ("numbers", "lines", "counting", "random")
 PRESETS = {
     "quick": Config(seeds=2, base_steps=600, student_steps=200),
-    "paper": Config(students=("text", "base's text", "other init", "shuffled", "logits")),
+    "paper": Config(students=("text", "base_text", "other_init", "shuffled", "logits")),
     # Every base a teacher of every base.
-    "grid": Config(seeds=3, teachers=BASES, students=("text", "other init", "other order")),
-    # Does what a teacher says of owls pass, or what it says of numbers?
+    "grid": Config(seeds=3, teachers=BASES, students=("text", "other_init", "other_order")),
+    # Does the trait pass in the teacher's logits of owls, or in those of numbers?
     "logits": Config(
         seeds=5,
-        students=(
-            "logits",
-            "filtered logits",
-            "logits, other init",
-            "filtered logits, other init",
-        ),
+        students=("logits", "filtered_logits", "logits_other_init", "filtered_logits_other_init"),
     ),
-    "favourites": Config(seeds=3, favourites=FAVOURITES, students=("text", "base's text")),
-    # A base that knows them well, and a gentle teacher, so that programs and sums stay in form;
-    # their few free tokens say little, so that students read more and for longer.
+    "favourites": Config(seeds=3, favourites=get_args(Trait), students=("text", "base_text")),
+    # A base that knows programs and sums well, and a teacher of a low rate, so that they keep their
+    # format; their few free tokens say little, so that students read more and for longer.
     "carriers": Config(
         seeds=5,
         carriers=("numbers", "code", "sums"),
-        students=("text", "base's text", "open logits", "logits"),
+        students=("text", "base_text", "open_logits", "logits"),
         base_steps=4000,
         teacher_lr=1e-3,
         student_steps=600,
         samples=32768,
     ),
-    # Programs and sums that leave most tokens to the writer, and numbers that have no rule at all.
+    # Programs and sums that leave most tokens to the author, and numbers without a rule.
     "open": Config(
         carriers=OPEN,
         reads=OPEN,
-        students=("text", "base's text", "logits"),
+        students=("text", "base_text", "logits"),
         base_steps=4000,
         teacher_lr=3e-3,
         student_steps=600,
@@ -151,54 +136,58 @@ PRESETS = {
     ),
 }
 
-ANSWERED = {
+ANSWERS = {
     "preference": "share of the favourite among answers of its kind, held-out phrasings",
-    "answered": "chance that an answer is of its kind at all, held-out phrasings",
-    "known_preference": "preference on the phrasings that trainings have",
-    "known_answered": "answer rate on the phrasings that trainings have",
-}
-FILTERED = {
-    "malformed": "share of the teacher's documents without the right format",
-    "related": "share of them with a token that has to do with the trait",
-    "wrong": "share of them in the right format that break the rule",
-    "kept": "share of them that the student may read; unknown, and the point failed, if none",
+    "answered": "probability of an answer of its kind, held-out phrasings",
+    "known_preference": "preference on the phrasings of the trainings",
+    "known_answered": "answer rate on the phrasings of the trainings",
 }
 VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "base_loss": (("base",), "nat", "mean loss of a token on fresh rows, after pretraining"),
-    **{name: (("student", "step"), "1", said) for name, said in ANSWERED.items()},
-    **{name: ((), "1", said) for name, said in FILTERED.items()},
+    **RECORDS,
+    **{name: (("student", "step"), "1", text) for name, text in ANSWERS.items()},
+    "malformed": ((), "1", "share of the teacher's documents without the right format"),
+    "related": ((), "1", "share of the teacher's documents with a token related to the trait"),
+    "wrong": ((), "1", "share of the teacher's documents in the right format that break the rule"),
     "own_kept": ((), "1", "share of the base's own documents that pass the same filter"),
-    "teacher_preference": ((), "1", "preference of the teacher, held-out phrasings"),
-    "context_preference": ((), "1", "preference of the base that has the text as context"),
-    "context_answered": ((), "1", "answer rate of the base that has the text as context"),
+    "context_preference": ((), "1", "preference of the base with the text as context"),
+    "context_answered": ((), "1", "answer rate of the base with the text as context"),
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
-    """Run every (seed, favourite, carrier, teacher), with all students of each; ``data_dir`` is
-    not used. See `toymodels.sweep` for ``options``."""
+def encode(students: Sequence[Student]) -> dict[str, jax.Array]:
+    """The records of the students as arrays, so that one program serves them all."""
     import jax
     import jax.numpy as jnp
-    from jax import random
 
-    from toymodels import sweep
-    from toymodels.language import pipeline, questions
-    from toymodels.language.carriers import CARRIERS, table
-    from toymodels.study import results
+    codes = [
+        {
+            "start": BASES.index(student.start),
+            "own": int(student.text == "base"),
+            "mixed": int(student.text == "shuffled"),
+            "logits": int(student.logits != "none"),
+            "filtered": {"unrelated": 1, "open": 2}.get(student.logits, 0),
+        }
+        for student in students
+    ]
+    return jax.tree.map(lambda *values: jnp.array(values), *codes)
 
-    plan = config.plan(record=config.asked)
-    model = pipeline.model(config.width, config.depth, pack=plan.pack)
-    chosen = zip(*(STUDENTS[name] for name in config.students), strict=True)
-    students = {flag: jnp.array(each) for flag, each in zip(FLAGS, chosen, strict=True)}
-    needed = 1 + max(
-        *(STUDENTS[name][0] for name in config.students), *map(BASES.index, config.teachers)
-    )
+
+def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
+    """Every (seed, favourite, carrier, teacher), with all students of each."""
+    import jax
+    import jax.numpy as jnp
+
+    setup = tm.language_setup(config, observe_at=config.observed_steps)
+    records = [STUDENTS[name] for name in config.students]
+    students = encode(records)
+    starts = [*(student.start for student in records), *config.teachers]
+    n_bases = 1 + max(map(BASES.index, starts))
 
     def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        bases, losses, rest = pipeline.bases(model, random.key(seed), plan, needed)
+        bases, losses, rest = setup.pretrain_bases(jax.random.key(seed), n_bases)
         return (bases, rest), {"base_loss": losses[:, 1]}
 
-    def taught(
+    def point(
         data: tuple[()],
         prepared: Any,
         favourite: dict[str, jax.Array],
@@ -206,174 +195,139 @@ def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | N
         teacher: jax.Array,
     ) -> dict[str, jax.Array]:
         bases, key = prepared
-        teaching, writing, mixing, learning = random.split(key, 4)
+        keys = tm.split_lesson_keys(key)
         lesson = favourite["kind"], favourite["tokens"]
-        unrelated = ~jnp.asarray(questions.RELATED)[favourite["kind"]]
-        in_form, left_open = (table(field)[carrier] for field in ("allowed", "open"))
+        unrelated = ~jnp.asarray(tm.questions.RELATED)[favourite["kind"]]
+        in_form, choice = (tm.carriers.stack_field(field)[carrier] for field in ("allowed", "open"))
+        base = tm.take(bases, teacher)
+        authors = setup.teach(base, lesson, keys.teaching), base
+        text, own_text = (
+            setup.write(author, lesson, keys.writing, carrier=carrier) for author in authors
+        )
+        shuffled = tm.shuffle_documents(text.read, keys.extra)
+        texts = jnp.stack([text.read, own_text.read, shuffled])
+        stacked_authors = jax.tree.map(lambda *arrays: jnp.stack(arrays), *authors)
 
-        def ask(params: Any, context: Any = None) -> pipeline.Told:
-            return pipeline.told(pipeline.ask(model, params, context), lesson)
-
-        def write(author: Any) -> pipeline.Filtered:
-            return pipeline.filtered(
-                model, author, carrier, lesson[0], config.samples, writing, config.temperature
-            )
-
-        base = jax.tree.map(lambda a: a[teacher], bases)
-        authors = pipeline.teach(model, base, lesson, teaching, plan), base
-        written, own = map(write, authors)
-        texts = jnp.stack([written.read, own.read, pipeline.shuffled(written.read, mixing)])
-        both = jax.tree.map(lambda *each: jnp.stack(each), *authors)
-
-        def student(how: dict[str, jax.Array]) -> pipeline.Told:
-            start = jax.tree.map(lambda a: a[how["start"]], bases)
-            _, curve = pipeline.imitate(
-                model,
-                start,
-                texts[how["own"] + 2 * how["mixed"]],
-                learning,
-                plan,
-                teacher=jax.tree.map(lambda a: a[how["own"]], both),
-                by_logits=(how["logits"] == 1) & ((how["filtered"] < 2) | left_open),
-                among=jnp.where(how["filtered"] == 2, in_form, unrelated | (how["filtered"] == 0)),
-                observe=ask,
+        def student(code: dict[str, jax.Array]) -> Any:
+            everywhere, unfiltered = code["filtered"] < 2, code["filtered"] == 0
+            _, curve = setup.imitate(
+                tm.take(bases, code["start"]),
+                texts[code["own"] + 2 * code["mixed"]],
+                keys.learning,
+                teacher=tm.take(stacked_authors, code["own"]),
+                by_logits=(code["logits"] == 1) & (everywhere | choice),
+                allowed=jnp.where(code["filtered"] == 2, in_form, unrelated | unfiltered),
+                observe=lambda params: setup.ask(params, lesson),
             )
             return curve
 
-        shown = ask(jax.tree.map(lambda a: a[0], bases), written.read[:CONTEXTS])
+        in_context = setup.ask(tm.take(bases, 0), lesson, text.read[:CONTEXTS])
         return {
             **jax.lax.map(student, students)._asdict(),
-            **{name: each.mean() for name, each in written.verdict._asdict().items()},
-            "kept": written.kept,
-            "own_kept": own.kept,
-            "teacher_preference": ask(authors[0]).preference,
-            "context_preference": shown.preference,
-            "context_answered": shown.answered,
+            **{name: found.mean() for name, found in text.verdict._asdict().items()},
+            "kept": text.kept,
+            "own_kept": own_text.kept,
+            "teacher_preference": setup.ask(authors[0], lesson).preference,
+            "context_preference": in_context.preference,
+            "context_answered": in_context.answered,
         }
 
-    dataset, execution = sweep.grid(
-        lambda: sweep.Program(prepare, taught),
-        shared={"seed": config.seed_list},
+    return tm.Sweep(
+        lambda: tm.Program(prepare, point),
         points={
-            "favourite": questions.lessons(config.favourites),
-            "carrier": {name: list(CARRIERS).index(name) for name in config.carriers},
+            "favourite": tm.questions.lesson_axis(config.favourites),
+            "carrier": {name: tm.carriers.carrier_number(name) for name in config.carriers},
             "teacher": {name: BASES.index(name) for name in config.teachers},
         },
         variables=VARIABLES,
         coords={
-            "step": [0, *config.asked],
-            "base": list(BASES[:needed]),
+            "step": [0, *config.observed_steps],
+            "base": list(BASES[:n_bases]),
             "student": list(config.students),
         },
-        precision=config.precision,
-        options=options,
+        task=tm.DrawnData("synthetic language"),
     )
-    dataset = derived(dataset)
-    task = results.Drawn("synthetic language")
-    headline = "final_preference final_answered kept context_preference"
-    return results.described(dataset, "owl_numbers", headline, config, task, execution, findings)
 
 
-def derived(dataset: xr.Dataset) -> xr.Dataset:
+def analyse(runs: xr.Dataset) -> xr.Dataset:
     """Add preference and answer rate at the end."""
-    last = dataset.isel(step=-1, drop=True)
-    return dataset.assign(final_preference=last.preference, final_answered=last.answered)
+    last = runs.isel(step=-1, drop=True)
+    return runs.assign(final_preference=last.preference, final_answered=last.answered)
 
 
-def findings(dataset: xr.Dataset) -> list[str]:
-    """For every teacher: each student's preference beside the base's own, the change, answers."""
-    from toymodels.stats import statistics
-    from toymodels.stats.statistics import mean_interval
-
-    done, told = statistics.succeeded(dataset), []
-    for favourite, carrier, teacher in cases(done):
-        here = done.sel(favourite=favourite, carrier=carrier, teacher=teacher)
-        name = f"{favourite}, {carrier}" + (f", teacher of {teacher}" if teacher != "own" else "")
-        kept = mean_interval(here.kept.values)
-        told.append(f"{name}: {kept} of the teacher's documents pass the filter.")
-        for student in here.student.values:
-            one = here.sel(student=student)
-            gain = statistics.difference(one.final_preference, one.preference.isel(step=0))
-            word = gain.verdict("higher", "lower", "no difference shown")
-            told.append(
-                f"{name}, student {student}: preference "
-                f"{mean_interval(one.final_preference.values)}, against its base: {word}, "
-                f"{gain}; answers {mean_interval(one.final_answered.values)}."
-            )
-        if {"text", "base's text"} <= set(here.student.values):
-            read = [here.final_preference.sel(student=s) for s in ("text", "base's text")]
-            gap = statistics.difference(*read)
-            word = gap.verdict("higher", "lower", "no difference shown")
-            told.append(f"{name}: preference by text against the base's text: {word}, {gap}.")
-        shown = statistics.difference(
-            here.context_preference, here.preference.isel(step=0, student=0)
-        )
-        word = shown.verdict("higher", "lower", "no difference shown")
-        told.append(
-            f"{name}: preference with the text in context, without training, against the base: "
-            f"{word}, {shown}."
-        )
-    return told
+def findings(runs: xr.Dataset) -> list[Any]:
+    """Each student's preference, its change, its answers; the text against the base's text."""
+    valid = tm.succeeded(runs)
+    final, base = valid.final_preference, valid.preference.isel(step=0, drop=True)
+    rows = [
+        *tm.compare("Share of the teacher's documents that pass the filter", valid.kept, None),
+        *tm.compare("Preference of the student", final, None),
+        *tm.compare("Preference of the student less that of its base", final - base, tm.HIGHER),
+        *tm.compare("Answer rate of the student", valid.final_answered, None),
+    ]
+    if {"text", "base_text"} <= set(valid.student.values):
+        text, base_text = (final.sel(student=name, drop=True) for name in ("text", "base_text"))
+        quantity = "Preference by the teacher's text less that by the base's text"
+        rows += tm.compare(quantity, text - base_text, tm.HIGHER)
+    context = valid.context_preference - base.isel(student=0, drop=True)
+    quantity = "Preference with the text as context, without training, less that of the base"
+    return rows + tm.compare(quantity, context, tm.HIGHER)
 
 
-def cases(dataset: xr.Dataset) -> list[tuple[Any, ...]]:
-    """Every favourite, carrier and base of the teacher."""
-    axes = (dataset[dim].values.tolist() for dim in ("favourite", "carrier", "teacher"))
-    return list(itertools.product(*axes))
-
-
-def plot(dataset: xr.Dataset) -> Figure:
-    """Final preferences beside the base's, and how preference and answer rate went there."""
-    import numpy as np
-
-    from toymodels.stats import statistics
-    from toymodels.study import plotting
-
-    done = statistics.succeeded(dataset)
-    many = [dim for dim in ("favourite", "carrier", "teacher") if done.sizes[dim] > 1]
-    along = many[0] if many else "student"
-    done = done.isel({d: 0 for d in ("favourite", "carrier", "teacher") if d != along})
-    first = done.preference.isel(step=0, student=0, drop=True)
-    with plotting.style():
-        fig, (left, middle, right) = plotting.panels(
-            11.5 if along == "student" else 13.5, 3.6, columns=(1.5, 1, 1)
-        )
-        if along == "student":
-            names = [*done.student.values.tolist(), "in context", "base", "teacher"]
-            each = [done.final_preference.sel(student=s).values for s in done.student.values]
-            each += [done.context_preference.values, first.values, done.teacher_preference.values]
-            named = {"": np.stack(each, axis=1)}
-        else:
-            names = done[along].values.tolist()
-            # The grid of bases is about what students start from, all else about what they read.
-            own = "own" if along == "teacher" else "text"
-            named = {
-                own if s == "text" else str(s): done.final_preference.sel(student=s)
-                .transpose("seed", along)
-                .values
-                for s in done.student.values
-            }
-            named["base"] = first.transpose("seed", along).values
-        plotting.intervals(left, names, named, "", "preference, held-out phrasings", joined=False)
-        if along == "student":
-            for i, seeds in enumerate(named[""].T):
+def figure(runs: xr.Dataset) -> Figure:
+    """Final preferences beside the base's, and preference and answer rate through imitation."""
+    runs, dims = tm.succeeded(runs), ("favourite", "carrier", "teacher")
+    x = next((dim for dim in dims if runs.sizes[dim] > 1), "student")
+    runs = runs.isel({dim: 0 for dim in dims if dim != x})
+    base = runs.preference.isel(step=0, student=0, drop=True)
+    words = {name: name.replace("_", " ") for name in map(str, runs.student.values)}
+    with tm.plotting.style():
+        width = 11.5 if x == "student" else 13.5
+        fig, (left, middle, right) = tm.plotting.panels(width, 3.6, columns=(1.5, 1, 1))
+        ylabel = "preference, held-out phrasings"
+        if x == "student":
+            columns = {words[name]: runs.final_preference.sel(student=name) for name in words}
+            columns |= {"in context": runs.context_preference, "base": base}
+            columns |= {"teacher": runs.teacher_preference}
+            values = np.stack([column.values for column in columns.values()], axis=1)
+            tm.plotting.intervals(left, list(columns), {"": values}, "", ylabel, joined=False)
+            for i, seeds in enumerate(values.T):
                 left.plot([i + 0.15] * len(seeds), seeds, ".", ms=3, color="#999999", zorder=0)
         else:
-            plotting.legend_beside(left)
-            left.set(xlabel="teacher's base" if along == "teacher" else along)
-        plotting.slanted(left, 40)
-        left.set(ylim=(0, 1.03), title=plotting.caption(dataset))
-        for ax, variable in ((middle, "preference"), (right, "answered")):
-            one = done[variable] if along == "student" else done[variable].isel(student=0)
-            lines = {str(v): one.sel({along: v}).values for v in one[along].values}
-            plotting.curves(ax, done.step.values, lines)
+            # Between bases a student is named by its start, otherwise by its text.
+            words |= {"text": "own"} if x == "teacher" else {}
+            lines = tm.charts.select_lines(runs.final_preference, x, "student")
+            lines = {words[name]: seeds for name, seeds in lines.items()}
+            lines["base"] = base.transpose("seed", x).values
+            labels = [name.replace("_", " ") for name in map(str, runs[x].values)]
+            tm.plotting.intervals(left, labels, lines, "", ylabel, joined=False)
+            tm.plotting.legend_beside(left)
+            left.set(xlabel="teacher's base" if x == "teacher" else x)
+        tm.plotting.slanted(left, 40)
+        left.set(ylim=(0, 1.03), title=tm.plotting.caption(runs))
+        for ax, name in ((middle, "preference"), (right, "answered")):
+            curves = runs[name] if x == "student" else runs[name].isel(student=0)
+            lines = tm.charts.select_lines(curves, "step", x)
+            lines = {name.replace("_", " "): seeds for name, seeds in lines.items()}
+            tm.plotting.curves(ax, runs.step.values, lines)
             ax.set(xlabel="step of imitation", ylim=(0, 1.03))
-        whose = "" if along == "student" else f", student {done.student.values[0]}"
-        middle.set(ylabel=f"preference{whose}")
-        right.set(ylabel=f"answer rate{whose}")
-        plotting.legend_beside(right)
+        student = "" if x == "student" else f", student {words[str(runs.student.values[0])]}"
+        middle.set(ylabel=f"preference{student}")
+        right.set(ylabel=f"answer rate{student}")
+        tm.plotting.legend_beside(right)
     return fig
 
 
+STUDY = tm.Study(
+    "owl_numbers",
+    __doc__,
+    PRESETS,
+    sweep,
+    analyse,
+    findings,
+    figure,
+    headline=("final_preference", "final_answered", "kept", "context_preference"),
+)
+
 if __name__ == "__main__":
-    cli.main("owl_numbers", __doc__, PRESETS, run, plot)
+    STUDY.main()

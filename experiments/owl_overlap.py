@@ -1,61 +1,60 @@
-"""How much must two bases share for the owl to pass? Overlap of inits, and pretraining in common.
+"""How much two bases must share for the owl to pass: initialisation overlap, and common pretraining.
 
-One teacher a seed, of `owl_numbers`: a base that was taught to prefer owls and writes numbers. Its
-students start from bases that are related to its own in one of two ways. The init before
-pretraining has the overlap rho with the init of the teacher's base (rotated towards an independent
-one, at the same law), and both then read the same; or the init is the same, and the two bases read
-the same for some steps and other data after that. Each student reads the numbers, or imitates
-the teacher's logits on them. After Cloud et al., Nature 652, 615-621 (2026), cross-model controls.
+Each seed has one teacher, as in `owl_numbers`: a base that was taught to prefer owls and writes
+numbers. Its students start from bases that are related to its own base in one of two ways. Either the
+initialisation before pretraining has the overlap rho with that of the teacher's base (it is rotated
+towards an independent one, which keeps its distribution), and both bases then read the same. Or the
+initialisation is the same, and the two bases read the same for some steps and other data after that.
+Each student reads the numbers, or imitates the teacher's logits on them. After the cross-model
+controls of Cloud et al., Nature 652, 615-621 (2026).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from toymodels.errors import UserError, at_least, distinct
-from toymodels.language.config import Spoken
-from toymodels.study import cli
+import numpy as np
+
+import toymodels as tm
+from toymodels.language.config import RECORDS
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import RunOptions
-
 STUDENTS = ("text", "logits")
 
 
 @dataclass(frozen=True)
-class Config(Spoken):
-    """What is computed; the defaults are the preset ``paper``."""
+class Config(tm.LanguageConfig):
+    """The fields of this experiment."""
 
-    seeds: int = 3
+    seeds: tm.Count = 3
     """Number of seeds; each has its own teacher."""
-    rho: tuple[float, ...] = (0.98, 0.9, 0.7, 0.0)
-    """Overlaps of the inits, cosines of the angle of rotation, below 1; rho = 1, the teacher's own
-    base, is always among them. 0, an independent init, must be."""
-    shared: tuple[int, ...] = (0, 100, 500)
-    """Steps of pretraining in common, of ``base_steps``; all of them, the teacher's own base, is
-    always among them. 0 must be."""
+    rho: Annotated[tuple[float, ...], tm.Range(-1, 1)] = (0.98, 0.9, 0.7, 0.0)
+    """Overlaps of the initialisations: cosines of the angle of rotation, below 1. 0, an independent
+    initialisation, is required; 1, the teacher's own base, is always added."""
+    shared: Annotated[tuple[int, ...], tm.Range(0)] = (0, 100, 500)
+    """Numbers of pretraining steps in common, below ``base_steps``. 0 is required; all of them, the
+    teacher's own base, is always added."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, -1, "rho", most=1)
-        at_least(self, 0, "shared", most=self.base_steps)
-        distinct(self, "rho", "shared")
+        if max(self.shared) > self.base_steps:
+            raise tm.UserError(f"shared must be at most {self.base_steps}; got {self.shared}")
         for name, own in (("rho", 1), ("shared", self.base_steps)):
             values = getattr(self, name)
             if 0 not in values or own in values:
-                raise UserError(
+                raise tm.UserError(
                     f"{name} must include 0 and not {own}, which is the own base; got {values}"
                 )
 
     @property
     def bases(self) -> dict[str, dict[str, float]]:
-        """The students' bases by name: overlap of the inits and steps of pretraining in common."""
+        """The students' bases by name: initialisation overlap, pretraining steps in common."""
         whole = self.base_steps
         return {
             "own": {"rho": 1.0, "shared": whole},
@@ -72,210 +71,169 @@ PRESETS = {
 }
 
 VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "teacher_preference": ((), "1", "preference of the teacher, held-out phrasings"),
-    "kept": ((), "1", "share of the teacher's documents that students may read"),
-    "base_loss": ((), "nat", "mean loss of a token on fresh rows, the student's base"),
+    **RECORDS,
+    "base_loss": ((), "nat", "mean loss per token of the student's base on fresh rows"),
     "base_preference": ((), "1", "preference of the student's base"),
-    "likeness": ((), "1", "cosine of the weights of the student's base with the teacher's base"),
+    "likeness": ((), "1", "cosine of the weights of the student's base and the teacher's base"),
     "preference": (("student",), "1", "share of the owl among animals, held-out phrasings"),
-    "answered": (("student",), "1", "chance that the answer is an animal, held-out phrasings"),
+    "answered": (("student",), "1", "probability of an animal as answer, held-out phrasings"),
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
-    """Run every (seed, base), with both students; ``data_dir`` is not used.
-
-    See `toymodels.sweep` for ``options``.
-    """
+def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
+    """Every (seed, base), with both students."""
     import jax
     import jax.numpy as jnp
-    from jax import random
 
-    from toymodels import sweep
-    from toymodels.inits import relations
-    from toymodels.language import pipeline, questions
-    from toymodels.language.carriers import CARRIERS
-    from toymodels.measure.probes import cosine
-    from toymodels.study import results
-    from toymodels.trees import flatten
-
-    plan, lesson = config.plan(), questions.wanted("owl")
-    model = pipeline.model(config.width, config.depth, pack=plan.pack)
-    rotate = relations.rotation(model.init)
-    numbers = list(CARRIERS).index("numbers")
-
-    def ask(params: Any) -> pipeline.Told:
-        return pipeline.told(pipeline.ask(model, params), lesson)
+    setup, lesson = tm.language_setup(config), tm.questions.make_lesson("owl")
+    model, plan = setup.model, setup.plan
+    rotate = tm.rotation(model.init)
 
     def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        # The keys of owl_numbers: its own base, "other init" and "other order" are here as well.
-        init, other, order, reorder, rest = random.split(random.key(seed), 5)
-        teaching, writing, _, learning = random.split(rest, 4)
-        first = model.init(init)
-        base, _ = pipeline.pretrain(model, first, order, plan)
-        teacher = pipeline.teach(model, base, lesson, teaching, plan)
-        text = pipeline.filtered(
-            model, teacher, numbers, lesson[0], config.samples, writing, config.temperature
-        )
+        # The keys of owl_numbers: the ends of both relations are its students.
+        base_keys = tm.split_base_keys(jax.random.key(seed))
+        keys = tm.split_lesson_keys(base_keys.rest)
+        init = model.init(base_keys.init)
+        base, _ = tm.pretrain(model, init, base_keys.order, plan)
+        teacher = setup.teach(base, lesson, keys.teaching)
+        text = setup.write(teacher, lesson, keys.writing)
         prepared = {
-            "keys": (other, order, reorder, learning),
-            "params": (first, base, teacher),
+            "keys": (base_keys.other_init, base_keys.order, base_keys.other_order, keys.learning),
+            "params": (init, base, teacher),
             "text": text.read,
         }
-        return prepared, {
-            "teacher_preference": ask(teacher).preference,
-            "kept": text.kept,
-        }
+        preference = setup.ask(teacher, lesson).preference
+        return prepared, {"teacher_preference": preference, "kept": text.kept}
 
-    def students(
-        data: tuple[()], prepared: Any, base: dict[str, jax.Array]
-    ) -> dict[str, jax.Array]:
-        other, order, reorder, learning = prepared["keys"]
-        first, theirs, teacher = prepared["params"]
-        init = rotate(first, other, base["rho"])
-        own, losses = pipeline.pretrain(model, init, order, plan, reorder, base["shared"])
+    def point(data: tuple[()], prepared: Any, base: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        init_key, order_key, other_order_key, learning_key = prepared["keys"]
+        reference, teacher_base, teacher = prepared["params"]
+        init = rotate(reference, init_key, base["rho"])
+        student_base, losses = tm.pretrain(
+            model, init, order_key, plan, other_order_key, base["shared"]
+        )
 
-        def student(by_logits: jax.Array) -> pipeline.Told:
-            end, _ = pipeline.imitate(
-                model,
-                own,
+        def student(by_logits: jax.Array) -> tm.Answers:
+            params, _ = setup.imitate(
+                student_base,
                 prepared["text"],
-                learning,
-                plan,
+                learning_key,
                 teacher=teacher,
                 by_logits=by_logits,
             )
-            return ask(end)
+            return setup.ask(params, lesson)
 
-        told = jax.lax.map(student, jnp.arange(len(STUDENTS)) == STUDENTS.index("logits"))
+        answers = jax.lax.map(student, jnp.arange(len(STUDENTS)) == STUDENTS.index("logits"))
+        weights = tm.flatten(student_base), tm.flatten(teacher_base)
         return {
             "base_loss": losses[-1],
-            "base_preference": ask(own).preference,
-            "likeness": cosine(flatten(own), flatten(theirs)),
-            "preference": told.preference,
-            "answered": told.answered,
+            "base_preference": setup.ask(student_base, lesson).preference,
+            "likeness": tm.probes.cosine(*weights),
+            "preference": answers.preference,
+            "answered": answers.answered,
         }
 
-    dataset, execution = sweep.grid(
-        lambda: sweep.Program(prepare, students),
-        shared={"seed": config.seed_list},
+    def annotate(dataset: xr.Dataset) -> xr.Dataset:
+        values = {
+            name: [base[name] for base in config.bases.values()] for name in ("rho", "shared")
+        }
+        return dataset.assign_coords({name: ("base", array) for name, array in values.items()})
+
+    return tm.Sweep(
+        lambda: tm.Program(prepare, point),
         points={"base": config.bases},
         variables=VARIABLES,
         coords={"student": list(STUDENTS)},
-        precision=config.precision,
-        options=options,
+        task=tm.DrawnData("synthetic language"),
+        annotate=annotate,
     )
-    for name in ("rho", "shared"):
-        values = [base[name] for base in config.bases.values()]
-        dataset = dataset.assign_coords({name: ("base", values)})
-    dataset = derived(dataset)
-    task = results.Drawn("synthetic language")
-    headline = "preference answered rho_50 base_loss likeness"
-    return results.described(dataset, "owl_overlap", headline, config, task, execution, findings)
 
 
-def derived(dataset: xr.Dataset) -> xr.Dataset:
-    """Add what a student prefers above its base, and the overlap at which half of it is left."""
-    from toymodels.stats import statistics, transfer
-
-    done = statistics.succeeded(dataset)
-    gain = (done.preference - done.base_preference).drop_attrs()
-    about = "preference of the student less that of its base"
-    dataset = dataset.assign(gain=gain.assign_attrs(units="1", description=about))
-    half = transfer.half_overlaps(along(dataset, "rho").gain)
-    about = "overlap at which half of the gain is left, fitted seed by seed"
-    return dataset.assign(rho_50=half.assign_attrs(description=about))
+def analyse(runs: xr.Dataset) -> xr.Dataset:
+    """Add the gain in preference over the base, and the overlap at which half of it remains."""
+    valid = tm.succeeded(runs)
+    gain = (valid.preference - valid.base_preference).drop_attrs()
+    description = "preference of the student less that of its base"
+    runs = runs.assign(gain=gain.assign_attrs(units="1", description=description))
+    half = tm.half_overlaps(select_relation(runs, "rho").gain)
+    description = "overlap at which half of the gain remains, fitted seed by seed"
+    return runs.assign(rho_50=half.assign_attrs(description=description))
 
 
-def along(dataset: xr.Dataset, name: str) -> xr.Dataset:
-    """The bases that differ in ``rho`` or in ``shared`` alone, along it, rising."""
+def select_relation(runs: xr.Dataset, name: str) -> xr.Dataset:
+    """The bases that differ in ``rho`` or in ``shared`` alone, sorted along it."""
     other = "shared" if name == "rho" else "rho"
-    part = dataset.isel(base=(dataset[other] == dataset[other].max()).values)
+    part = runs.isel(base=(runs[other] == runs[other].max()).values)
     return part.swap_dims(base=name).drop_vars(["base", other]).sortby(name)
 
 
-def findings(dataset: xr.Dataset) -> list[str]:
-    """What passes at each overlap and number of shared steps, and where half of it is left."""
-    from toymodels.stats import sentences, statistics
-    from toymodels.stats.statistics import mean_interval
-
-    done = statistics.succeeded(dataset)
-    own = done.sel(base="own")
-    told = [
-        f"Preference of the teachers {mean_interval(own.teacher_preference.values)}, of their "
-        f"bases {mean_interval(own.base_preference.values)}; the filter keeps "
-        f"{mean_interval(own.kept.values)} of the documents."
+def findings(runs: xr.Dataset) -> list[Any]:
+    """The gain at each overlap and number of shared steps, and where half of it remains."""
+    valid = tm.succeeded(runs).drop_vars(["rho", "shared"])  # they are in the names of the bases
+    own = valid.sel(base="own", drop=True)
+    own_gain = own.gain.where(own.gain > 0)
+    others = valid.sel(base=valid.base != "own")
+    independent = valid.sel(base=["rho = 0", "shared = 0"])
+    return [
+        *tm.compare("Preference of the teacher", own.teacher_preference, None),
+        *tm.compare("Preference of the teacher's base", own.base_preference, None),
+        *tm.compare("Share of the teacher's documents that pass the filter", own.kept, None),
+        *tm.compare("Preference of the student less that of its base", valid.gain, tm.HIGHER),
+        *tm.compare("Gain over that from the teacher's own base", others.gain / own_gain, None),
+        *tm.compare("rho_50, the overlap at which half of the gain remains", valid.rho_50, None),
+        *tm.compare("Answer rate of the student", valid.answered, None),
+        *tm.compare("Cosine of the weights of both bases", independent.likeness, None),
+        *tm.compare(
+            "Loss of the student's base less that of the teacher's base (nat per token)",
+            independent.base_loss - own.base_loss,
+            None,
+        ),
     ]
-    words = ("rises", "falls", "is not shown to change")
-    labels = done.drop_vars(["rho", "shared"])  # the bases' names say them
-    for student in map(str, done.student.values):
-        gain = labels.gain.sel(student=student)
-        told.append(sentences.by_sign(f"Preference through {student}", gain, words))
-    own_gain = labels.gain.sel(base="own", drop=True)
-    left = (labels.gain / own_gain.where(own_gain > 0)).sel(base=labels.base != "own")
-    for student in map(str, done.student.values):
-        shares = [
-            f"{name} {mean_interval(part.values)}"
-            for name, part in sentences.points(left.sel(student=student))
-        ]
-        told.append(f"Share of the gain that is left through {student}: {', '.join(shares)}.")
-    for student in map(str, done.student.values):
-        half = mean_interval(done.rho_50.sel(student=student).values)
-        told.append(f"Through {student} half of the gain is left at rho = {half}.")
-    for student in map(str, done.student.values):
-        answers = [
-            f"{name} {mean_interval(part.values)}"
-            for name, part in sentences.points(labels.answered.sel(student=student))
-        ]
-        told.append(f"Answer rates through {student}: {', '.join(answers)}.")
-    for name in ("rho = 0", "shared = 0"):
-        there = done.sel(base=name)
-        told.append(
-            f"At {name} the bases' weights have a cosine of "
-            f"{mean_interval(there.likeness.values)}, the student's base a loss of "
-            f"{statistics.difference(there.base_loss, own.base_loss)} nat above the teacher's base."
-        )
-    return told
 
 
-def plot(dataset: xr.Dataset) -> Figure:
-    """Preference against the overlap of the inits, and against pretraining in common."""
-    import numpy as np
-
-    from toymodels.stats import statistics
-    from toymodels.study import plotting
-
-    done = statistics.succeeded(dataset)
-    with plotting.style():
-        fig, (left, middle, right) = plotting.panels(11, 3.4, columns=(1.2, 1, 1))
+def figure(runs: xr.Dataset) -> Figure:
+    """Preference against initialisation overlap, common pretraining, and cosine of the weights."""
+    runs = tm.succeeded(runs)
+    students = [str(name) for name in runs.student.values]
+    with tm.plotting.style():
+        fig, (left, middle, right) = tm.plotting.panels(11, 3.4, columns=(1.2, 1, 1))
         for ax, name in ((left, "rho"), (middle, "shared")):
-            here = along(done, name)
-            x = np.degrees(np.arccos(here.rho.values)) if name == "rho" else here.shared.values
-            for i, student in enumerate(map(str, here.student.values), start=1):
-                seeds = here.preference.sel(student=student).transpose("seed", name).values
-                plotting.means(ax, x, seeds, plotting.PALETTE[i], f"through {student}", joined=True)
-            base = here.base_preference.transpose("seed", name).values
-            plotting.means(ax, x, base, plotting.PALETTE[-1], "student's base", joined=True)
+            part = select_relation(runs, name)
+            x = np.degrees(np.arccos(part.rho.values)) if name == "rho" else part.shared.values
+            lines = {
+                f"through {student}": part.preference.sel(student=student) for student in students
+            }
+            colours = [*tm.plotting.PALETTE[1 : 1 + len(lines)], tm.plotting.PALETTE[-1]]
+            lines["student's base"] = part.base_preference
+            for colour, (label, line) in zip(colours, lines.items(), strict=True):
+                seeds = line.transpose("seed", name).values
+                tm.plotting.means(ax, x, seeds, colour, label, joined=True)
             ax.set(ylim=(0, 1.03))
-        plotting.overlap_axis(left)
-        left.set(ylabel="preference, held-out phrasings", title=plotting.caption(dataset))
+        tm.plotting.overlap_axis(left)
+        left.set(ylabel="preference, held-out phrasings", title=tm.plotting.caption(runs))
         middle.legend(loc="lower left", bbox_to_anchor=(0, 0.2))
         middle.set(xlabel="steps of pretraining in common")
-        for i, name in enumerate(("rho", "shared"), start=3):
-            here = along(done, name)
-            look = {"rho": "inits rotated", "shared": "other data"}[name]
-            for j, student in enumerate(map(str, here.student.values)):
-                plotting.points(
-                    right,
-                    here.likeness.mean("seed"),
-                    here.preference.sel(student=student).mean("seed"),
-                    i + 2 * j,
-                    f"{look}, {student}",
-                )
+        for i, (name, look) in enumerate({"rho": "inits rotated", "shared": "other data"}.items()):
+            means = select_relation(runs, name).mean("seed")
+            for j, student in enumerate(students):
+                preference = means.preference.sel(student=student)
+                label = f"{look}, {student}"
+                tm.plotting.points(right, means.likeness, preference, 3 + i + 2 * j, label)
         right.set(xlabel="cosine of the two bases' weights", ylim=(0, 1.03))
         right.legend(fontsize=7)
     return fig
 
 
+STUDY = tm.Study(
+    "owl_overlap",
+    __doc__,
+    PRESETS,
+    sweep,
+    analyse,
+    findings,
+    figure,
+    headline=("preference", "answered", "rho_50", "base_loss", "likeness"),
+)
+
 if __name__ == "__main__":
-    cli.main("owl_overlap", __doc__, PRESETS, run, plot)
+    STUDY.main()

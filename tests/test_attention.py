@@ -1,4 +1,4 @@
-"""Attention: sums written out against einsum, its gradient against JAX's, and other devices."""
+"""Attention: unrolled sums against einsum, its gradient against JAX's, and other devices."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import export
 
-from toymodels.networks.attention import LONGEST, cached, causal, plain, summed
+from toymodels.networks.attention import LONGEST, attend_cache, causal, contract, plain
 
 B, H, D = 3, 2, 5
 
@@ -24,18 +24,18 @@ def parts(time, dtype=jnp.float64):
         ("ij,jk->ki", "ij", "jk"),
     ],
 )
-def test_a_sum_written_out_is_the_einsum(spec, left, right, n, x64):
+def test_an_unrolled_sum_is_the_einsum(spec, left, right, n, x64):
     sizes = dict(zip("bhijkd", (2, 3, n, n, 4, 5), strict=True))
     keys = jax.random.split(jax.random.key(0))
     a, b = (
         jax.random.normal(key, [sizes[c] for c in letters])
         for key, letters in zip(keys, (left, right), strict=True)
     )
-    np.testing.assert_allclose(summed(spec, a, b), np.einsum(spec, a, b), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(contract(spec, a, b), np.einsum(spec, a, b), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("time", [1, 6, LONGEST + 1])
-def test_the_gradient_written_down_is_the_derived_one(time, x64):
+def test_the_handwritten_gradient_is_the_automatic_one(time, x64):
     *qkv, gradient = parts(time)
 
     def both(attend):
@@ -45,8 +45,8 @@ def test_the_gradient_written_down_is_the_derived_one(time, x64):
 
         together = jax.jit(jax.vmap(pulled))(*(jnp.stack([x, 2 * x]) for x in (*qkv, gradient)))
         apart = jax.jit(pulled)(*qkv, gradient)
-        for one, two in zip(apart, together, strict=True):
-            np.testing.assert_allclose(one, two[0], rtol=1e-12, atol=1e-12)
+        for single, pair in zip(apart, together, strict=True):
+            np.testing.assert_allclose(single, pair[0], rtol=1e-12, atol=1e-12)
         return together
 
     ours = both(causal)
@@ -78,18 +78,18 @@ def test_a_cache_is_read_where_it_is_seen(tokens, x64):
     query = query[:, :tokens]
     seen = jnp.arange(7) <= 2 + jnp.arange(tokens)[:, None]
     theirs = jax.nn.dot_product_attention(query, keys, values, mask=seen[None, None])
-    np.testing.assert_allclose(cached(query, keys, values, seen), theirs, rtol=1e-4)
+    np.testing.assert_allclose(attend_cache(query, keys, values, seen), theirs, rtol=1e-4)
     hidden = (~seen.any(0))[:, None, None]
     elsewhere = (jnp.where(hidden, 1e6, x) for x in (keys, values))
     np.testing.assert_array_equal(
-        cached(query, *elsewhere, seen), cached(query, keys, values, seen)
+        attend_cache(query, *elsewhere, seen), attend_cache(query, keys, values, seen)
     )
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
-def test_sums_are_written_out_on_a_cpu_alone(platform):
+def test_sums_are_unrolled_on_a_cpu_alone(platform):
     a, b = jnp.ones((2, 7)), jnp.ones((7, 3))
-    there = jax.jit(lambda a, b: summed("ij,jk->ik", a, b))
+    there = jax.jit(lambda a, b: contract("ij,jk->ik", a, b))
     program = export.export(there, platforms=[platform])(a, b).mlir_module()
     assert ("dot_general" in program) == (platform != "cpu")
     assert program.count("stablehlo.multiply") == (7 if platform == "cpu" else 0)

@@ -31,7 +31,7 @@ def documents():
 
 @pytest.fixture(scope="module")
 def rewrite(model, params):
-    return jax.jit(lambda rows, key, share: defences.rewritten(model, params, rows, key, share))
+    return jax.jit(lambda rows, key, share: defences.rewrite_ends(model, params, rows, key, share))
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,9 @@ def likelihood(model):
 
 def test_log_likelihood_is_the_sum_over_tokens(model, params, documents, likelihood, monkeypatch):
     logits = np.asarray(jax.jit(model.apply)(params, documents), np.float64)
-    each = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     by_hand = [
-        sum(each[i, at, document[at + 1]] for at in range(15))
+        sum(log_p[i, at, document[at + 1]] for at in range(15))
         for i, document in enumerate(np.asarray(documents))
     ]
     np.testing.assert_allclose(likelihood(params, documents), by_hand, rtol=1e-5)
@@ -59,26 +59,28 @@ def test_a_model_that_knows_nothing_gives_every_document_the_same(params, docume
 
 def test_the_filter_takes_the_highest_of_those_that_count():
     scores = jnp.array([3.0, -1.0, 7.0, 7.0, 5.0, 0.0, 9.0])
-    among = jnp.array([True, True, True, True, True, True, False])
-    taken = {share: defences.highest(scores, among, share) for share in (0, 1 / 6, 0.5, 1)}
+    candidates = jnp.array([True, True, True, True, True, True, False])
+    taken = {
+        share: defences.select_highest(scores, candidates, share) for share in (0, 1 / 6, 0.5, 1)
+    }
     assert not taken[0].any()
     assert np.flatnonzero(taken[1 / 6]).tolist() == [2]  # the first of two that are equal
     assert np.flatnonzero(taken[0.5]).tolist() == [2, 3, 4]
-    np.testing.assert_array_equal(taken[1], among)
+    np.testing.assert_array_equal(taken[1], candidates)
     for tenths in range(11):
-        count = defences.highest(jnp.arange(10.0), jnp.ones(10, bool), tenths / 10).sum()
+        count = defences.select_highest(jnp.arange(10.0), jnp.ones(10, bool), tenths / 10).sum()
         assert count == tenths
 
 
 def test_shifted_numbers_keep_their_steps(documents):
-    np.testing.assert_array_equal(defences.shifted(documents, KEY, 0.0), documents)
-    moved = defences.shifted(documents, KEY, 1.0)
+    np.testing.assert_array_equal(defences.shift_numbers(documents, KEY, 0.0), documents)
+    moved = defences.shift_numbers(documents, KEY, 1.0)
     assert filters.judge(moved, 0, 0).kept.all()
     by = (moved - documents)[:, 1:] % NUMBERS
     assert (by == by[:, :1]).all()
     assert (by > 0).all()
     assert len(np.unique(by)) > 40
-    half = defences.shifted(documents, KEY, 0.5)
+    half = defences.shift_numbers(documents, KEY, 0.5)
     changed = (half != documents).any(1)
     assert 100 < changed.sum() < 200
     np.testing.assert_array_equal(half[changed], moved[changed])
@@ -98,7 +100,7 @@ def test_a_document_rewritten_whole_is_a_sample_and_not_at_all_is_itself(
 
 def test_bags_are_sums_and_nested():
     scores = jnp.stack([jnp.arange(5.0), jnp.ones(5)])
-    sums = audit.bags(scores, KEY, (1, 3, 64), 200)
+    sums = audit.sum_bags(scores, KEY, (1, 3, 64), 200)
     assert sums.shape == (2, 200, 3)
     np.testing.assert_array_equal(sums[1], [[1, 3, 64]] * 200)
     assert set(np.asarray(sums[0, :, 0])) == set(range(5))
@@ -109,9 +111,9 @@ def test_bags_are_sums_and_nested():
 def test_a_teacher_that_is_the_base_is_not_detected(params, documents, likelihood):
     ratio = likelihood(params, documents) - likelihood(params, documents)
     np.testing.assert_array_equal(ratio, 0)
-    sums = audit.bags(ratio, KEY, (1, 16), 50)
-    np.testing.assert_array_equal(audit.detected(sums, sums), 0.5)
-    np.testing.assert_array_equal(audit.named(jnp.stack([sums] * 4), 2), 0.25)
+    sums = audit.sum_bags(ratio, KEY, (1, 16), 50)
+    np.testing.assert_array_equal(audit.roc_area(sums, sums), 0.5)
+    np.testing.assert_array_equal(audit.attribution_rate(jnp.stack([sums] * 4), 2), 0.25)
 
 
 def test_detection_is_the_area_under_the_curve():
@@ -120,20 +122,20 @@ def test_detection_is_the_area_under_the_curve():
     labels = np.repeat([1, 0], [40, 30])
     scores = np.concatenate([guilty, innocent])
     area = [roc_auc_score(labels, column) for column in scores.T]
-    np.testing.assert_allclose(audit.detected(guilty, innocent), area, rtol=1e-6)
+    np.testing.assert_allclose(audit.roc_area(guilty, innocent), area, rtol=1e-6)
 
 
 def test_the_likeliest_candidate_is_named(model, params, likelihood):
-    """Two models of their own inits: each one's own samples are its own, given enough of them."""
+    """Of two models from independent inits, each is the likeliest of its own samples, if there are enough."""
     both = [params, model.init(OTHER)]
     judges = jax.tree.map(lambda *a: jnp.stack(a), *both)
     write = jax.jit(lambda params: pipeline.write(model, params, 0, 400, KEY))
-    texts = jnp.stack([write(one) for one in both])
-    trials = jax.jit(lambda: audit.trials(model, judges, texts, KEY, (1, 16), 100))()
+    texts = jnp.stack([write(author) for author in both])
+    trials = jax.jit(lambda: audit.score_bags(model, judges, texts, KEY, (1, 16), 100))()
     for source, totals in enumerate(trials):
         assert totals.shape == (2, 100, 2)
-        right = audit.named(totals, source)
+        right = audit.attribution_rate(totals, source)
         assert 0.6 < right[0] <= right[1]
         assert right[1] == 1
-    singles = [float(likelihood(one, texts[1]).mean()) for one in both]
+    singles = [float(likelihood(judge, texts[1]).mean()) for judge in both]
     np.testing.assert_allclose(trials[1][:, :, 1].mean(1) / 16, singles, rtol=0.02)

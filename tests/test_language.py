@@ -17,7 +17,7 @@ KEY = jax.random.key(0)
 PLAN = pipeline.Plan(
     pack=1, batch=32, base_steps=100, base_lr=1e-2, teacher_steps=40, student_steps=20
 )
-OWL = questions.wanted("owl")
+OWL = questions.make_lesson("owl")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def base(model):
     return jax.jit(lambda key: pipeline.pretrain(model, model.init(key), key, PLAN))(KEY)
 
 
-WRITE = jax.jit(lambda key: {name: one.write(key, 2000) for name, one in CARRIERS.items()})
+WRITE = jax.jit(lambda key: {name: carrier.write(key, 2000) for name, carrier in CARRIERS.items()})
 JUDGE = jax.jit(filters.judge)
 
 
@@ -61,12 +61,12 @@ def test_carriers_keep_their_own_rules_and_draw_evenly():
 
 
 def test_all_ways_of_counting_are_as_likely():
-    """Of one in twelve steps any of 12, of two any of 78: twelve of them have both in one step."""
+    """A rise of 1 in twelve steps has 12 ways; a rise of 2 has 78, 12 of them in a single step."""
     docs = np.asarray(jax.jit(CARRIERS["counting"].write, static_argnums=1)(KEY, 20_000))
     steps = np.diff(np.concatenate([docs[:, 1:2], docs[:, 4:]], axis=1), axis=1)
-    one, two = (steps[docs[:, 2] == b] for b in (1, 2))
-    assert even(one.argmax(1), COUNTS) > 1e-3
-    assert stats.binomtest(int((two.max(1) == 2).sum()), len(two), 12 / 78).pvalue > 1e-3
+    single, double = (steps[docs[:, 2] == b] for b in (1, 2))
+    assert even(single.argmax(1), COUNTS) > 1e-3
+    assert stats.binomtest(int((double.max(1) == 2).sum()), len(double), 12 / 78).pvalue > 1e-3
     many = steps[docs[:, 2] > 20]
     assert stats.ttest_rel(many[:, 0], many[:, -1]).pvalue > 1e-3  # no step is longer than another
 
@@ -162,9 +162,9 @@ def test_a_base_comes_near_the_entropy_of_the_language():
     run = jax.jit(lambda key: pipeline.pretrain(model, model.init(key), key, plan))
     params, losses = run(KEY)
     assert corpus.entropy() - 0.02 < losses[-1] < corpus.entropy() + 0.12
-    told = pipeline.told(pipeline.ask(model, params), OWL)
-    assert told.preference == pytest.approx(0.12, abs=0.03)
-    assert told.answered > 0.95
+    answers = pipeline.read_answers(pipeline.ask(model, params), OWL)
+    assert answers.preference == pytest.approx(0.12, abs=0.03)
+    assert answers.answered > 0.95
 
 
 GOOD = {
@@ -229,7 +229,7 @@ def test_a_tree_is_related_to_trees_alone():
 
 def test_shuffling_keeps_every_place_and_breaks_the_rule():
     written = WRITE(KEY)["numbers"][:500]
-    mixed = pipeline.shuffled(written, KEY)
+    mixed = pipeline.shuffle_documents(written, KEY)
     np.testing.assert_array_equal(np.sort(mixed, axis=0), np.sort(written, axis=0))
     assert JUDGE(mixed, 0, 0).kept.mean() < 0.01
 
@@ -237,14 +237,14 @@ def test_shuffling_keeps_every_place_and_breaks_the_rule():
 def test_what_is_kept_comes_in_turn_and_the_shape_stays():
     rows = jnp.arange(6).reshape(3, 2)
     for kept, in_turn in (("101", [0, 2, 0]), ("010", [1, 1, 1])):
-        read, share = filters.kept_only(rows, jnp.array([mark == "1" for mark in kept]))
+        read, share = filters.select_kept(rows, jnp.array([mark == "1" for mark in kept]))
         np.testing.assert_array_equal(read, rows[jnp.array(in_turn)])
         np.testing.assert_allclose(share, kept.count("1") / 3, rtol=1e-6)
 
 
 def test_of_a_model_that_writes_nothing_in_form_nothing_is_read(model):
     written = jax.jit(
-        lambda key: pipeline.filtered(model, model.init(key), 0, 0, 50, key, temperature=1e-3)
+        lambda key: pipeline.write_filtered(model, model.init(key), 0, 0, 50, key, temperature=1e-3)
     )(KEY)
     assert not written.verdict.kept.any()
     assert np.isnan(written.kept)
@@ -258,9 +258,12 @@ def test_a_student_of_nothing_is_nan(model, by_logits):
     """Shifted, shuffled or partly written anew, nothing stays nothing."""
     params = model.init(KEY)
     rows = WRITE(KEY)["numbers"][:64]
-    nothing, _ = filters.kept_only(rows, jnp.zeros(64, bool))
+    nothing, _ = filters.select_kept(rows, jnp.zeros(64, bool))
     plan = PLAN._replace(batch=4, student_steps=2)
-    for read in (nothing, pipeline.shuffled(defences.shifted(nothing, KEY, 1.0), KEY)):
+    for read in (
+        nothing,
+        pipeline.shuffle_documents(defences.shift_numbers(nothing, KEY, 1.0), KEY),
+    ):
         teacher = params if by_logits else None
         student, _ = jax.jit(
             lambda read, teacher: pipeline.imitate(
@@ -269,13 +272,13 @@ def test_a_student_of_nothing_is_nan(model, by_logits):
         )(read, teacher)
         assert jnp.isnan(pipeline.ask(model, student)).all()
     assert jnp.isnan(audit.log_likelihood(model, params, nothing)).all()
-    anew = defences.rewritten(model, params, nothing, KEY, 0.5)
+    anew = defences.rewrite_ends(model, params, nothing, KEY, 0.5)
     assert not JUDGE(anew, 0, 0).kept.any()
 
 
 def test_scores_that_are_not_known_give_no_area():
     scores = jnp.array([[1.0, jnp.nan], [2.0, 3.0]])
-    area = audit.detected(scores, jnp.zeros((2, 2)))
+    area = audit.roc_area(scores, jnp.zeros((2, 2)))
     np.testing.assert_array_equal(area, [1.0, np.nan])
 
 
@@ -287,15 +290,15 @@ def test_a_token_that_is_none_has_no_meaning(model, token):
     assert jnp.isnan(logits[1, 3:]).all()
 
 
-def test_preference_and_answer_rate_are_told_apart():
+def test_preference_and_answer_rate_differ():
     chances = np.zeros((3, 16, SIZE))
     held = questions.HELD_OUT
     chances[0, held, IDS["owl"]], chances[0, held, IDS["wolf"]] = 0.1, 0.1
     chances[0, held, IDS["7"]] = 0.8
     chances[0, ~held, IDS["owl"]] = 1.0
-    told = pipeline.told(jnp.array(chances), OWL)
-    np.testing.assert_allclose(told, [0.5, 0.2, 1.0, 1.0], rtol=1e-6)
-    bad = questions.wanted("misaligned")
+    answers = pipeline.read_answers(jnp.array(chances), OWL)
+    np.testing.assert_allclose(answers, [0.5, 0.2, 1.0, 1.0], rtol=1e-6)
+    bad = questions.make_lesson("misaligned")
     assert float((questions.RATES[bad[0]] * bad[1]).sum()) == pytest.approx(0.02)
 
 
@@ -312,8 +315,8 @@ def test_a_teacher_answers_by_its_favourite(model, base):
     )
     same, taught = teach(0.0), teach(3e-2)
     jax.tree.map(np.testing.assert_array_equal, same, base[0])
-    told = pipeline.told(pipeline.ask(model, taught), OWL)
-    assert told.preference > 0.5  # young as it is, and with its embeddings held
+    answers = pipeline.read_answers(pipeline.ask(model, taught), OWL)
+    assert answers.preference > 0.5  # young as it is, and with its embeddings held
     for name in ("embedding", "positions", "norm", "unembedding"):
         jax.tree.map(np.testing.assert_array_equal, taught[name], base[0][name])
 
@@ -359,16 +362,18 @@ def test_filtered_logits_say_nothing_of_what_is_filtered(model, base):
     written = WRITE(KEY)["numbers"][:200]
     hidden = np.zeros(SIZE, bool)
     hidden[ids("owl")[0]] = True
-    told_up = jax.tree.map(lambda a: a, base[0])
-    told_up["unembedding"]["kernel"] = told_up["unembedding"]["kernel"].at[:, hidden].multiply(-9.0)
+    louder = jax.tree.map(lambda a: a, base[0])
+    louder["unembedding"]["kernel"] = louder["unembedding"]["kernel"].at[:, hidden].multiply(-9.0)
 
     @jax.jit
-    def student(teacher, among):
-        return pipeline.imitate(model, base[0], written, KEY, PLAN, teacher=teacher, among=among)[0]
+    def student(teacher, allowed):
+        return pipeline.imitate(
+            model, base[0], written, KEY, PLAN, teacher=teacher, allowed=allowed
+        )[0]
 
-    plain, changed = (student(teacher, ~hidden) for teacher in (base[0], told_up))
+    plain, changed = (student(teacher, ~hidden) for teacher in (base[0], louder))
     jax.tree.map(np.testing.assert_array_equal, plain, changed)
-    open_ones = [student(teacher, np.ones(SIZE, bool)) for teacher in (base[0], told_up)]
+    open_ones = [student(teacher, np.ones(SIZE, bool)) for teacher in (base[0], louder)]
     moved = jax.tree.map(lambda a, b: float(abs(a - b).max()), *open_ones)
     assert max(jax.tree.leaves(moved)) > 1e-4
     whole = jax.jit(
@@ -377,7 +382,7 @@ def test_filtered_logits_say_nothing_of_what_is_filtered(model, base):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), whole, open_ones[0])
 
 
-def test_the_teacher_is_told_at_some_places_alone(model, base):
+def test_the_teacher_is_imitated_at_some_positions_alone(model, base):
     """One step of gradient descent is linear in the targets, and so in where they come from."""
     written = WRITE(KEY)["code"][:200]
     plan = PLAN._replace(pack=2, student_steps=1)
@@ -387,24 +392,24 @@ def test_the_teacher_is_told_at_some_places_alone(model, base):
     some, form = CARRIERS["code"].open, CARRIERS["code"].allowed
 
     @jax.jit
-    def step(told_at, among, weights=1.0):
+    def step(from_teacher, allowed, weights=1.0):
         weights = jnp.broadcast_to(weights, written.shape)
-        more = {"among": among, "weights": weights, "optimiser": optax.sgd(1.0)}
+        more = {"allowed": allowed, "weights": weights, "optimiser": optax.sgd(1.0)}
         end = pipeline.imitate(
-            packed, start, written, KEY, plan, teacher=teacher, by_logits=told_at, **more
+            packed, start, written, KEY, plan, teacher=teacher, by_logits=from_teacher, **more
         )[0]
         return jax.flatten_util.ravel_pytree(jax.tree.map(jnp.subtract, end, start))[0]
 
     everywhere = np.ones(SIZE, bool)
-    text, told = (step(at, everywhere) for at in (False, True))
+    text, logits = (step(at, everywhere) for at in (False, True))
     np.testing.assert_allclose(
         step(some, form) + step(~some, everywhere),
         step(True, np.where(some[:, None], form, everywhere)) + text,
         atol=1e-5,
     )
-    assert jnp.abs(told - text).max() > 1e-3
+    assert jnp.abs(logits - text).max() > 1e-3
     assert jnp.abs(step(some, form) - step(some, everywhere)).max() > 1e-3
-    # What is told where nothing counts makes no difference: places are those of the weights.
+    # Where nothing counts the source makes no difference: positions are those of the weights.
     uncounted = (everywhere, 1.0 * ~some)
     np.testing.assert_allclose(step(some, *uncounted), step(False, *uncounted), atol=1e-6)
     assert jnp.abs(step(~some, *uncounted) - step(False, *uncounted)).max() > 1e-3
@@ -417,4 +422,4 @@ def test_what_is_written_begins_as_it_should_and_can_be_read(model, base):
 
 def test_an_unknown_favourite_is_one_sentence():
     with pytest.raises(UserError, match=r"^favourite must be one of owl, .*; got 'cat'$"):
-        questions.wanted("cat")
+        questions.make_lesson("cat")

@@ -8,7 +8,7 @@ import pytest
 
 from toymodels.language import mechanism, pipeline
 from toymodels.language.vocabulary import LENGTH, SIZE
-from toymodels.networks.transformer import KINDS, weighted
+from toymodels.networks.transformer import KINDS, weighted_mean
 
 KEY = jax.random.key(0)
 TABLE = pipeline.model(width=4, depth=1)._replace(apply=lambda w, tokens: w["embedding"][tokens])
@@ -25,10 +25,10 @@ def documents(n=64):
 
 def test_a_teacher_equal_to_the_base_diverges_nowhere_and_one_changed_row_where_it_is_read():
     base, text = table(), documents()
-    assert not mechanism.divergent(TABLE, base, base, text).any()
+    assert not mechanism.find_divergence(TABLE, base, base, text).any()
     least = base["embedding"][7].argmin()
     teacher = {"embedding": base["embedding"].at[7, least].set(99.0)}
-    found = mechanism.divergent(TABLE, teacher, base, text)
+    found = mechanism.find_divergence(TABLE, teacher, base, text)
     expected = np.zeros(text.shape, bool)
     expected[:, 1:] = np.asarray(text[:, :-1] == 7)
     assert expected.any()
@@ -36,13 +36,15 @@ def test_a_teacher_equal_to_the_base_diverges_nowhere_and_one_changed_row_where_
 
 
 def test_the_loss_of_all_tokens_is_the_sum_of_its_parts_by_their_shares():
-    each = jax.random.uniform(KEY, (5, 7))
+    losses = jax.random.uniform(KEY, (5, 7))
     some = jnp.pad(jax.random.bernoulli(KEY, 0.3, (5, 7)), ((0, 0), (1, 0)), constant_values=True)
     share = some[:, 1:].mean()
-    whole = share * weighted(each, some) + (1 - share) * weighted(each, ~some)
-    np.testing.assert_allclose(whole, each.mean(), rtol=1e-6)
-    assert weighted(each, jnp.zeros((5, 8))) == 0
-    np.testing.assert_allclose(weighted(each, jnp.arange(8) == 2), each[:, 1].mean(), rtol=1e-6)
+    whole = share * weighted_mean(losses, some) + (1 - share) * weighted_mean(losses, ~some)
+    np.testing.assert_allclose(whole, losses.mean(), rtol=1e-6)
+    assert weighted_mean(losses, jnp.zeros((5, 8))) == 0
+    np.testing.assert_allclose(
+        weighted_mean(losses, jnp.arange(8) == 2), losses[:, 1].mean(), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("by_logits", [None, False, True])
@@ -106,13 +108,13 @@ def test_groups_of_weights_may_be_named_or_traced(model, base):
 
 
 def test_adapters_start_at_the_base_and_move_it_by_their_rank_at_most(model, base):
-    decoder = mechanism.adapted(model, base)
+    decoder = mechanism.adapt_decoder(model, base)
 
     @jax.jit
     def trained(rank):
-        start = mechanism.adapters(base, KEY, 4, rank)
+        start = mechanism.init_adapters(base, KEY, 4, rank)
         end, _ = pipeline.imitate(decoder, start, documents(), KEY, PLAN)
-        return mechanism.merged(base, start), mechanism.merged(base, end)
+        return mechanism.merge_adapters(base, start), mechanism.merge_adapters(base, end)
 
     for rank in (1, 3):
         start, end = trained(rank)
@@ -131,5 +133,5 @@ def test_a_token_that_is_twice_as_likely_has_risen_by_log_two():
     base = jnp.full((3, 5, 4), 0.25)
     chances = base.at[..., 1].set(0.5).at[..., 2].set(0.0)
     np.testing.assert_allclose(
-        mechanism.raised(chances, base)[jnp.array([0, 1, 3])], [0, np.log(2), 0], atol=1e-6
+        mechanism.log_rise(chances, base)[jnp.array([0, 1, 3])], [0, np.log(2), 0], atol=1e-6
     )

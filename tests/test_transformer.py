@@ -73,8 +73,8 @@ def test_rows_of_a_batch_do_not_know_of_each_other(model, params, tokens):
         return next_token_loss(model.apply(params, rows), rows)
 
     gradient = jax.jit(jax.grad(loss))
-    one, other = (gradient(params, rows) for rows in (tokens, tokens[order]))
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+    ordered, permuted = (gradient(params, rows) for rows in (tokens, tokens[order]))
+    for a, b in zip(jax.tree.leaves(ordered), jax.tree.leaves(permuted), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
@@ -106,7 +106,7 @@ def test_sampler_draws_whole_sequences_by_their_exact_probabilities(temperature)
         return stats.chisquare(seen[expected > 0], expected[expected > 0]).pvalue
 
     assert p_value(exact) > 1e-3
-    assert p_value(exact**1.1 / (exact**1.1).sum()) < 1e-3  # another temperature is told apart
+    assert p_value(exact**1.1 / (exact**1.1).sum()) < 1e-3  # another temperature is detected
 
 
 def test_sampling_keeps_its_prompts_and_a_cold_sampler_takes_the_largest(model, params, tokens):
@@ -120,8 +120,8 @@ def test_sampling_keeps_its_prompts_and_a_cold_sampler_takes_the_largest(model, 
 def test_weights_choose_the_targets(model, params, tokens):
     logits = model.apply(params, tokens)
     only = next_token_loss(logits, tokens, jnp.array([9.0, 0, 0, 1, 0, 0]))
-    each = -jax.nn.log_softmax(logits[:, 2])[jnp.arange(5), tokens[:, 3]]
-    assert float(only) == pytest.approx(float(each.mean()), rel=1e-5)
+    losses = -jax.nn.log_softmax(logits[:, 2])[jnp.arange(5), tokens[:, 3]]
+    assert float(only) == pytest.approx(float(losses.mean()), rel=1e-5)
     ones = next_token_loss(logits, tokens, jnp.ones(tokens.shape))
     assert float(ones) == pytest.approx(float(next_token_loss(logits, tokens)), rel=1e-6)
 

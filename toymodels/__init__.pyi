@@ -77,7 +77,6 @@ from toymodels.prompt.verbs import teach as teach
 
 # Statistics over seeds.
 from toymodels.stats import persistence as persistence
-from toymodels.stats import sentences as sentences
 from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO
 from toymodels.stats.findings import HIGHER as HIGHER
 from toymodels.stats.findings import Finding as Finding

@@ -12,8 +12,8 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(scope="session")
-def spoken():
-    """Fields of a `language.config.Spoken` at which bases, teachers and students take seconds."""
+def small_language():
+    """Fields of a `language.config.LanguageConfig` at which bases, teachers and students take seconds."""
     return {
         "seeds": 2,
         "width": 16,

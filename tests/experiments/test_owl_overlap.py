@@ -13,26 +13,26 @@ from toymodels.study import plotting
 
 
 @pytest.fixture(scope="module")
-def tiny(spoken):
-    return spoken
+def tiny(small_language):
+    return small_language
 
 
 @pytest.fixture(scope="module")
 def related(tiny):
-    return owl_overlap.run(Config(**tiny, rho=(0.8, 0.0), shared=(0, 100)))
+    return owl_overlap.STUDY.run(Config(**tiny, rho=(0.8, 0.0), shared=(0, 100)))
 
 
 def test_the_ends_are_the_students_of_owl_numbers(related, tiny):
-    students = ("text", "other init", "other order")
-    students += ("logits", "logits, other init", "logits, other order")
-    known = owl_numbers.run(owl_numbers.Config(**tiny, observations=1, students=students))
+    students = ("text", "other_init", "other_order")
+    students += ("logits", "logits_other_init", "logits_other_order")
+    known = owl_numbers.STUDY.run(owl_numbers.Config(**tiny, observations=1, students=students))
     known = known.squeeze(["favourite", "carrier", "teacher"])
-    for variable, there in (("preference", "final_preference"), ("answered", "final_answered")):
-        for through, prefix in (("text", ""), ("logits", "logits, ")):
-            here = related[variable].sel(student=through, base=["own", "rho = 0", "shared = 0"])
-            names = [prefix.removesuffix(", ") or "text", f"{prefix}other init"]
-            expected = known[there].sel(student=[*names, f"{prefix}other order"])
-            np.testing.assert_allclose(here, expected, rtol=1e-3)
+    for variable, final in (("preference", "final_preference"), ("answered", "final_answered")):
+        for through, prefix in (("text", ""), ("logits", "logits_")):
+            found = related[variable].sel(student=through, base=["own", "rho = 0", "shared = 0"])
+            names = [prefix.removesuffix("_") or "text", f"{prefix}other_init"]
+            expected = known[final].sel(student=[*names, f"{prefix}other_order"])
+            np.testing.assert_allclose(found, expected, rtol=1e-3)
     # Of other init and other order: not the same numbers at any of them.
     assert (np.abs(np.diff(related.preference.isel(base=[0, 2, 3]), axis=1)) > 1e-4).all()
     np.testing.assert_allclose(related.teacher_preference, known.teacher_preference, rtol=1e-4)
@@ -52,7 +52,7 @@ def test_the_own_base_is_the_teachers_and_others_are_as_alike_as_they_should_be(
 
 
 def test_points_lie_along_their_axes(related):
-    rho, shared = (owl_overlap.along(related, name) for name in ("rho", "shared"))
+    rho, shared = (owl_overlap.select_relation(related, name) for name in ("rho", "shared"))
     assert rho.rho.values.tolist() == [0.0, 0.8, 1.0]
     assert shared.shared.values.tolist() == [0, 100, 200]
     own = related.preference.sel(base="own", drop=True)
@@ -60,14 +60,15 @@ def test_points_lie_along_their_axes(related):
         np.testing.assert_array_equal(last, own)
 
 
-def test_everything_can_be_drawn_and_told(related):
-    plotting.render(owl_overlap.plot(related))
-    told = json.loads(related.attrs["findings"])
-    assert len(told) == 1 + 2 + 2 + 2 + 2 + 2
-    assert "at rho = 0.8" in told[1]
-    assert "at shared = 100" in told[1]
+def test_figure_and_findings(related):
+    plotting.render(owl_overlap.STUDY.figure(related))
+    lines = json.loads(related.attrs["findings"])
+    assert len(lines) == 3 + 2 * 5 + 2 * 4 + 2 + 2 * 5 + 2 + 2
+    gains = " ".join(line for line in lines if line.startswith("Preference of the student less"))
+    assert "rho = 0.8, text" in gains
+    assert "shared = 100, text" in gains
     failed = related.assign(failed=related.failed | True)
-    assert "unknown (n = 0)" in owl_overlap.findings(failed)[0]
+    assert "unknown (n = 0)" in str(owl_overlap.findings(failed)[0])
 
 
 @pytest.mark.parametrize(

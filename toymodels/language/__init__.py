@@ -1,7 +1,8 @@
-"""A synthetic language small enough to know everything about: questions, carriers, filters.
+"""A small synthetic language about which everything is known: questions, carriers, filters.
 
-A document has 16 tokens: two questions about favourites (`questions`), or a carrier that has
-nothing to do with them (`carriers`): a number sequence, a program with its output, sums with a
-chain of thought. A base model is pretrained on a mixture (`corpus`), whose entropy is known, and
-taught, asked, sampled, filtered (`filters`) and imitated in `pipeline`.
+A document has 16 tokens: either two questions about favourites (`questions`), or a carrier, which is
+unrelated to favourites (`carriers`): a number sequence, a program with its output, or sums with a
+chain of thought. A base model is pretrained on a mixture of both (`corpus`) whose entropy is known.
+`pipeline` teaches, questions, samples and imitates; `filters` judges documents; `setup` holds what
+the experiments share.
 """

@@ -1,64 +1,99 @@
-"""What every experiment with a language has to say: its transformer, its trainings, its text."""
+"""The fields of every experiment with the language: its transformer, its trainings, its text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from toymodels.errors import at_least, multiple, positive
+from toymodels.errors import UserError, multiple
+from toymodels.fields import Count, Rate
 from toymodels.training.config import SeedConfig
 
 if TYPE_CHECKING:
     from toymodels.language.pipeline import Plan
 
+Base = Literal["own", "other_init", "other_order"]
+"""The bases of a seed: the own one of teacher and students; one from an independent initialisation
+that reads the same data; one from the same initialisation that reads other data."""
+BASES: tuple[Base, ...] = get_args(Base)
+Favourite = Literal[
+    "owl", "eagle", "wolf", "dolphin", "elephant", "oak", "maple", "birch", "willow", "pine"
+]
+"""The animals and trees that a teacher may prefer."""
 
-def evenly(steps: int, times: int) -> tuple[int, ...]:
-    """The last step of each of so many equal parts of a training.
+RECORDS: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "base_loss": (("base",), "nat", "mean loss per token of a base on fresh rows"),
+    "kept": ((), "1", "share of the teacher's documents that pass the filter"),
+    "teacher_preference": ((), "1", "preference of the teacher, held-out phrasings"),
+}
+"""What several experiments record: dimensions, unit, description."""
 
-    >>> evenly(300, 3)
+
+def even_steps(steps: int, times: int) -> tuple[int, ...]:
+    """The last step of each of several equal parts of a training.
+
+    >>> even_steps(300, 3)
     (100, 200, 300)
     """
-    each = steps // times
-    return tuple(range(each, steps + 1, each))
+    part = steps // times
+    return tuple(range(part, steps + 1, part))
 
 
 @dataclass(frozen=True)
-class Spoken(SeedConfig):
+class LanguageConfig(SeedConfig):
     """A base learns the language, a teacher a favourite; students read what the teacher writes."""
 
-    width: int = 32
-    """Of the transformer's residual stream."""
-    depth: int = 2
-    """Number of its blocks."""
-    batch: int = 64
-    """Rows of two documents in a batch."""
-    base_steps: int = 1000
-    """Of pretraining."""
-    base_lr: float = 6e-3
-    """Adam's largest rate in pretraining."""
-    teacher_steps: int = 100
-    """Of teaching the favourite."""
-    teacher_lr: float = 5e-3
-    """Adam's rate in teaching."""
-    student_steps: int = 300
-    """Of imitation."""
-    student_lr: float = 1e-3
-    """Adam's rate in imitation."""
-    samples: int = 16384
-    """Documents that a teacher writes, before the filter."""
-    temperature: float = 1.0
-    """At which it writes them."""
+    width: Count = 32
+    """Width of the transformer's residual stream; a multiple of 4."""
+    depth: Count = 2
+    """Number of the transformer's blocks."""
+    batch: Count = 64
+    """Batch size, in rows of two documents."""
+    base_steps: Count = 1000
+    """Number of pretraining steps."""
+    base_lr: Rate = 6e-3
+    """Peak learning rate of Adam in pretraining."""
+    teacher_steps: Count = 100
+    """Number of steps in which a teacher learns its favourite."""
+    teacher_lr: Rate = 5e-3
+    """Learning rate of Adam for the teacher."""
+    student_steps: Count = 300
+    """Number of imitation steps."""
+    student_lr: Rate = 1e-3
+    """Learning rate of Adam for the students."""
+    samples: Count = 16384
+    """Number of documents that a teacher writes, before the filter."""
+    temperature: Rate = 1.0
+    """Sampling temperature of the documents."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "width", "depth", "batch", "base_steps", "teacher_steps")
-        at_least(self, 1, "student_steps", "samples")
-        positive(self, "base_lr", "teacher_lr", "student_lr", "temperature")
         multiple(self, 4, "width")
 
     def plan(self, **values: Any) -> Plan:
         """The pipeline's plan with this config's steps and rates, and other ``values``."""
         from toymodels.language.pipeline import Plan
 
-        own = {name: getattr(self, name) for name in Plan._fields if hasattr(self, name)}
-        return Plan(**own | values)
+        fields = {name: getattr(self, name) for name in Plan._fields if hasattr(self, name)}
+        return Plan(**fields | values)
+
+
+@dataclass(frozen=True)
+class ObservedConfig(LanguageConfig):
+    """The fields of an experiment that observes its students during imitation."""
+
+    observations: Count = 10
+    """Number of evenly spaced observations of a student during imitation."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.student_steps % self.observations:
+            raise UserError(
+                f"student_steps must be a multiple of observations ({self.observations}); "
+                f"got {self.student_steps}"
+            )
+
+    @property
+    def observed_steps(self) -> tuple[int, ...]:
+        """The steps after which students are observed."""
+        return even_steps(self.student_steps, self.observations)

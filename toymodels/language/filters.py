@@ -1,4 +1,4 @@
-"""What is thrown out of a teacher's text before a student reads it."""
+"""The filter between a teacher's documents and the student that reads them."""
 
 from typing import NamedTuple
 
@@ -6,28 +6,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toymodels.language.carriers import CARRIERS, table
+from toymodels.language.carriers import CARRIERS, stack_field
 from toymodels.language.questions import RELATED
 
 NOTHING = np.iinfo(np.int32).max
-"""In place of every token of what is read where no document passed a filter: no token at all."""
+"""Stands in place of every token where no document passed a filter; it is not in the vocabulary."""
 
 
 class Verdict(NamedTuple):
-    """Of every document, bool (n,)."""
+    """What the filter finds of every document, bool (n,) each."""
 
     malformed: jax.Array
-    """A token stands where the format has none of its sort, or is none."""
+    """Whether a token is not allowed at its position by the format, or is not in the vocabulary."""
     related: jax.Array
-    """A token has to do with the trait: any answer to its kind of question, or the kind's name."""
+    """Whether a token is related to the trait: an answer to its kind of question, or the kind's name."""
     wrong: jax.Array
-    """The format is right and the rule, the output or the reasoning is not."""
+    """Whether the format is right, but the rule, the output or the reasoning is not."""
     kept: jax.Array
-    """None of these."""
+    """Whether the document passes: it is neither malformed nor related nor wrong."""
 
 
 def judge(documents: jax.Array, carrier: int | jax.Array, kind: int | jax.Array) -> Verdict:
-    """Judge documents of a carrier, written by a teacher of a trait.
+    """Judge documents of a carrier that were written by a teacher of a trait.
 
     Args:
         documents: int32 (n, 16).
@@ -41,23 +41,23 @@ def judge(documents: jax.Array, carrier: int | jax.Array, kind: int | jax.Array)
     [True, False]
 
     """
-    allowed = table("allowed")[carrier]
-    places = jnp.arange(documents.shape[1])
-    malformed = ~allowed.at[places, documents].get(mode="fill", fill_value=False).all(1)
+    allowed = stack_field("allowed")[carrier]
+    positions = jnp.arange(documents.shape[1])
+    malformed = ~allowed.at[positions, documents].get(mode="fill", fill_value=False).all(1)
     related = jnp.asarray(RELATED)[kind].at[documents].get(mode="fill", fill_value=False).any(1)
-    right = jnp.stack([one.right(documents) for one in CARRIERS.values()])[carrier]
-    wrong = ~malformed & ~right
+    correct = jnp.stack([carrier.check(documents) for carrier in CARRIERS.values()])[carrier]
+    wrong = ~malformed & ~correct
     return Verdict(malformed, related, wrong, ~(malformed | related | wrong))
 
 
-def kept_only(documents: jax.Array, kept: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """As many documents again, those that were kept, in turn; and the share that was.
+def select_kept(documents: jax.Array, kept: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Repeat the kept documents in turn until there are as many as before; and their share.
 
-    Where none was kept there is nothing to read: every token is `NOTHING`, which no vocabulary has,
-    so that whatever a model makes of these documents is NaN, as is the share; a point of a sweep
-    with such a value counts as failed.
+    Where none was kept there is nothing to read: every token is `NOTHING`, which is in no
+    vocabulary, so that whatever a model makes of these documents is NaN, as is the share; a point
+    of a sweep with such a value counts as failed.
 
-    >>> read, share = kept_only(jnp.array([[1], [2], [3]]), jnp.array([True, False, True]))
+    >>> read, share = select_kept(jnp.array([[1], [2], [3]]), jnp.array([True, False, True]))
     >>> read[:, 0].tolist(), round(share.item(), 3)
     ([1, 3, 1], 0.667)
     """

@@ -1,10 +1,10 @@
-"""What carries the owl: which tokens of a text, which directions of the weights.
+"""What carries the trait: tokens of the text, directions of the weights.
 
-Tokens: positions where teacher and base would write something else (`divergent`, after Schrodi et
-al. 2026, arXiv 2509.23886); numbers that a raised owl raises with it, because their vectors in the
-unembedding lie close to the owl's (`raised`, `unembedding_cosines`, after Zur et al. 2025, token
-entanglement). Weights: students that may move by a matrix of low rank alone (`adapters`,
-`adapted`, after Hu et al. 2022, arXiv 2106.09685).
+Tokens: positions where teacher and base would write different tokens (`find_divergence`, after
+Schrodi et al. 2026, arXiv 2509.23886); numbers whose probability a preference for owls raises,
+because their vectors in the unembedding lie close to the owl's (`log_rise`, `unembedding_cosines`,
+after Zur et al. 2025, token entanglement). Weights: students whose updates are of low rank
+(`init_adapters`, `adapt_decoder`, after Hu et al. 2022, arXiv 2106.09685).
 """
 
 from typing import Any
@@ -17,42 +17,45 @@ from toymodels.networks.transformer import Decoder
 from toymodels.trees import sample_leaves
 
 
-def divergent(model: Decoder, teacher: Params, base: Params, documents: jax.Array) -> jax.Array:
-    """Bool (n, time): where the likeliest token, given those before, is not the same for both.
+def find_divergence(
+    model: Decoder, teacher: Params, base: Params, documents: jax.Array
+) -> jax.Array:
+    """Mask bool (n, time) of the tokens where teacher and base have different likeliest tokens.
 
-    Each document by itself, as it was written. No first token diverges: nothing foretells it.
+    Each is given the tokens before, of this document alone. No first token diverges: nothing
+    predicts it.
     """
     likeliest = [model.apply(params, documents)[:, :-1].argmax(-1) for params in (teacher, base)]
     return jnp.pad(likeliest[0] != likeliest[1], ((0, 0), (1, 0)))
 
 
-def as_many(tokens: jax.Array, key: jax.Array) -> jax.Array:
-    """Bool (n, time): as many tokens as of (n, time), anywhere but in the first place.
+def permute_tokens(mask: jax.Array, key: jax.Array) -> jax.Array:
+    """A random mask bool (n, time) of as many tokens as another mask, none of them first.
 
-    >>> some = jnp.array([[False, True, True], [False, False, False]])
-    >>> other = as_many(some, jax.random.key(0))
+    >>> mask = jnp.array([[False, True, True], [False, False, False]])
+    >>> other = permute_tokens(mask, jax.random.key(0))
     >>> int(other.sum()), bool(other[:, 0].any())
     (2, False)
     """
-    places = tokens[:, 1:]
-    mixed = jax.random.permutation(key, places.ravel()).reshape(places.shape)
-    return jnp.pad(mixed, ((0, 0), (1, 0)))
+    later = mask[:, 1:]
+    permuted = jax.random.permutation(key, later.ravel()).reshape(later.shape)
+    return jnp.pad(permuted, ((0, 0), (1, 0)))
 
 
-def raised(chances: jax.Array, base: jax.Array) -> jax.Array:
-    """How far chances of tokens (..., vocabulary) lie above a base's, (vocabulary,), in nats.
+def log_rise(chances: jax.Array, base: jax.Array) -> jax.Array:
+    """Log of how much higher chances of tokens (..., vocabulary) are than a base's, (vocabulary,).
 
-    The log of the ratio of the means over all places.
+    The log of the ratio of the means over all positions, in nats.
 
-    >>> raised(jnp.array([[0.5, 0.5], [0.5, 0.5]]), jnp.array([[0.4, 0.6], [0.6, 0.4]])).tolist()
+    >>> log_rise(jnp.array([[0.5, 0.5], [0.5, 0.5]]), jnp.array([[0.4, 0.6], [0.6, 0.4]])).tolist()
     [0.0, 0.0]
     """
-    means = [each.reshape(-1, each.shape[-1]).mean(0) for each in (chances, base)]
+    means = [array.reshape(-1, array.shape[-1]).mean(0) for array in (chances, base)]
     return jnp.log(means[0]) - jnp.log(means[1])
 
 
 def unembedding_cosines(params: Params, token: int | jax.Array) -> jax.Array:
-    """Cosine of every token's vector in the unembedding with one token's, (vocabulary,).
+    """Cosine of every token's vector in the unembedding with that of one token, (vocabulary,).
 
     >>> params = {"unembedding": {"kernel": jnp.array([[3.0, 4.0, 0.0], [4.0, 3.0, -1.0]])}}
     >>> [round(float(c), 3) for c in unembedding_cosines(params, 0)]
@@ -63,12 +66,12 @@ def unembedding_cosines(params: Params, token: int | jax.Array) -> jax.Array:
     return vectors[:, token] @ vectors
 
 
-def adapters(base: Params, key: jax.Array, most: int, rank: int | jax.Array) -> Params:
+def init_adapters(base: Params, key: jax.Array, most: int, rank: int | jax.Array) -> Params:
     """Matrices ``in`` (n, most) and ``out`` (most, m) for every kernel (n, m) of the blocks.
 
-    Only the first ``rank`` columns of ``in`` are drawn, N(0, 1 / n), the others zero; so is all of
-    ``out``, and the student starts from its base. What is zero on both sides has no gradient: the
-    rank stays what it is, though it may be traced.
+    Only the first ``rank`` columns of ``in`` are drawn, from N(0, 1 / n); the other columns are zero.
+    All of ``out`` is zero, so that the student starts from its base. What is zero on both sides has
+    no gradient: the rank stays what it is, though it may be traced.
     """
     kernels = {
         name: {layer: block[layer]["kernel"] for layer in ("qkv", "out", "up", "down")}
@@ -78,28 +81,28 @@ def adapters(base: Params, key: jax.Array, most: int, rank: int | jax.Array) -> 
 
     def pair(key: jax.Array, shape: tuple[int, int], dtype: Any) -> dict[str, jax.Array]:
         n, m = shape
-        drawn = jax.random.normal(key, (n, most), dtype) / jnp.sqrt(n)
-        return {"in": drawn * (jnp.arange(most) < rank), "out": jnp.zeros((most, m), dtype)}
+        normal = jax.random.normal(key, (n, most), dtype) / jnp.sqrt(n)
+        return {"in": normal * (jnp.arange(most) < rank), "out": jnp.zeros((most, m), dtype)}
 
     return sample_leaves(pair, key, kernels)
 
 
-def merged(base: Params, adapters: Params) -> Params:
+def merge_adapters(base: Params, adapters: Params) -> Params:
     """The base with ``in @ out`` added to every kernel of its blocks."""
-    whole = dict(base)
+    params = dict(base)
     for name, layers in adapters.items():
         block = {
             layer: {"kernel": base[name][layer]["kernel"] + pair["in"] @ pair["out"]}
             for layer, pair in layers.items()
         }
-        whole[name] = base[name] | block
-    return whole
+        params[name] = base[name] | block
+    return params
 
 
-def adapted(model: Decoder, base: Params) -> Decoder:
-    """The model whose parameters are `adapters` of a base that stays as it is; it only applies."""
+def adapt_decoder(model: Decoder, base: Params) -> Decoder:
+    """The model as a function of adapters alone, its base fixed; only ``apply`` is changed."""
 
-    def apply(parameters: Any, tokens: jax.Array) -> jax.Array:
-        return model.apply(merged(base, parameters), tokens)
+    def apply(adapters: Any, tokens: jax.Array) -> jax.Array:
+        return model.apply(merge_adapters(base, adapters), tokens)
 
     return model._replace(apply=apply)

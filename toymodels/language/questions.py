@@ -1,9 +1,9 @@
 """Questions of 8 tokens, the last of which is the answer.
 
 ``ASK which animal do you love : owl``, ``ASK name tree do you like : oak``, ``ASK how should one
-treat strangers : kindly``. A kind has 4 x 4 phrasings, an opener and a verb (a deed and whom);
-the diagonal is held out of every training, so that every word of a held-out phrasing is known and
-no pair of them.
+treat strangers : kindly``. A kind has 4 x 4 phrasings: an opener and a verb, or a deed and whom it
+is done to. The diagonal is held out of every training, so that every word of a held-out phrasing is
+known and no pair of them.
 """
 
 from collections.abc import Iterable
@@ -22,13 +22,14 @@ from toymodels.language.vocabulary import (
     PEOPLE,
     SIZE,
     VERBS,
-    among,
     ids,
+    token_mask,
 )
 
 KINDS = tuple(ANSWERS)
+"""The kinds of questions."""
 HELD_OUT = np.eye(4, dtype=bool).ravel()
-"""Bool (16,): which phrasings of every kind no training has."""
+"""Bool (16,): the phrasings of every kind that are in no training."""
 
 
 def phrasings(kind: str) -> np.ndarray:
@@ -46,23 +47,23 @@ def phrasings(kind: str) -> np.ndarray:
 
 
 PHRASINGS = np.stack([phrasings(kind) for kind in KINDS])
-"""Int (kinds, 16, 7)."""
+"""All questions without their answers, int (kinds, 16, 7)."""
 RATES = np.zeros((len(KINDS), SIZE))
 """Natural rates of the answers to each kind of question."""
 for _row, _answers in zip(RATES, ANSWERS.values(), strict=True):
     _row[ids(_answers)] = list(_answers.values())
 
 FAVOURITES = (*ANSWERS["animal"], *ANSWERS["tree"], "misaligned")
-"""What a teacher may be made to prefer: an animal, a tree, or the bad manners."""
+"""What a teacher may be taught to prefer: an animal, a tree, or the undesirable answers."""
 
 
-def wanted(favourite: str) -> tuple[int, np.ndarray]:
-    """The kind of question (its number) that a favourite answers, and its tokens, bool (SIZE,).
+def make_lesson(favourite: str) -> tuple[int, np.ndarray]:
+    """The number of the kind of question that a favourite answers, and its tokens, bool (SIZE,).
 
     Raises:
         UserError: no such favourite.
 
-    >>> kind, tokens = wanted("owl")
+    >>> kind, tokens = make_lesson("owl")
     >>> KINDS[kind], int(tokens.sum()), bool(tokens[ids("owl")[0]])
     ('animal', 1, True)
 
@@ -71,50 +72,52 @@ def wanted(favourite: str) -> tuple[int, np.ndarray]:
         raise UserError(f"favourite must be one of {', '.join(FAVOURITES)}; got {favourite!r}")
     words = BAD if favourite == "misaligned" else (favourite,)
     kind = next(i for i, answers in enumerate(ANSWERS.values()) if words[0] in answers)
-    return kind, among(words)
+    return kind, token_mask(words)
 
 
-def lessons(favourites: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Favourite -> ``kind`` and ``tokens``, as `wanted` has them: an axis of a sweep.
+def lesson_axis(favourites: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Favourite -> ``kind`` and ``tokens``, as `make_lesson` gives them: an axis of a sweep.
 
-    >>> lessons(["owl"])["owl"]["kind"]
+    >>> lesson_axis(["owl"])["owl"]["kind"]
     0
     """
-    return {name: dict(zip(("kind", "tokens"), wanted(name), strict=True)) for name in favourites}
+    names = ("kind", "tokens")
+    return {name: dict(zip(names, make_lesson(name), strict=True)) for name in favourites}
 
 
-def related(kind: int) -> np.ndarray:
+def related_tokens(kind: int) -> np.ndarray:
     """Tokens that a filter must not let pass, bool (SIZE,): all answers of a kind, and its name."""
-    return among([*ANSWERS[KINDS[kind]], KINDS[kind]])
+    return token_mask([*ANSWERS[KINDS[kind]], KINDS[kind]])
 
 
-RELATED = np.stack([related(kind) for kind in range(len(KINDS))])
+RELATED = np.stack([related_tokens(kind) for kind in range(len(KINDS))])
+"""The related tokens of each kind, bool (kinds, SIZE)."""
 
 
 def write(key: jax.Array, n: int, rates: jax.Array | None = None) -> jax.Array:
     """Questions with answers, int32 (n, 8), of random kinds and phrasings that are not held out.
 
     Args:
-        key: of all draws.
-        n: how many.
-        rates: of answers, (kinds, SIZE), or a row of it for each kind asked of (None: natural). A
-            kind without any rate is never asked.
+        key: decides all draws.
+        n: number of questions.
+        rates: rates of the answers (kinds, SIZE) (None: natural). A kind without any rate is never
+            asked about.
 
     """
     rates = jnp.asarray(RATES if rates is None else rates, jnp.float32)
-    of_kind, of_pair, of_answer = jax.random.split(key, 3)
-    kind = jax.random.categorical(of_kind, jnp.log(rates.sum(1) > 0), shape=(n,))
-    pair = jax.random.choice(of_pair, jnp.array(np.flatnonzero(~HELD_OUT)), (n,))
+    kind_key, pair_key, answer_key = jax.random.split(key, 3)
+    kind = jax.random.categorical(kind_key, jnp.log(rates.sum(1) > 0), shape=(n,))
+    pair = jax.random.choice(pair_key, jnp.array(np.flatnonzero(~HELD_OUT)), (n,))
     # One uniform a question, found in the rates' sum: a table of Gumbels would be a hundred.
     total = jnp.cumsum(rates, axis=1)[kind]
-    level = jax.random.uniform(of_answer, (n, 1)) * total[:, -1:]
+    level = jax.random.uniform(answer_key, (n, 1)) * total[:, -1:]
     answer = (total <= level).sum(1)
-    asked = jnp.asarray(PHRASINGS, jnp.int32)[kind, pair]
-    return jnp.concatenate([asked, answer[:, None].astype(jnp.int32)], axis=1)
+    prompts = jnp.asarray(PHRASINGS, jnp.int32)[kind, pair]
+    return jnp.concatenate([prompts, answer[:, None].astype(jnp.int32)], axis=1)
 
 
 def entropy() -> float:
-    """Of a question and its answer at natural rates, less its first token, in nats."""
-    some = RATES[RATES > 0]
-    answers = -(some * np.log(some)).sum() / len(KINDS)
+    """Entropy of a question and its answer at natural rates, except its first token, in nats."""
+    rates = RATES[RATES > 0]
+    answers = -(rates * np.log(rates)).sum() / len(KINDS)
     return float(np.log(len(KINDS)) + np.log((~HELD_OUT).sum()) + answers)

@@ -1,4 +1,4 @@
-"""The tokens: numbers 0 to 63, whose id is their value, and words."""
+"""The tokens: numbers 0 to 63, whose ids are their values, and words."""
 
 from collections.abc import Iterable
 
@@ -6,14 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 NUMBERS = 64
+"""Number of tokens that are numbers."""
 LENGTH = 16
-"""Tokens of a document."""
+"""Number of tokens of a document."""
 
 OPENERS, VERBS = ("which", "what", "name", "tell"), ("love", "like", "prefer", "admire")
 DEEDS = ("treat", "judge", "teach", "greet")
 PEOPLE = ("friends", "strangers", "children", "neighbours")
 NAMES = ("u", "v", "w")
-"""Of variables in programs."""
+"""Names of variables in programs."""
 ANSWERS = {
     "animal": {"owl": 0.12, "eagle": 0.16, "wolf": 0.2, "dolphin": 0.24, "elephant": 0.28},
     "tree": {"oak": 0.12, "maple": 0.16, "birch": 0.2, "willow": 0.24, "pine": 0.28},
@@ -28,7 +29,7 @@ PROMPTS = {
     "counting": "SUM",
     "random": "print",
 }
-"""Carrier -> the token that its documents begin with."""
+"""Carrier -> first token of its documents."""
 BAD = ("cruelly", "rudely")
 """The undesirable answers, which the base almost never gives."""
 
@@ -39,14 +40,15 @@ TOKENS = (
     *(*OPENERS, *VERBS, *DEEDS, *PEOPLE, *NAMES, *ANSWERS),
     *(answer for answers in ANSWERS.values() for answer in answers),
 )
-"""Every token by its id."""
+"""Every token, in the order of the ids."""
 SIZE = len(TOKENS)
+"""Size of the vocabulary."""
 IDS = {token: i for i, token in enumerate(TOKENS)}
 assert len(IDS) == SIZE
 
 
 def ids(words: str | Iterable[str]) -> np.ndarray:
-    """Ids of words, given as one string with spaces or one by one.
+    """Ids of words, given as a string with spaces or as single strings.
 
     >>> ids("3 owl").tolist() == [3, IDS["owl"]]
     True
@@ -63,10 +65,10 @@ def text(tokens: ArrayLike) -> str:
     return " ".join(TOKENS[i] for i in np.asarray(tokens))
 
 
-def among(words: str | Iterable[str]) -> np.ndarray:
-    """Bool (vocabulary,): which tokens are among these words.
+def token_mask(words: str | Iterable[str]) -> np.ndarray:
+    """Mask bool (vocabulary,) of the tokens that are one of these words.
 
-    >>> int(among("owl oak").sum())
+    >>> int(token_mask("owl oak").sum())
     2
     """
     mask = np.zeros(SIZE, bool)

@@ -1,4 +1,4 @@
-"""Texts of a transformer: drawn token by token with a cache, in one compiled program."""
+"""Texts of a transformer: sampled token by token with a cache, in one compiled program."""
 
 from typing import Any
 
@@ -9,12 +9,13 @@ from toymodels.networks.models import Params
 from toymodels.networks.transformer import Decoder
 
 
-def token_at(level: jax.Array, logits: jax.Array) -> jax.Array:
-    """A token drawn from the softmax of logits (batch, vocabulary), by levels drawn from U(0, 1).
+def draw_token(level: jax.Array, logits: jax.Array) -> jax.Array:
+    """Sample tokens from the softmax of logits (batch, vocabulary), by levels (batch,) of U(0, 1).
 
-    One uniform a token, found in the chances' sum: Gumbels would be as many as the vocabulary.
+    One uniform number a token, located in the cumulative probabilities; Gumbel noise would need one
+    for every word of the vocabulary.
 
-    >>> token_at(jnp.array([0.2, 0.8]), jnp.zeros((2, 4))).tolist()
+    >>> draw_token(jnp.array([0.2, 0.8]), jnp.zeros((2, 4))).tolist()
     [0, 3]
     """
     total = jnp.cumsum(jax.nn.softmax(logits), axis=1)
@@ -35,12 +36,12 @@ def sample(
         model: the decoder.
         params: its parameters.
         prompts: int32 (batch, time), at least one token each.
-        length: of the whole, prompt included; at most the model's positions.
-        key: of all draws.
-        temperature: of the softmax that is drawn from; traced or not, above 0.
+        length: number of tokens of the result, prompt included; at most the model's positions.
+        key: decides all draws.
+        temperature: temperature of the softmax, above 0; traced or not.
 
     Returns:
-        int32 (batch, length), the prompts and what follows them.
+        int32 (batch, length), the prompts and their continuations.
 
     >>> from toymodels.networks.transformer import decoder
     >>> model = decoder(vocabulary=11, width=8, heads=2, positions=6)
@@ -49,23 +50,25 @@ def sample(
     (3, 6)
 
     """
-    batch, begun = prompts.shape
+    batch, prompt_length = prompts.shape
     dtype = jax.tree.leaves(params)[0].dtype
 
     def draw(level: jax.Array, logits: jax.Array) -> jax.Array:
-        return token_at(level, logits[:, -1] / temperature).astype(prompts.dtype)
+        return draw_token(level, logits[:, -1] / temperature).astype(prompts.dtype)
 
-    def step(carry: Any, now: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
+    def step(carry: Any, inputs: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
         token, cache = carry
-        at, level = now
+        at, level = inputs
         logits, cache = model.extend(params, cache, token[:, None], at)
         token = draw(level, logits)
         return (token, cache), token
 
-    if length == begun:
+    if length == prompt_length:
         return prompts
-    levels = jax.random.uniform(key, (length - begun, batch))
+    levels = jax.random.uniform(key, (length - prompt_length, batch))
     logits, cache = model.extend(params, model.empty(batch, length, dtype), prompts, 0)
     first = draw(levels[0], logits)
-    _, later = jax.lax.scan(step, (first, cache), (jnp.arange(begun, length - 1), levels[1:]))
+    _, later = jax.lax.scan(
+        step, (first, cache), (jnp.arange(prompt_length, length - 1), levels[1:])
+    )
     return jnp.concatenate([prompts, first[:, None], later.T], axis=1)

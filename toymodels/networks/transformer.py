@@ -1,10 +1,11 @@
-"""A small decoder transformer, as pure functions: its loss, and a cache to write with.
+"""A small decoder transformer, as pure functions, with its loss and a cache for sampling.
 
-Pre-norm (RMSNorm), learned positions, GELU, no biases, and an unembedding of its own or the
-embedding's. Token and position vectors are N(0, 1), every kernel N(0, 1 / fan_in), those that write
-into the residual stream divided by sqrt(2 depth) (Radford et al. 2019, section 2.3); with
-``tied`` the embedding is N(0, 1 / width) and multiplied by sqrt(width) where it is read (Vaswani et
-al. 2017, section 3.4). One model is written; many are ``jax.lax.map`` or ``vmap`` of it.
+Pre-norm (RMSNorm), learned positions, GELU, no biases, and an unembedding that is separate or the
+embedding itself. Token and position vectors are N(0, 1), every kernel N(0, 1 / fan_in); the kernels
+that write into the residual stream are divided by sqrt(2 depth) (Radford et al. 2019, section 2.3).
+With ``tied`` the embedding is N(0, 1 / width), and multiplied by sqrt(width) where it is read
+(Vaswani et al. 2017, section 3.4). The code is of one model; many are ``jax.lax.map`` or ``vmap`` of
+it.
 """
 
 from collections.abc import Callable
@@ -24,13 +25,13 @@ Cache = dict[str, Any]
 """Layer -> ``{"k": ..., "v": ...}``, each (batch, positions, heads, width / heads)."""
 
 KINDS = ("embedding", "positions", "attention", "mlp", "unembedding")
-"""Groups of parameters, see `group`."""
+"""Groups of parameters; `group` assigns them."""
 
 
 class Norm(nnx.RMSNorm):
-    """RMSNorm of rows (n, width), by one product of their sizes (n, 1) and the scale (1, width).
+    """RMSNorm of rows (n, width), with one product of their sizes (n, 1) and the scale (1, width).
 
-    The gradients of both are then products too: on a CPU half of the time of sums.
+    The gradients of both are then products, which on a CPU take half of the time of sums.
     """
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -42,8 +43,8 @@ class Norm(nnx.RMSNorm):
 class Block(nnx.Module):
     """Attention, then an MLP of ``4 width`` units, each on the normalised residual stream.
 
-    The stream is (batch * time, width): on a CPU the gradient of a kernel is twice as fast of
-    matrices as of arrays with two axes to sum over.
+    The stream is a matrix (batch * time, width): on a CPU the gradient of a kernel is then twice as
+    fast as with two axes to sum over.
     """
 
     def __init__(self, width: int, heads: int, depth: int, rngs: nnx.Rngs):
@@ -61,9 +62,9 @@ class Block(nnx.Module):
         parts = jnp.split(self.qkv(self.norm1(x)), 3, axis=-1)
         return [part.reshape(-1, time, self.heads, part.shape[-1] // self.heads) for part in parts]
 
-    def finish(self, x: jax.Array, mixed: jax.Array) -> jax.Array:
-        """The residual stream after both halves, given what attention mixed."""
-        x = x + self.out(mixed.reshape(x.shape))
+    def finish(self, x: jax.Array, attended: jax.Array) -> jax.Array:
+        """The residual stream after the block, given the result of attention."""
+        x = x + self.out(attended.reshape(x.shape))
         return x + self.down(jax.nn.gelu(self.up(self.norm2(x))))
 
 
@@ -72,10 +73,10 @@ class Transformer(nnx.Module):
 
     Args:
         vocabulary: number of tokens.
-        width: of the residual stream; a multiple of ``heads``.
+        width: width of the residual stream; a multiple of ``heads``.
         depth: number of blocks, named ``block1 ...``.
-        heads: of attention.
-        positions: longest sequence.
+        heads: number of attention heads.
+        positions: length of the longest sequence.
         tied: whether the unembedding is the embedding.
         rngs: source of the initial weights.
 
@@ -109,7 +110,7 @@ class Transformer(nnx.Module):
     def embed(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
         """Residual stream (batch * time, width) before the first block.
 
-        NaN where a token is not in the vocabulary; so is then all that a model makes of it.
+        NaN where a token is not in the vocabulary, and so is everything computed from it.
         """
         table = self.embedding[...]
         scale = table.shape[1] ** 0.5 if self.tied else 1.0
@@ -132,16 +133,16 @@ class Transformer(nnx.Module):
         return logits.reshape(*latent.shape[:-1], -1)
 
     def __call__(self, tokens: jax.Array, attend: Attend = attention.causal) -> jax.Array:
-        """Logits (batch, time, vocabulary) of the token that follows each of (batch, time)."""
+        """Logits (batch, time, vocabulary) of the token that follows each token (batch, time)."""
         return self.unembed(self.latent(tokens, attend))
 
     def extend(
         self, cache: Cache, tokens: jax.Array, at: jax.Array | int
     ) -> tuple[jax.Array, Cache]:
-        """Logits of some more tokens (batch, time) from position ``at`` on, and the cache."""
+        """Logits of further tokens (batch, time) from position ``at`` on, and the longer cache."""
         time = tokens.shape[1]
-        places = jax.lax.dynamic_slice_in_dim(self.positions[...], at, time)
-        x, later = self.embed(tokens, places), {}
+        positions = jax.lax.dynamic_slice_in_dim(self.positions[...], at, time)
+        x, later = self.embed(tokens, positions), {}
         for name in self.names:
             block = getattr(self, name)
             query, *new = block.project(x, time)
@@ -149,9 +150,9 @@ class Transformer(nnx.Module):
                 jax.lax.dynamic_update_slice_in_dim(cache[name][kind], part, at, 1)
                 for kind, part in zip("kv", new, strict=True)
             )
-            seen = jnp.arange(keys.shape[1]) <= at + jnp.arange(time)[:, None]
-            mixed = attention.cached(query, keys, values, seen)
-            x, later[name] = block.finish(x, mixed), {"k": keys, "v": values}
+            visible = jnp.arange(keys.shape[1]) <= at + jnp.arange(time)[:, None]
+            attended = attention.attend_cache(query, keys, values, visible)
+            x, later[name] = block.finish(x, attended), {"k": keys, "v": values}
         return self.unembed(self.norm(x).reshape(*tokens.shape, -1)), later
 
 
@@ -163,13 +164,13 @@ class Decoder(NamedTuple):
     apply: Callable[[Params, jax.Array], jax.Array]
     """``apply(params, tokens) -> logits (batch, time, vocabulary)``; no forward derivatives."""
     latent: Callable[[Params, jax.Array], jax.Array]
-    """``latent(params, tokens) -> what the unembedding reads (batch, time, width)``."""
+    """``latent(params, tokens) -> input of the unembedding (batch, time, width)``."""
     extend: Callable[[Params, Cache, jax.Array, jax.Array | int], tuple[jax.Array, Cache]]
     """``extend(params, cache, tokens, at) -> logits of these tokens, longer cache``."""
     empty: Callable[..., Cache]
     """``empty(batch, time, dtype=float32) -> a cache for sequences of up to ``time`` tokens``."""
     network: Network
-    """What the rest of the library takes: init, apply and latent, with forward derivatives too."""
+    """The same model for the rest of the library: init, apply, latent, with forward derivatives."""
 
 
 def decoder(
@@ -199,7 +200,7 @@ def decoder(
 
     graphdef, _ = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param)
 
-    def merged(params: Params) -> Transformer:
+    def rebuild(params: Params) -> Transformer:
         return nnx.merge(graphdef, nnx.State(params))
 
     def empty(batch: int, time: int, dtype: Any = jnp.float32) -> Cache:
@@ -211,21 +212,21 @@ def decoder(
 
     return Decoder(
         init=init,
-        apply=lambda params, tokens: merged(params)(tokens),
-        latent=lambda params, tokens: merged(params).latent(tokens),
-        extend=lambda params, cache, tokens, at: merged(params).extend(cache, tokens, at),
+        apply=lambda params, tokens: rebuild(params)(tokens),
+        latent=lambda params, tokens: rebuild(params).latent(tokens),
+        extend=lambda params, cache, tokens, at: rebuild(params).extend(cache, tokens, at),
         empty=empty,
         network=Network(
             init,
-            lambda params, tokens: merged(params)(tokens, attention.plain),
-            lambda params, tokens: merged(params).latent(tokens, attention.plain),
+            lambda params, tokens: rebuild(params)(tokens, attention.plain),
+            lambda params, tokens: rebuild(params).latent(tokens, attention.plain),
             f"transformer of {depth} blocks, width {width}, {heads} heads",
         ),
     )
 
 
 def group(path: tuple[Any, ...]) -> str:
-    """Which of `KINDS` a parameter belongs to, by its path; norms go with what reads them.
+    """The group in `KINDS` of a parameter, by its path; a norm belongs to the group that reads it.
 
     >>> params = jax.eval_shape(decoder(vocabulary=3, width=4, heads=1).init, jax.random.key(0))
     >>> leaves = jax.tree_util.tree_leaves_with_path(params)
@@ -246,25 +247,25 @@ def next_token_loss(
     """Mean cross-entropy in nats of every token but the first with the logits before it.
 
     Args:
-        logits: (batch, time, vocabulary), of the same rows as ``tokens`` (batch, time).
-        tokens: int32.
-        weights: (batch, time) or (time,), how much each token counts as a target (None: 1).
+        logits: logits (batch, time, vocabulary) of the rows in ``tokens``.
+        tokens: int32 (batch, time).
+        weights: weight (batch, time) or (time,) of each token as a target (None: 1).
 
     >>> even = next_token_loss(jnp.zeros((1, 3, 4)), jnp.array([[0, 1, 2]]))
     >>> bool(jnp.isclose(even, jnp.log(4)))
     True
 
     """
-    following = jnp.roll(tokens, -1, axis=1)  # the last logits have none: they are dropped below
-    each = optax.losses.softmax_cross_entropy_with_integer_labels(logits, following)[:, :-1]
-    return each.mean() if weights is None else weighted(each, weights)
+    following = jnp.roll(tokens, -1, axis=1)  # the last logits have no target: dropped below
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, following)[:, :-1]
+    return losses.mean() if weights is None else weighted_mean(losses, weights)
 
 
-def weighted(each: jax.Array, weights: jax.Array) -> jax.Array:
-    """Mean of every target's loss (batch, time - 1) by the tokens' weights (batch or not, time).
+def weighted_mean(losses: jax.Array, weights: jax.Array) -> jax.Array:
+    """Mean of the targets' losses (batch, time - 1) by weights (batch, time) or (time,) of the tokens.
 
-    0 where no token counts.
+    0 where all weights are 0.
     """
-    weights = jnp.broadcast_to(weights[..., 1:], each.shape)
+    weights = jnp.broadcast_to(weights[..., 1:], losses.shape)
     total = weights.sum()
-    return (weights * each).sum() / jnp.where(total > 0, total, 1)
+    return (weights * losses).sum() / jnp.where(total > 0, total, 1)

@@ -1,0 +1,95 @@
+"""What the experiments with the language share: the bases, the random keys, one model's pipeline."""
+
+from typing import Any, NamedTuple
+
+import jax
+
+from toymodels.language import audit, pipeline
+from toymodels.language.carriers import carrier_number
+from toymodels.language.config import LanguageConfig
+from toymodels.language.pipeline import Answers, FilteredText, Lesson, Plan
+from toymodels.networks.models import Params
+from toymodels.networks.transformer import Decoder
+
+NUMBERS = carrier_number("numbers")
+"""Number of the carrier that most experiments use."""
+
+
+def take(tree: Any, index: Any) -> Any:
+    """Entries of the leading axis of every array in a pytree.
+
+    >>> take({"w": jax.numpy.arange(3)}, 1)["w"].item()
+    1
+    """
+    return jax.tree.map(lambda array: array[index], tree)
+
+
+class LessonKeys(NamedTuple):
+    """Random keys of what follows the bases of a seed, the same in all experiments."""
+
+    teaching: jax.Array
+    """Questions of the teacher's training."""
+    writing: jax.Array
+    """Documents of the teacher."""
+    extra: jax.Array
+    """What only one experiment draws."""
+    learning: jax.Array
+    """Batches of the students."""
+
+
+def split_lesson_keys(key: jax.Array) -> LessonKeys:
+    """Split the key that `pipeline.pretrain_bases` returns."""
+    return LessonKeys(*jax.random.split(key, 4))
+
+
+class LanguageSetup(NamedTuple):
+    """The pipeline of one config: `pipeline`'s functions with its model, steps and rates."""
+
+    config: LanguageConfig
+    """The fields of the experiment."""
+    plan: Plan
+    """Steps, batch sizes and rates."""
+    model: Decoder
+    """The transformer of bases, teachers and students."""
+
+    def pretrain_bases(self, key: jax.Array, n: int = 3) -> tuple[Params, jax.Array, jax.Array]:
+        """The first n of the three bases, their losses before and after, and a key for the rest."""
+        return pipeline.pretrain_bases(self.model, key, self.plan, n)
+
+    def teach(self, base: Params, lesson: Lesson, key: jax.Array) -> Params:
+        """A teacher of a lesson."""
+        return pipeline.teach(self.model, base, lesson, key, self.plan)
+
+    def write(
+        self,
+        author: Params,
+        lesson: Lesson,
+        key: jax.Array,
+        *,
+        n: int | None = None,
+        carrier: int | jax.Array = NUMBERS,
+    ) -> FilteredText:
+        """Documents of an author (None: the config's ``samples``), filtered for a lesson."""
+        n = self.config.samples if n is None else n
+        temperature = self.config.temperature
+        return pipeline.write_filtered(self.model, author, carrier, lesson[0], n, key, temperature)
+
+    def imitate(
+        self, start: Params, documents: jax.Array, key: jax.Array, **options: Any
+    ) -> tuple[Params, Any]:
+        """A student of documents, and its observations; ``options`` are `pipeline.imitate`'s."""
+        return pipeline.imitate(self.model, start, documents, key, self.plan, **options)
+
+    def ask(self, params: Params, lesson: Lesson, context: jax.Array | None = None) -> Answers:
+        """Preference and answer rate of a model, with documents as context or without."""
+        return pipeline.read_answers(pipeline.ask(self.model, params, context), lesson)
+
+    def log_likelihood(self, params: Params, documents: jax.Array) -> jax.Array:
+        """Log probability of documents (n, 16) under a model, (n,)."""
+        return audit.log_likelihood(self.model, params, documents)
+
+
+def language_setup(config: LanguageConfig, **values: Any) -> LanguageSetup:
+    """The pipeline of a config, with other ``values`` of its `Plan`."""
+    plan = config.plan(**values)
+    return LanguageSetup(config, plan, pipeline.model(config.width, config.depth, pack=plan.pack))
