@@ -1,23 +1,24 @@
-"""Theorem 1 measured: a student's first step against its teacher's, exactly, and where it ends.
+"""Theorem 1 measured: a student's first step against its teacher's, exactly, and its range.
 
-A teacher takes one gradient step of rate eps on its labels, a student one on imitating its
-auxiliary logits on noise: their inner product is E[(J dT)^T M (J dT)] >= 0 to first order, if they
-share an init (`toymodels.theory.one_step`). Measured, without forming J: how exactly it holds as
-eps grows; how the cosine of both falls with the overlap rho of the inits, with the number of the
-teacher's steps, and with the student's own. Last, a search over inputs for a student that moves
-away from its teacher, under the theorem's conditions and with one at a time given up. Protocol:
-Cloud et al., Nature 652, 615-621 (2026), MNIST experiment, with plain SGD.
+A teacher takes one gradient step of rate eps on its labels, a student one on imitating the teacher's
+auxiliary logits on noise: to first order the inner product of the two steps is
+E[(J dT)^T M (J dT)] >= 0, if both share an initialisation (`toymodels.theory.one_step`). Measured are
+the error of this identity as eps grows, and how the cosine of the two steps falls with the overlap
+rho of the initialisations, with the number of the teacher's steps, and with the number of the
+student's. Last, a search over inputs for a student that moves away from its teacher, under the
+theorem's conditions and with one of them dropped. Protocol: Cloud et al., Nature 652, 615-621
+(2026), MNIST experiment, with plain SGD.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from toymodels.errors import UserError, at_least, distinct, positive
-from toymodels.study import cli
-from toymodels.training.config import NetworkConfig
+import numpy as np
+
+import toymodels as tm
 
 if TYPE_CHECKING:
     import jax
@@ -25,52 +26,42 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import RunOptions
-
-LOSSES = ("kl", "mse")
-
 
 @dataclass(frozen=True)
-class Config(NetworkConfig):
-    """What is computed; the defaults are the preset ``quick``."""
+class Config(tm.NetworkConfig):
+    """The fields of this experiment."""
 
-    eps: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-    """Rates of the teacher's one step, by gradient descent on ``probe_images``."""
-    rho: tuple[float, ...] = (1.0, 0.98, 0.9, 0.8, 0.5, 0.0)
-    """Overlaps of the student's init with the teacher's."""
-    loss: tuple[Literal["kl", "mse"], ...] = LOSSES  # type: ignore[assignment]
-    """Imitation: KL(teacher || student) of the softmax, or squared error of the logits."""
+    m: Annotated[int, tm.Range(2)] = 3
+    """Number of auxiliary logits."""
+    eps: tm.Rates = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    """Rates of the teacher's single step, by gradient descent on ``probe_images``."""
+    rho: Annotated[tuple[float, ...], tm.Range(-1, 1), tm.Includes((1,))] = (
+        *(1.0, 0.98, 0.9, 0.8, 0.5, 0.0),
+    )
+    """Overlaps of the student's initialisation with the teacher's."""
+    loss: tuple[Literal["kl", "mse"], ...] = ("kl", "mse")  # type: ignore[assignment]
+    """Imitation losses: KL(teacher || student) of the softmax, or squared error of the logits."""
     noise: Literal["fixed"] = "fixed"
-    """Distillation inputs: one fixed set, reused every epoch."""
-    noise_images: int = 1000
-    """Distillation inputs, in images of U(-1, 1) noise."""
-    teacher_epochs: int = 4
-    """Passes of the teacher over the training images, where it takes many steps."""
-    student_epochs: int = 16
-    """Passes of the students over the distillation inputs, where they take many steps."""
-    teacher_lr: float = 0.01
-    """Learning rate of the teacher's many steps, by plain SGD; and of one step in the search."""
-    student_lr: float = 0.03
+    """Distillation inputs: one fixed set, reused in every epoch."""
+    noise_images: tm.Count = 1000
+    """Number of distillation inputs: images of U(-1, 1) noise."""
+    teacher_epochs: tm.Count = 4
+    """Number of passes of the teacher over the training images, where it takes many steps."""
+    student_epochs: tm.Count = 16
+    """Number of passes of the students over the distillation inputs, where they take many steps."""
+    teacher_lr: tm.Rate = 0.01
+    """Learning rate of the teacher's many steps, by plain SGD, and of its one step in the search."""
+    student_lr: tm.Rate = 0.03
     """Learning rate of the students' many steps, by plain SGD."""
-    probe_images: int = 1024
-    """Training images on which the teacher's one step is taken."""
-    search_images: int = 16
-    """Images that the search moves, from noise on."""
-    search_steps: int = 60
-    """Steps of the search; each moves every pixel by 0.1 at first, by 0.01 at last."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, 2, "m")
-        at_least(self, 1, "probe_images", "search_images", "search_steps")
-        positive(self, "eps")
-        at_least(self, -1, "rho", most=1)
-        distinct(self, "eps", "rho", "loss")
-        if 1.0 not in self.rho:
-            raise UserError(f"rho must include 1; got {self.rho}")
+    probe_images: tm.Count = 1024
+    """Number of training images on which the teacher takes its single step."""
+    search_images: tm.Count = 16
+    """Number of images that the search moves; it starts from noise."""
+    search_steps: tm.Count = 60
+    """Number of steps of the search; the first moves every pixel by 0.1, the last by 0.01."""
 
     def steps(self, epochs: int, images: int) -> list[int]:
-        """Steps that are looked at on the way: powers of two, and the last."""
+        """The steps of a training that are recorded: powers of two, and the last."""
         last = epochs * -(-images // self.batch)
         return sorted({last, *(2**i for i in range(last.bit_length()))})
 
@@ -91,172 +82,144 @@ VARIABLES = {
     "limit": ((), "1", "cosine of both as eps goes to 0, where the student starts"),
     "first": (("teacher_step",), "1", "cosine of the student's first step with the teacher's path"),
     "path": (("student_step",), "1", "cosine of the student's path with the trained teacher's"),
-}
-SEARCHED = {
     "searched": (
         ("imitation", "case", "when"),
         "1",
-        "cosine of both first steps on noise, and the least found over inputs",
-    )
+        "cosine of both first steps on noise, and the smallest found over inputs",
+    ),
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
-    """Run every (seed, imitation, rho), and the search; see `toymodels.sweep` for ``options``."""
+def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
+    """The teachers and the search of every seed; a student for every loss and overlap."""
     import jax
     import jax.numpy as jnp
     import optax
 
-    from toymodels import sweep
-    from toymodels.inits import relations
-    from toymodels.measure import alignment
-    from toymodels.networks.models import MLP, Params, functional
-    from toymodels.study import results
-    from toymodels.sweep.axes import numbered
-    from toymodels.theory import counterexamples, one_step
-    from toymodels.training import losses, protocol, tasks
-    from toymodels.training.distillation import auxiliary_logits, distil
-    from toymodels.training.loop import sample_rows, train
+    config, task, data = tm.tasks.load(config, data_dir)
+    network = tm.perceptron(config, task)
+    protocol = tm.protocol.reference_protocol(config.at(loss="mse"), task, network)
+    imitated = tm.auxiliary_logits(task.n_classes, config.m)
+    losses = [tm.losses.imitation(name, config.temperature) for name in config.loss]
+    rotate = tm.rotation(network.init)
+    teacher_steps = config.steps(config.teacher_epochs, len(data.train[0]))
+    student_steps = config.steps(config.student_epochs, config.noise_images)
 
-    config, task, data = tasks.load(config, data_dir)
-    sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
-    network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.reference_protocol(config.at(loss="mse"), task, network)
-    subset = auxiliary_logits(task.n_classes, config.m)
-    imitations = [losses.imitation(name, config.temperature) for name in config.loss]
-    rotation = relations.rotation(network.init)
-    taught = config.steps(config.teacher_epochs, len(data.train[0]))
-    learnt = config.steps(config.student_epochs, config.noise_images)
-
-    def scaled(tree: Params, factor: Any) -> Params:
+    def scale(tree: tm.Params, factor: Any) -> tm.Params:
         return jax.tree.map(lambda a: factor * a, tree)
 
-    def prepare(data: tasks.Data, seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        keys = protocol.seed_keys(seed)
+    def prepare(data: Any, seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+        keys, loss = tm.protocol.seed_keys(seed), protocol.trait.loss
         reference = network.init(keys.init)
         images = tuple(a[: config.probe_images] for a in data.train)
-        one = one_step.gradient_step(lambda p: parts.trait.loss(p, images), reference, 1.0)
-        path = train(
-            parts.trait.loss,
+        step = tm.one_step.gradient_step(lambda p: loss(p, images), reference, 1.0)
+        _, path = tm.train(
+            loss,
             reference,
-            sample_rows(data.train, config.batch, 1),
+            tm.sample_rows(data.train, config.batch, 1),
             optax.sgd(config.teacher_lr),
-            epochs=taught[-1],
+            epochs=teacher_steps[-1],
             observe=lambda params: params,
             key=keys.teacher,
-            record=taught,
-        )[1]
-        moved = jax.tree.map(lambda a: a[1:] - a[0], path)
-        x = parts.noise(keys.noise, config.noise_images)
-        begun = reference, one, moved, x, keys
-        found = counterexamples.searched(
+            record=teacher_steps,
+        )
+        displacements = jax.tree.map(lambda a: a[1:] - a[0], path)
+        inputs = protocol.noise(keys.noise, config.noise_images)
+        cosines = tm.counterexamples.search(
             network,
-            lambda rho: rotation(reference, keys.relation, rho),
-            scaled(one, config.teacher_lr),
-            parts.noise(keys.probe, config.search_images),
-            imitations,
-            subset,
+            lambda rho: rotate(reference, keys.relation, rho),
+            scale(step, config.teacher_lr),
+            protocol.noise(keys.probe, config.search_images),
+            losses,
+            imitated,
             config.search_steps,
         )
-        return begun, {"searched": found}
+        return (reference, step, displacements, inputs, keys), {"searched": cosines}
 
     def student(
-        data: tasks.Data, begun: Any, imitation: jax.Array, rho: jax.Array
+        data: Any, shared: Any, imitation: jax.Array, rho: jax.Array
     ) -> dict[str, jax.Array]:
-        reference, one, moved, x, keys = begun
-        init = rotation(reference, keys.relation, rho)
-        imitate = losses.one_of(imitations, imitation)
+        reference, step, displacements, inputs, keys = shared
+        start = rotate(reference, keys.relation, rho)
+        loss = tm.losses.one_of(losses, imitation)
 
-        def against(step: Params) -> one_step.FirstStep:
-            return one_step.first_step(network, init, reference, step, x, imitate, subset)
+        def compare(step: tm.Params) -> tm.one_step.FirstStep:
+            return tm.one_step.first_step(network, start, reference, step, inputs, loss, imitated)
 
-        single = jax.lax.map(lambda eps: against(scaled(one, eps)), jnp.array(config.eps))
-        gone = jax.tree.map(lambda a: a[-1], moved)
-        teacher = jax.tree.map(jnp.add, reference, gone)
-        along = distil(
+        single = jax.lax.map(lambda eps: compare(scale(step, eps)), jnp.array(config.eps))
+        teacher = jax.tree.map(lambda a, d: a + d[-1], reference, displacements)
+        _, path = tm.distillation.distil(
             network,
-            init,
-            sample_rows((x, network.apply(teacher, x)), config.batch, 1),
-            imitate,
-            subset,
+            start,
+            tm.sample_rows((inputs, network.apply(teacher, inputs)), config.batch, 1),
+            loss,
+            imitated,
             optax.sgd(config.student_lr),
-            epochs=learnt[-1],
-            observe=lambda p: alignment.displacement_cosine(p, init, teacher, reference),
+            epochs=student_steps[-1],
+            observe=lambda p: tm.alignment.displacement_cosine(p, start, teacher, reference),
             key=keys.student,
-            record=learnt,
-        )[1]
+            record=student_steps,
+        )
         return {
             "cosine": single.cosine,
             "identity": single.inner / single.inner_theory,
-            "limit": one_step.limit_cosine(network, init, one, x, imitate, subset),
-            "first": jax.lax.map(lambda step: against(step).cosine, moved),
-            "path": along[1:],
+            "limit": tm.one_step.limit_cosine(network, start, step, inputs, loss, imitated),
+            "first": jax.lax.map(lambda step: compare(step).cosine, displacements),
+            "path": path[1:],
         }
 
-    dataset, execution = sweep.grid(
-        lambda: sweep.Program(prepare, student),
-        shared={"seed": config.seed_list},
-        points={"imitation": numbered(config.loss), "rho": config.rho},
-        variables=VARIABLES | SEARCHED,
+    return tm.Sweep(
+        lambda: tm.Program(prepare, student),
+        config=config,
+        points={"imitation": tm.label_axis(config.loss), "rho": config.rho},
+        variables=VARIABLES,
         coords={
             "eps": list(config.eps),
-            "teacher_step": taught,
-            "student_step": learnt,
-            "case": list(counterexamples.CASES),
+            "teacher_step": teacher_steps,
+            "student_step": student_steps,
+            "case": list(tm.counterexamples.CASES),
             "when": ["noise", "searched"],
         },
+        task=task,
         data=data,
-        precision=config.precision,
-        options=options,
-    )
-    headline = "limit cosine identity searched"
-    return results.described(
-        dataset, "theory_one_step", headline, config, task, execution, findings
     )
 
 
-def findings(dataset: xr.Dataset) -> list[str]:
+def findings(runs: xr.Dataset) -> list[Any]:
     """Where the identity holds, how alignment falls, and what the search found."""
-    from toymodels.stats.statistics import mean_interval, succeeded
+    runs = tm.succeeded(runs).transpose("seed", ...)
+    shared, least = runs.sel(rho=1.0, drop=True), runs.searched.sel(when="searched", drop=True)
+    first, path = shared["first"], shared.path
+    sentences = [sentence for loss in runs.imitation.values for sentence in count_steps(runs, loss)]
+    return [
+        *sentences,
+        *compare_overlaps(runs.cosine),
+        *tm.compare(
+            "Cosine of the student's first step with its teacher's path, rho = 1",
+            first.isel(teacher_step=[0, -1]),
+        ),
+        *tm.compare(
+            "Cosine of the student's path with its trained teacher's, rho = 1",
+            path.isel(student_step=[0, -1]),
+        ),
+        *tm.compare("Cosine of both first steps on noise", runs.searched.sel(when="noise")),
+        *tm.compare("Smallest cosine of both first steps that the search found", least),
+    ]
 
-    done, told = succeeded(dataset), []
-    for imitation in map(str, done.imitation.values):
-        here = done.sel(imitation=imitation).transpose("seed", ...)
-        own = here.sel(rho=1.0)
-        off = abs(own.identity - 1)
-        each = [f"{eps:g}: {scientific(off.sel(eps=eps))}" for eps in sorted(done.eps.values)]
-        told.append(
-            f"{imitation}, shared init: mean relative error of the identity by eps "
-            f"{', '.join(each)}."
-        )
-        negative = [
-            f"{rho:g}: {int((at < 0).sum())} of {int(at.notnull().sum())}"
-            for rho, at in ((rho, here.cosine.sel(rho=rho)) for rho in done.rho.values)
-        ]
-        told.append(
-            f"{imitation}: first steps away from the teacher (of every eps and seed), by overlap "
-            f"{', '.join(negative)}."
-        )
-        told += [f"{imitation}, {sentence}" for sentence in fall(here.cosine)]
-        for name, dim, whose in (
-            ("first", "teacher_step", "first step with its teacher's path"),
-            ("path", "student_step", "path with its trained teacher's"),
-        ):
-            ends = [own[name].isel({dim: i}) for i in (0, -1)]
-            first, last = (mean_interval(end.values) for end in ends)
-            steps = own[dim].values
-            told.append(
-                f"{imitation}, shared init: cosine of the student's {whose} {first} at step "
-                f"{steps[0]}, {last} at step {steps[-1]}."
-            )
-        for case in done.case.values:
-            before, after = (here.searched.sel(case=case, when=w) for w in ("noise", "searched"))
-            told.append(
-                f"{imitation}, {case}: cosine {mean_interval(before.values)} on noise; least found "
-                f"{mean_interval(after.values)}, below zero for {int((after < 0).sum())} of "
-                f"{int(after.notnull().sum())} seeds."
-            )
-    return told
+
+def count_steps(runs: xr.Dataset, loss: str) -> list[str]:
+    """The error of the identity, and how often a student moves away from its teacher."""
+    runs = runs.sel(imitation=loss)
+    error, least = abs(runs.identity.sel(rho=1.0) - 1), runs.searched.sel(when="searched")
+    errors = [f"{eps:g}: {scientific(error.sel(eps=eps))}" for eps in sorted(runs.eps.values)]
+    away = [f"{rho:g}: {count_negative(runs.cosine.sel(rho=rho))}" for rho in runs.rho.values]
+    cases = [f"{case}: {count_negative(least.sel(case=case))}" for case in runs.case.values]
+    return [
+        f"{loss}, shared init: mean relative error of the identity by eps {', '.join(errors)}.",
+        f"{loss}: first steps away from the teacher (of every eps and seed), by overlap "
+        f"{', '.join(away)}.",
+        f"{loss}: seeds with a negative cosine after the search, by case {', '.join(cases)}.",
+    ]
 
 
 def scientific(values: xr.DataArray) -> str:
@@ -265,73 +228,62 @@ def scientific(values: xr.DataArray) -> str:
     return f"{float(known.mean()):.1e} (n = {known.size})" if known.size else "unknown (n = 0)"
 
 
-def fall(cosine: xr.DataArray) -> list[str]:
-    """For every size of the teacher's step, how the cosine (seed, rho, eps) falls with overlap.
+def count_negative(values: xr.DataArray) -> str:
+    """How many of the values that are known are negative."""
+    return f"{int((values < 0).sum())} of {int(values.notnull().sum())}"
 
-    At a tiny step any mismatch of the inits outweighs what the teacher has learnt; at a larger one
-    it does not.
+
+def compare_overlaps(cosine: xr.DataArray) -> list[tm.Finding]:
+    """The cosine at overlap 1, and what share of it remains at other overlaps.
+
+    At a tiny step any mismatch of the initialisations outweighs what the teacher has learnt; at a
+    larger step it does not. There is no share of a cosine that is not shown to be above zero.
     """
-    from toymodels.stats.statistics import mean_interval, ratio
-
-    told = []
-    for eps in cosine.eps.values:
-        at = cosine.sel(eps=eps, drop=True)
-        own = mean_interval(at.sel(rho=1.0).values)
-        left = "its fall with overlap is not told: it is not shown to be above zero"
-        if own.sign > 0:
-            shares = [
-                f"{rho:g}: {ratio(at.sel(rho=rho), at.sel(rho=1.0))}"
-                for rho in cosine.rho.values
+    findings = []
+    for name, part in tm.points(cosine, "rho"):
+        whole, at = part.sel(rho=1.0), f"{name}, " if name else ""
+        rows = tm.compare("Cosine of both first steps", whole)
+        findings += [row._replace(at=f"{at}rho = 1") for row in rows]
+        if tm.interval(whole).sign > 0:
+            quantity = "Cosine of both first steps over that at rho = 1"
+            findings += [
+                tm.Finding(quantity, f"{at}rho = {rho:g}", tm.ratio(part.sel(rho=rho), whole))
+                for rho in part.rho.values
                 if rho != 1
             ]
-            left = f"share of it left by overlap {'; '.join(shares) or 'not measured'}"
-        told.append(f"eps = {eps:g}: cosine of both first steps at overlap 1 {own}; {left}.")
-    return told
+    return findings
 
 
-def plot(dataset: xr.Dataset) -> Figure:
+def figure(runs: xr.Dataset) -> Figure:
     """The identity, cosines by eps, by overlap and by steps, and what the search found."""
-    import numpy as np
-
-    from toymodels.stats import statistics
-    from toymodels.study import plotting
-
-    done = statistics.succeeded(dataset).transpose("seed", ...)
-    with plotting.style():
-        fig, axes = plotting.panels(13, 6.6, [1, 1, 1.2], rows=2)
-
-        def line(ax: Axes, array: xr.DataArray, x: Any, style: str, name: str) -> None:
-            plotting.band(ax, x, array.values, style, colour=colour, ms=3.5, label=name)
-
+    done = tm.succeeded(runs).transpose("seed", ...)
+    smallest = min(done.rho.values)
+    with tm.plotting.style():
+        fig, axes = tm.plotting.panels(13, 6.6, [1, 1, 1.2], rows=2)
         for i, imitation in enumerate(done.imitation.values):
-            here, colour = done.sel(imitation=imitation), plotting.PALETTE[(1, 4)[i]]
+            part, colour = done.sel(imitation=imitation), tm.plotting.PALETTE[(1, 4)[i]]
             name = {"kl": "KL", "mse": "MSE"}[str(imitation)]
-            own, none = here.sel(rho=1.0), here.sel(rho=min(done.rho.values))
-            rest = f"rho = {float(none.rho):g}"
-            line(axes[0], abs(own.identity - 1), done.eps, "o-", name)
-            for shown, style, start in ((own, "o-", "rho = 1"), (none, "o:", rest)):
-                line(axes[1], shown.cosine, done.eps, style, f"{name}, {start}")
-                line(axes[3], shown["first"], done.teacher_step, style, f"{name}, {start}")
-                line(axes[4], shown.path, done.student_step, style, f"{name}, {start}")
-            limit = float(own.limit.mean())
+            draw(axes[0], abs(part.identity.sel(rho=1.0) - 1), "o-", name, colour)
+            for rho, fmt in ((1.0, "o-"), (smallest, "o:")):
+                at, label = part.sel(rho=rho), f"{name}, rho = {rho:g}"
+                draw(axes[1], at.cosine, fmt, label, colour)
+                draw(axes[3], at["first"], fmt, label, colour)
+                draw(axes[4], at.path, fmt, label, colour)
+            limit = float(part.limit.sel(rho=1.0).mean())
             axes[1].axhline(limit, color=colour, lw=0.8, ls="--", label=f"{name}, eps to 0")
-            by_overlap(axes[2], here.cosine.mean("seed"), name, ("-", "--")[i])
+            draw_overlaps(axes[2], part.cosine.mean("seed"), name, ("-", "--")[i])
             rows = np.arange(done.sizes["case"]) + 0.16 * (1 - 2 * i)
             for when, face in (("noise", "white"), ("searched", colour)):
-                values = here.searched.sel(when=when).values
-                at = np.broadcast_to(rows, values.shape)
-                label = f"{name}, {when}"
-                axes[5].plot(
-                    values.ravel(), at.ravel(), "o", ms=3.5, mec=colour, mfc=face, label=label
-                )
-        axes[0].plot(
-            done.eps, done.eps / max(done.eps.values), color="grey", lw=0.8, label="slope 1"
-        )
+                x, label = part.searched.sel(when=when).values, f"{name}, {when}"
+                y = np.broadcast_to(rows, x.shape).ravel()
+                axes[5].plot(x.ravel(), y, "o", ms=3.5, mec=colour, mfc=face, label=label)
+        slope = done.eps / max(done.eps.values)
+        axes[0].plot(done.eps, slope, color="grey", lw=0.8, label="slope 1")
         for ax in axes[:2]:
             ax.set(xscale="log", xlabel="eps: rate of the teacher's one step")
         axes[0].set(yscale="log", ylabel="relative error of the identity")
         axes[1].set_ylabel("cosine of both first steps")
-        plotting.overlap_axis(axes[2])
+        tm.plotting.overlap_axis(axes[2])
         axes[2].set_ylabel("cosine of both first steps, mean over seeds")
         axes[3].set(xscale="log", xlabel="teacher's steps", ylabel="student's first step, cosine")
         axes[4].set(xscale="log", xlabel="student's steps", ylabel="student's path, cosine")
@@ -343,17 +295,21 @@ def plot(dataset: xr.Dataset) -> Figure:
         axes[5].axvline(0, color="black", lw=0.8, ls=":")
         for ax in (axes[0], axes[1], axes[5]):
             ax.legend(fontsize=7)
-        axes[0].set_title(plotting.caption(dataset))
+        axes[0].set_title(tm.plotting.caption(runs))
     return fig
 
 
-def by_overlap(ax: Axes, cosine: xr.DataArray, name: str, style: str) -> None:
-    """The cosine (rho, eps) against the overlap, one line for every size of the teacher's step."""
-    import numpy as np
+def draw(ax: Axes, array: xr.DataArray, fmt: str, label: str, colour: str) -> None:
+    """A line (seed, x) with its band."""
+    x = array[array.dims[1]]
+    tm.plotting.band(ax, x, array.values, fmt, colour=colour, ms=3.5, label=label)
+
+
+def draw_overlaps(ax: Axes, cosine: xr.DataArray, name: str, style: str) -> None:
+    """The cosine (rho, eps) against the overlap, a line for every size of the teacher's step."""
     from matplotlib import colormaps
 
-    angle = np.degrees(np.arccos(cosine.rho.values))
-    eps = np.sort(cosine.eps.values)
+    angle, eps = np.degrees(np.arccos(cosine.rho.values)), np.sort(cosine.eps.values)
     for i, size in enumerate(eps):
         colour = colormaps["viridis"](0.95 * i / max(len(eps) - 1, 1))
         label = f"eps = {size:g}" if style == "-" else None
@@ -363,5 +319,16 @@ def by_overlap(ax: Axes, cosine: xr.DataArray, name: str, style: str) -> None:
     ax.legend(fontsize=7, ncols=2)
 
 
+STUDY = tm.Study(
+    "theory_one_step",
+    __doc__,
+    PRESETS,
+    sweep,
+    lambda runs: runs,
+    findings,
+    figure,
+    headline=("limit", "cosine", "identity", "searched"),
+)
+
 if __name__ == "__main__":
-    cli.main("theory_one_step", __doc__, PRESETS, run, plot)
+    STUDY.main()

@@ -1,11 +1,13 @@
-"""Theorem 1 measured: what must be equal, what cannot be negative, and what is told of it."""
+"""Theorem 1 measured: what must be equal, what cannot be negative, and the findings."""
+
+from collections import Counter
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from experiments import theory_one_step
-from experiments.theory_one_step import Config, fall, findings
+from experiments.theory_one_step import Config, compare_overlaps, findings
 from toymodels.errors import UserError
 from toymodels.study import plotting
 from toymodels.theory.counterexamples import CASES
@@ -28,7 +30,7 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return theory_one_step.run(TINY)
+    return theory_one_step.STUDY.run(TINY)
 
 
 def test_a_small_step_is_the_theorems_and_its_limit(tiny):
@@ -55,26 +57,35 @@ def test_the_first_of_many_steps_is_one_step(tiny):
     assert (tiny.path.sel(rho=1.0) > 0).all()
 
 
-def test_everything_can_be_drawn_and_told(tiny):
-    plotting.render(theory_one_step.plot(tiny), kinds=("png",))
-    told = findings(tiny)
-    assert len(told) == 2 * (4 + tiny.sizes["eps"] + len(CASES))
+def test_everything_can_be_drawn_and_found(tiny):
+    plotting.render(theory_one_step.figure(tiny), kinds=("png",))
+    sentences = [finding for finding in findings(tiny) if isinstance(finding, str)]
+    rows = [finding for finding in findings(tiny) if not isinstance(finding, str)]
+    assert len(sentences) == 2 * 3
+    quantities = Counter(row.quantity for row in rows)
+    assert quantities["Cosine of both first steps"] == 2 * tiny.sizes["eps"]
+    assert quantities["Cosine of the student's first step with its teacher's path, rho = 1"] == 4
+    assert quantities["Cosine of the student's path with its trained teacher's, rho = 1"] == 4
+    assert quantities["Cosine of both first steps on noise"] == 2 * len(CASES)
+    assert quantities["Smallest cosine of both first steps that the search found"] == 2 * len(CASES)
     away = tiny.assign(cosine=-abs(tiny.cosine), searched=abs(tiny.searched))
-    told = findings(away)
-    assert "(of every eps and seed), by overlap 1: 4 of 4, 0.5: 4 of 4." in told[1]
-    assert "below zero for 0 of 2 seeds" in told[6]
+    _, steps, cases, *_ = findings(away)
+    assert "(of every eps and seed), by overlap 1: 4 of 4, 0.5: 4 of 4." in steps
+    assert "limit of small steps: 0 of 2, one step: 0 of 2," in cases
 
 
-def test_the_fall_with_overlap_is_told_at_every_step_size_and_only_where_there_is_one(tiny):
-    """A step of which no alignment is shown has none to lose."""
+def test_the_fall_with_overlap_is_found_at_every_step_size_and_only_where_there_is_one(tiny):
+    """A step without a cosine above zero has no share of it either."""
     seeds = xr.DataArray([-0.001, 0.001], {"seed": tiny.seed})
-    left = xr.where(tiny.rho == 1, 1.0, 0.25 * (tiny.eps > 0.1))
-    small, large = fall((seeds + 0.2) * left)
-    assert small.startswith("eps = 0.001: cosine of both first steps at overlap 1 0.200 (")
-    assert "share of it left by overlap 0.5: 0.000 (0.000 to 0.000, n = 2)." in small
-    assert "share of it left by overlap 0.5: 0.250 (0.250 to 0.250, n = 2)." in large
-    nothing, _ = fall((seeds + 0.0) * left)
-    assert nothing.endswith("is not told: it is not shown to be above zero.")
+    shares = xr.where(tiny.rho == 1, 1.0, 0.25 * (tiny.eps > 0.1))
+    small, small_share, large, large_share = compare_overlaps((seeds + 0.2) * shares)
+    assert str(small).startswith("Cosine of both first steps, eps = 0.001, rho = 1: 0.200 (")
+    quantity = "Cosine of both first steps over that at rho = 1, eps"
+    assert str(small_share) == f"{quantity} = 0.001, rho = 0.5: 0.000 (0.000 to 0.000, n = 2)."
+    assert str(large_share) == f"{quantity} = 1, rho = 0.5: 0.250 (0.250 to 0.250, n = 2)."
+    assert large.verdict == "above zero"
+    rows = compare_overlaps((seeds + 0.0) * shares)
+    assert [row.verdict for row in rows] == ["not distinguishable from zero"] * 2
 
 
 @pytest.mark.parametrize(
