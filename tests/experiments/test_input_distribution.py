@@ -30,7 +30,7 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return input_distribution.run(TINY, options=RunOptions(width=2))
+    return input_distribution.STUDY.run(TINY, options=RunOptions(width=2))
 
 
 def test_uniform_noise_is_the_base_protocol(tiny):
@@ -81,7 +81,7 @@ def test_inputs_are_measured_as_the_sets_they_are(tiny):
 def test_a_distribution_does_not_depend_on_those_beside_it(tiny):
     """And seeds stand alone."""
     some = dataclasses.replace(TINY, seeds=1, first_seed=1, inputs=("uniform", "real"))
-    alone = input_distribution.run(some, options=RunOptions(width=2))
+    alone = input_distribution.STUDY.run(some, options=RunOptions(width=2))
     names = ["accuracy", "effective_dimension", "teacher_accuracy"]
     both = tiny[names].sel(seed=[1], inputs=["uniform", "real"])
     xr.testing.assert_allclose(both, alone[names], rtol=1e-4, atol=0.005)
@@ -101,31 +101,44 @@ def test_findings_say_what_the_numbers_do():
     shares = {"uniform": 0.5, "gaussian": 0.5, "real": 0.2, "spectrum:1": 0.8, "spectrum:2": 0.7}
     dataset = result(**shares, **{"samples:10": 0.3, "samples:100": 0.5})
     dataset.transfer.loc[{"inputs": ["gaussian", "samples:100"]}] = [[0.51, 0.5, 0.48]] * 2
-    better, worse, neither, spectrum, few = input_distribution.findings(dataset)
-    assert better.startswith("More transfer than on uniform noise: spectrum:1, by 0.300")
-    assert worse.startswith("Less: real, by -0.300")
-    assert "samples:10, by -0.200" in worse
-    assert "gaussian, by -0.003 (" in neither
-    assert "real" not in neither
-    assert "is at beta = 1, 0.800" in spectrum
-    assert spectrum.endswith("not shown to be less: none.")
-    assert "with all: 100: -0.003" in few
+    *rows, best, first, second, fewest = input_distribution.findings(dataset)
+    assert {row.quantity for row in rows} == {"Transfer less that on uniform noise"}
+    gaps = {row.at: row for row in rows}
+    assert list(gaps) == dataset.inputs.values.tolist()[1:]
+    for name, gap, verdict in (
+        ("spectrum:1", "0.300", "higher"),
+        ("real", "-0.300", "lower"),
+        ("samples:10", "-0.200", "lower"),
+        ("gaussian", "-0.003", "no difference shown"),
+        ("samples:100", "-0.003", "no difference shown"),
+    ):
+        assert str(gaps[name].estimate).startswith(f"{gap} (")
+        assert gaps[name].verdict == verdict
+    assert best.at == "spectrum:1"
+    assert str(best.estimate).startswith("0.800 ")
+    assert [row.at for row in (first, second)] == ["gaussian", "spectrum:2"]
+    assert [row.verdict for row in (first, second)] == ["higher", "higher"]
+    assert fewest.endswith("distinct: 100.")
     lacking = dataset.sel(inputs=["uniform", "samples:10"])
     assert input_distribution.findings(lacking)[-1].endswith("more than tried.")
 
 
 def test_findings_compare_laws_of_one_spectrum():
     dataset = result(uniform=0.5, real=0.3, phases=0.6, **{"blurred-signs:1": 0.7, "blur:1": 0.7})
-    assert input_distribution.findings(dataset)[3:] == [
-        "real and phases, of one power spectrum, differ: -0.300 (-0.300 to -0.300, n = 3).",
-        "blurred-signs:1 and blur:1, of one power spectrum, are not shown to differ: "
-        "0.000 (0.000 to 0.000, n = 3).",
+    assert [str(finding) for finding in input_distribution.findings(dataset)[4:]] == [
+        "Transfer on real less that on phases, of one power spectrum: "
+        "-0.300 (-0.300 to -0.300, n = 3), lower.",
+        "Transfer on blurred-signs:1 less that on blur:1, of one power spectrum: "
+        "0.000 (0.000 to 0.000, n = 3), no difference shown.",
     ]
 
 
 def test_the_result_can_be_drawn(tiny):
     assert not tiny.failed.any()
-    assert set(plotting.render(input_distribution.plot(tiny))) == {"figure.png", "figure.pdf"}
+    assert set(plotting.render(input_distribution.STUDY.figure(tiny))) == {
+        "figure.png",
+        "figure.pdf",
+    }
     assert set(PUBLISHED) <= set(PRESETS["paper"].inputs)
 
 
@@ -140,7 +153,7 @@ def test_the_result_can_be_drawn(tiny):
         ({"inputs": ("uniform", "blend:2")}, "inputs must have .* to 1.0 in blend:; got 'blend:2'"),
         ({"inputs": ("uniform", "blur:nan")}, "inputs must have a number .*; got 'blur:nan'"),
         ({"inputs": ("uniform", "subspace:1.5")}, "inputs must have an integer .*; got .*"),
-        ({"noise": "fresh"}, "noise must be fixed here; got 'fresh'"),
+        ({"noise": "fresh"}, "noise must be one of fixed; got 'fresh'"),
     ],
 )
 def test_bad_config_is_one_sentence(change, sentence):
