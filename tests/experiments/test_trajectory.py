@@ -29,7 +29,7 @@ MEASURED = ("accuracy", "loss", "gradient_cosine", "displacement_cosine", "barri
 
 @pytest.fixture(scope="module")
 def tiny():
-    return trajectory.run(TINY, options=RunOptions(width=2))
+    return trajectory.STUDY.run(TINY, options=RunOptions(width=2))
 
 
 def test_recorded_steps_are_dense_early_and_end_with_the_protocol():
@@ -42,7 +42,7 @@ def test_recorded_steps_are_dense_early_and_end_with_the_protocol():
 
 
 def test_recording_oftener_changes_nothing_that_was_recorded(tiny):
-    often = trajectory.run(dataclasses.replace(TINY, records=8), options=RunOptions(width=2))
+    often = trajectory.STUDY.run(dataclasses.replace(TINY, records=8), options=RunOptions(width=2))
     steps = sorted(set(tiny.step.values) & set(often.step.values))
     assert {0, 1, 8, 64} <= set(steps)
     for name in MEASURED:
@@ -54,8 +54,8 @@ def test_recording_oftener_changes_nothing_that_was_recorded(tiny):
 def test_all_optimisers_start_alike_and_nothing_has_moved(tiny):
     first = tiny.isel(step=0)
     for name in MEASURED:
-        here = first[name]
-        np.testing.assert_array_equal(here.sel(optimiser="adam"), here.sel(optimiser="sgd"))
+        by_optimiser = (first[name].sel(optimiser=optimiser) for optimiser in ("adam", "sgd"))
+        np.testing.assert_array_equal(*by_optimiser)
     assert (first.displacement_cosine == 0).all()
     assert (first.loss.sel(start="other") > first.loss.sel(start="shared")).all()
 
@@ -74,7 +74,7 @@ def test_the_barrier_is_never_below_the_ends(tiny):
 
 
 def test_a_student_of_a_vanishing_rate_stays_where_it_is():
-    still = trajectory.run(dataclasses.replace(TINY, rate=1e-12, optimiser=("adam", "sign")))
+    still = trajectory.STUDY.run(dataclasses.replace(TINY, rate=1e-12, optimiser=("adam", "sign")))
     for name in ("accuracy", "loss", "gradient_cosine", "barrier"):
         np.testing.assert_allclose(still[name], still[name].isel(step=[0] * 6), atol=1e-6)
 
@@ -82,15 +82,24 @@ def test_a_student_of_a_vanishing_rate_stays_where_it_is():
 def test_findings_tell_the_last_aligned_step_and_the_figure_is_drawn(tiny):
     aligned = tiny.assign_attrs()
     aligned["gradient_cosine"] = aligned.gradient_cosine * 0 + (tiny.step < 20) - 0.5
-    told = trajectory.findings(aligned)
+    findings = trajectory.STUDY.findings(aligned)
     steps = "recorded steps (0 to 64)"
     expected = "adam: the gradient cosine, -0.5000 to 0.5000 in the mean, is above zero at 4 of 6 "
-    assert told[0].startswith(f"{expected}{steps}, last at step 8: 0.5")
+    assert findings[0].startswith(f"{expected}{steps}, last at step 8: 0.5")
     aligned["gradient_cosine"] = aligned.gradient_cosine * 0 - 1
     none = "sgd: the gradient cosine, -1.0000 to -1.0000 in the mean, is above zero at 0 of 6 "
-    assert trajectory.findings(aligned)[1] == f"{none}{steps}."
-    assert len(json.loads(tiny.attrs["findings"])) == 7
-    plotting.render(trajectory.plot(tiny))
+    assert trajectory.STUDY.findings(aligned)[1] == f"{none}{steps}."
+    lines = json.loads(tiny.attrs["findings"])
+    assert len(lines) == 2 + 5 * 2  # a sentence and five rows for each optimiser
+    quantities = {row["quantity"] for row in json.loads(tiny.attrs["findings_table"])}
+    assert quantities == {
+        "Transfer",
+        "Final displacement cosine",
+        "Barrier before distillation (nat)",
+        "Final barrier (nat)",
+        "Final barrier less that of the control (nat)",
+    }
+    plotting.render(trajectory.STUDY.figure(tiny))
 
 
 def test_its_optimisers_are_all_there_are():

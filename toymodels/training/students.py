@@ -152,6 +152,7 @@ class Setup:
         observe: Observation | None = None,
         epochs: int | None = None,
         observe_at: Sequence[int] | None = None,
+        observe_at_steps: Sequence[int] | None = None,
     ) -> tuple[Params, dict[str, Tree]]:
         """Distil a student: its trained parameters, and its curves.
 
@@ -162,6 +163,8 @@ class Setup:
             observe: ``observe(params) -> arrays by name`` in place of all that.
             epochs: number of epochs (None: the config's).
             observe_at: epochs after which to observe (None: each).
+            observe_at_steps: steps after which to observe, rising from 1 to the last step of the
+                training, in place of epochs. Every batch is then sampled at random.
 
         """
         protocol = dataclasses.replace(
@@ -173,6 +176,12 @@ class Setup:
         logits = auxiliary if student.logits is None else student.logits
         watch = protocol.watch(self.data, self.lesson, logits)
 
+        batches = student.batches
+        if observe_at_steps is not None:
+            # A step is an epoch of one batch, so that the loop can observe after any of them.
+            batches = protocol.sample_batches(self.lesson, protocol.config.batch, 1)
+            epochs, observe_at = observe_at_steps[-1], observe_at_steps
+
         def watch_more(params: Params) -> dict[str, Tree]:
             return watch(params) | (student.observe(params) if student.observe else {})
 
@@ -181,7 +190,7 @@ class Setup:
             self.lesson,
             logits,
             watch_more if observe is None else observe,
-            student.batches,
+            batches,
             epochs,
             observe_at,
         )
