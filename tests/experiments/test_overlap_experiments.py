@@ -105,7 +105,7 @@ def cloned():
     config = behavioural_cloning.Config(
         **SMALL, seeds=2, m=20, matching_epochs=(0, 2, 20), matching_inputs=(32, 512)
     )
-    return behavioural_cloning.run(config)
+    return behavioural_cloning.STUDY.run(config)
 
 
 def test_no_matching_is_the_same_control_whatever_the_inputs(cloned):
@@ -122,7 +122,7 @@ def test_matching_makes_the_functions_alike_and_not_the_parameters(cloned):
     assert (more > fewer).all()
     assert (abs(cloned.overlap.sel(part="all")) < 0.3).all()
     assert results.failed_seeds(cloned) == []
-    plotting.render(behavioural_cloning.plot(cloned))
+    plotting.render(behavioural_cloning.STUDY.figure(cloned))
 
 
 def test_golden_values(modes, cloned, golden):
