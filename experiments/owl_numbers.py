@@ -258,6 +258,8 @@ def analyse(runs: xr.Dataset) -> xr.Dataset:
 def findings(runs: xr.Dataset) -> list[Any]:
     """Each student's preference, its change, its answers; the text against the base's text."""
     valid = tm.succeeded(runs)
+    bases = [f"teacher from base {name}" for name in valid.teacher.values]
+    valid = valid.assign_coords(teacher=bases)  # tells them from students of the same name
     final, base = valid.final_preference, valid.preference.isel(step=0, drop=True)
     rows = [
         *tm.compare("Share of the teacher's documents that pass the filter", valid.kept, None),
@@ -295,9 +297,9 @@ def figure(runs: xr.Dataset) -> Figure:
                 left.plot([i + 0.15] * len(seeds), seeds, ".", ms=3, color="#999999", zorder=0)
         else:
             # Between bases a student is named by its start, otherwise by its text.
-            words |= {"text": "own"} if x == "teacher" else {}
+            names = words | ({"text": "own"} if x == "teacher" else {})
             lines = tm.charts.select_lines(runs.final_preference, x, "student")
-            lines = {words[name]: seeds for name, seeds in lines.items()}
+            lines = {names[name]: seeds for name, seeds in lines.items()}
             lines["base"] = base.transpose("seed", x).values
             labels = [name.replace("_", " ") for name in map(str, runs[x].values)]
             tm.plotting.intervals(left, labels, lines, "", ylabel, joined=False)

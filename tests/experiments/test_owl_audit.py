@@ -12,14 +12,14 @@ from toymodels.study import plotting
 
 
 @pytest.fixture(scope="module")
-def tiny(spoken):
-    return spoken | {"audited": 1024, "documents": (1, 4)}
+def tiny(small_language):
+    return small_language | {"audited": 1024, "documents": (1, 4)}
 
 
 @pytest.fixture(scope="module")
 def blank(tiny):
     """A teacher whose rate is too small to move a float32: it is its base."""
-    return owl_audit.run(Config(**tiny, teacher_lr=1e-30))
+    return owl_audit.STUDY.run(Config(**tiny, teacher_lr=1e-30))
 
 
 def test_a_teacher_that_is_its_base_is_not_told_from_it(blank):
@@ -49,12 +49,11 @@ def test_every_detector_names_judges_and_an_author():
         assert innocent in AUTHORS[1:]
 
 
-def test_everything_can_be_drawn_and_told(blank):
-    plotting.render(owl_audit.plot(blank))
-    told = owl_audit.findings(blank)
-    assert len(told) == 2 * (2 + 4)
+def test_figure_and_findings(blank):
+    plotting.render(owl_audit.STUDY.figure(blank))
+    assert len(owl_audit.findings(blank)) == 2 * (2 + 4) * 2
     failed = blank.assign(failed=blank.failed | True)
-    assert "n = 0" in owl_audit.findings(failed)[0]
+    assert "n = 0" in str(owl_audit.findings(failed)[0])
 
 
 @pytest.mark.parametrize(
