@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from accelerator import apart, finals
 
 from experiments.mnist_aux import PAPER
-from toymodels.data.inputs import each
+from toymodels.data.inputs import sample_images
 from toymodels.networks.models import MLP, functional
 from toymodels.training import protocol, tasks
 from toymodels.training.distillation import auxiliary_logits
@@ -24,7 +24,7 @@ from toymodels.training.distillation import auxiliary_logits
 def noise(key: jax.Array, n: int) -> jax.Array:
     """`uniform_noise` as float32 draws it."""
     low, high = jnp.float32(-1), jnp.float32(1)
-    return each(lambda k, _: jax.random.uniform(k, (784,), jnp.float32, low, high), key, n)
+    return sample_images(lambda k, _: jax.random.uniform(k, (784,), jnp.float32, low, high), key, n)
 
 
 def accuracies(seeds: int, data_dir: Path | None) -> dict[str, list[float]]:

@@ -53,7 +53,7 @@ class Config(tm.NetworkConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in self.inputs:
-            tm.kinds.parsed(name)
+            tm.kinds.parse_kind(name)
 
 
 PRESETS = {
@@ -97,12 +97,12 @@ def teach(
     subspace = jax.random.fold_in(lesson.keys.noise, n)  # the key behind those of the n images
 
     def answer(key: jax.Array, n: int, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x = tm.distributions.stacked(config.inputs, key, n, task.pixels(images), subspace)
+        x = tm.distributions.stack_inputs(config.inputs, key, n, task.pixels(images), subspace)
         return x, jax.lax.map(partial(protocol.network.apply, lesson.teacher), x)
 
     answered = answer(lesson.keys.noise, n, data.train[0])
     held_out = answer(lesson.keys.probe, len(lesson.held_out[0]), data.test[0])
-    measures = jax.lax.map(tm.distributions.described, answered[0])
+    measures = jax.lax.map(tm.distributions.describe_inputs, answered[0])
     return lesson._replace(answered=answered, held_out=held_out), {**curve, **measures}
 
 
@@ -134,7 +134,7 @@ def findings(runs: xr.Dataset) -> list[Any]:
         return tm.Finding(quantity, place, gap, gap.verdict(*tm.HIGHER))
 
     def family(kind: str) -> dict[float, str]:
-        numbers = {name: tm.kinds.parsed(name) for name in names}
+        numbers = {name: tm.kinds.parse_kind(name) for name in names}
         return dict(sorted((b, name) for name, (a, b) in numbers.items() if a == kind))
 
     quantity = "Transfer less that on uniform noise"

@@ -9,7 +9,7 @@ from scipy import stats
 from toymodels.data import distributions
 from toymodels.data.distributions import draw
 from toymodels.data.inputs import uniform_noise
-from toymodels.data.kinds import parsed
+from toymodels.data.kinds import parse_kind
 from toymodels.errors import UserError
 
 KEY, OWN = jax.random.key(0), jax.random.key(1)
@@ -72,7 +72,7 @@ def test_no_filter_is_white_noise(name):
 def test_the_slope_of_the_spectrum_is_recovered(beta):
     side = 16
     gain = distributions.power_gain(side, beta)
-    found = amplitudes(np.asarray(distributions.filtered_noise(KEY, 4000, gain)))
+    found = amplitudes(np.asarray(distributions.filter_noise(KEY, 4000, gain)))
     k = np.fft.fftfreq(side) * side
     size = np.hypot(k[:, None], k)
     waves = size > 0
@@ -93,7 +93,7 @@ def test_blur_is_a_convolution_with_a_gaussian_on_the_torus():
     blurred = circulant @ white @ circulant.T
     factor = 1 / (np.linalg.norm(kernel) ** 2)  # keeps the variance of white noise
     expected = (factor * blurred).reshape(3, -1)
-    found = distributions.filtered_noise(KEY, 3, distributions.blur_gain(side, sigma))
+    found = distributions.filter_noise(KEY, 3, distributions.blur_gain(side, sigma))
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
@@ -152,7 +152,7 @@ def test_what_is_made_of_images_keeps_what_it_says():
     np.testing.assert_allclose(phases.mean(1), again.mean(1), atol=1e-6)
     assert np.abs(phases - again).mean() > 0.1
     # Phases are uniform: a wave that is not its own mirror image averages out.
-    many = distributions.scrambled_phases(KEY, jnp.tile(IMAGES[0], (1000, 1)))
+    many = distributions.scramble_phases(KEY, jnp.tile(IMAGES[0], (1000, 1)))
     many = np.fft.fft2(np.asarray(many).reshape(-1, SIDE, SIDE))[:, 1, 2]
     assert abs((many / abs(many)).mean()) < 5 / np.sqrt(len(many))
 
@@ -166,7 +166,7 @@ def test_the_ends_of_a_blend_are_the_pure_inputs():
 
 def test_sets_are_stacked_in_the_order_of_their_names():
     names = ["gaussian", "real", "uniform"]
-    both = distributions.stacked(names, KEY, 9, IMAGES, OWN)
+    both = distributions.stack_inputs(names, KEY, 9, IMAGES, OWN)
     np.testing.assert_allclose(both, [drawn(name, 9) for name in names], atol=1e-6)
 
 
@@ -179,7 +179,7 @@ def test_few_samples_are_the_first_ones_again_and_again():
 def test_effective_dimension_is_the_participation_ratio_of_the_spectrum():
     x = np.random.default_rng(1).normal(size=(300, 6)) * [1, 1, 2, 3, 0.1, 0]
     values = np.linalg.eigvalsh(np.cov(x.T))
-    found = distributions.described(jnp.asarray(x + 5, jnp.float32))
+    found = distributions.describe_inputs(jnp.asarray(x + 5, jnp.float32))
     assert found["effective_dimension"] == pytest.approx(
         values.sum() ** 2 / (values**2).sum(), rel=1e-3
     )
@@ -193,4 +193,4 @@ def test_a_subspace_larger_than_the_image_is_refused():
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_name_drawn_is_a_kind(name):
-    assert parsed(name)[0] == name.partition(":")[0]
+    assert parse_kind(name)[0] == name.partition(":")[0]

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from toymodels.data.idx import File, read_idx, verified
+from toymodels.data.idx import File, read_idx, read_verified
 from toymodels.errors import UserError
 
 Name = Literal["mnist", "fashion", "emnist"]
@@ -206,7 +206,7 @@ def _read(path: Path, file: File) -> np.ndarray:
     remedy = "delete it to have it downloaded again, or name another folder with --data-dir"
     try:
         with path.open("rb") as stream:
-            return read_idx(verified(stream, file))
+            return read_idx(read_verified(stream, file))
     except ValueError as wrong:
         raise UserError(f"{path} {wrong}; {remedy}") from wrong
     except OSError as error:
@@ -288,7 +288,7 @@ def _fetch(url: str, file: File) -> tuple[bytes, bytes]:
     try:
         if errors:
             raise errors[0]
-        data = verified(body, file)
+        data = read_verified(body, file)
         return body.getvalue(), data
     except (OSError, ValueError) as error:
         reason = str(error).split(" for url")[0]  # requests writes at length

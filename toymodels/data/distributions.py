@@ -13,8 +13,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from toymodels.data.inputs import each, uniform_noise
-from toymodels.data.kinds import parsed
+from toymodels.data.inputs import sample_images, uniform_noise
+from toymodels.data.kinds import parse_kind
 from toymodels.errors import UserError
 from toymodels.measure.decompositions import orthonormal
 
@@ -35,7 +35,7 @@ def draw(name: str, key: jax.Array, n: int, images: jax.Array, own: jax.Array) -
     >>> draw("blend:1", keys[0], 2, jnp.arange(4.0)[None], keys[1]).tolist()
     [[0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, 3.0]]
     """
-    kind, number = parsed(name)
+    kind, number = parse_kind(name)
     size = images.shape[1]
     side = math.isqrt(size)
     law: Law = "signs" if kind.endswith("signs") else "gaussian"
@@ -43,28 +43,28 @@ def draw(name: str, key: jax.Array, n: int, images: jax.Array, own: jax.Array) -
         case "uniform":
             return uniform_noise(key, n, size)
         case "samples":
-            return repeated(uniform_noise(key, min(int(number), n), size), n)
+            return repeat_images(uniform_noise(key, min(int(number), n), size), n)
         case "gaussian" | "signs":
             return white_noise(key, n, size, law)
         case "spectrum":
-            return filtered_noise(key, n, power_gain(side, number))
+            return filter_noise(key, n, power_gain(side, number))
         case "blur" | "blurred-signs":
-            return filtered_noise(key, n, blur_gain(side, number), law)
+            return filter_noise(key, n, blur_gain(side, number), law)
         case "perlin":
             return perlin_noise(key, n, side, int(number))
         case "subspace":
             return subspace_noise(key, n, random_basis(own, size, int(number)))
         case "real":
-            return repeated(images, n)
+            return repeat_images(images, n)
         case "phases":
-            return repeated(scrambled_phases(key, images[:n]), n)
+            return repeat_images(scramble_phases(key, images[:n]), n)
         case "shuffled":
-            return repeated(shuffled_pixels(key, images[:n]), n)
+            return repeat_images(shuffle_pixels(key, images[:n]), n)
         case _:
-            return number * repeated(images, n) + (1 - number) * uniform_noise(key, n, size)
+            return number * repeat_images(images, n) + (1 - number) * uniform_noise(key, n, size)
 
 
-def stacked(
+def stack_inputs(
     names: Sequence[str], key: jax.Array, n: int, images: jax.Array, own: jax.Array
 ) -> jax.Array:
     """Inputs of several distributions (names, n, size), drawn one set after the other."""
@@ -85,16 +85,16 @@ def white_noise(key: jax.Array, n: int, size: int, law: Law = "gaussian") -> jax
     >>> bool(jnp.allclose(noise**2, 1 / 3))
     True
     """
-    return each(lambda key, _: white(key, size, law), key, n)
+    return sample_images(lambda key, _: white(key, size, law), key, n)
 
 
-def filtered_noise(key: jax.Array, n: int, gain: jax.Array, law: Law = "gaussian") -> jax.Array:
+def filter_noise(key: jax.Array, n: int, gain: jax.Array, law: Law = "gaussian") -> jax.Array:
     """Stationary noise (n, side * side) on a torus: white noise times a gain in Fourier space.
 
     The gain (side, side), by wave number in the order of ``fft2``, is the square root of the power
     spectrum but for a factor. With the Gaussian law the spectrum says all there is to say.
 
-    >>> noise = filtered_noise(jax.random.key(0), 1, blur_gain(4, 0.0))
+    >>> noise = filter_noise(jax.random.key(0), 1, blur_gain(4, 0.0))
     >>> bool(jnp.allclose(noise, white_noise(jax.random.key(0), 1, 16), atol=1e-6))
     True
     """
@@ -105,7 +105,7 @@ def filtered_noise(key: jax.Array, n: int, gain: jax.Array, law: Law = "gaussian
         pixels = white(key, side * side, law).reshape(side, side)
         return jnp.fft.irfft2(jnp.fft.rfft2(pixels) * half, s=(side, side)).ravel()
 
-    return each(image, key, n)
+    return sample_images(image, key, n)
 
 
 def wave_numbers(side: int) -> jax.Array:
@@ -145,7 +145,7 @@ def perlin_noise(key: jax.Array, n: int, side: int, cells: int) -> jax.Array:
         raw = slope @ down @ weight.T + weight @ across @ slope.T
         return (SPREAD / spread * raw).ravel()
 
-    return each(image, key, n)
+    return sample_images(image, key, n)
 
 
 def subspace_noise(key: jax.Array, n: int, basis: jax.Array) -> jax.Array:
@@ -166,21 +166,21 @@ def random_basis(key: jax.Array, size: int, k: int) -> jax.Array:
     return orthonormal(jax.random.normal(key, (size, k)))
 
 
-def repeated(images: jax.Array, n: int) -> jax.Array:
+def repeat_images(images: jax.Array, n: int) -> jax.Array:
     """Images (N, size), again and again up to n."""
     return images[jnp.arange(n) % len(images)]
 
 
-def shuffled_pixels(key: jax.Array, images: jax.Array) -> jax.Array:
+def shuffle_pixels(key: jax.Array, images: jax.Array) -> jax.Array:
     """Images (n, size), each with its pixels in a random order of its own.
 
-    >>> sorted(shuffled_pixels(jax.random.key(0), jnp.arange(4)[None])[0].tolist())
+    >>> sorted(shuffle_pixels(jax.random.key(0), jnp.arange(4)[None])[0].tolist())
     [0, 1, 2, 3]
     """
-    return each(lambda key, i: jax.random.permutation(key, images[i]), key, len(images))
+    return sample_images(lambda key, i: jax.random.permutation(key, images[i]), key, len(images))
 
 
-def scrambled_phases(key: jax.Array, images: jax.Array) -> jax.Array:
+def scramble_phases(key: jax.Array, images: jax.Array) -> jax.Array:
     """Square images (n, size), each with random Fourier phases of its own.
 
     Each keeps its power spectrum and its mean, and nothing else: the mean image is lost, so that a
@@ -194,7 +194,7 @@ def scrambled_phases(key: jax.Array, images: jax.Array) -> jax.Array:
         phases = (waves / abs(waves)).at[0, 0].set(1.0)
         return jnp.fft.irfft2(known * phases, s=(side, side)).ravel()
 
-    return each(image, key, len(images))
+    return sample_images(image, key, len(images))
 
 
 def effective_dimension(x: jax.Array) -> jax.Array:
@@ -211,6 +211,6 @@ def effective_dimension(x: jax.Array) -> jax.Array:
     return jnp.trace(covariance) ** 2 / (covariance**2).sum()
 
 
-def described(x: jax.Array) -> dict[str, jax.Array]:
+def describe_inputs(x: jax.Array) -> dict[str, jax.Array]:
     """Variance of a pixel of images (n, size), as a mean over pixels, and effective dimension."""
     return {"variance": x.var(axis=0).mean(), "effective_dimension": effective_dimension(x)}

@@ -43,7 +43,7 @@ def read_idx(data: bytes) -> np.ndarray:
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
-def verified(stream: BinaryIO, file: File) -> bytes:
+def read_verified(stream: BinaryIO, file: File) -> bytes:
     """The decompressed bytes of a stream, gzip or not; `ValueError` if they are not the file's."""
     stream.seek(0)
     is_gzip = stream.read(2) == b"\x1f\x8b"

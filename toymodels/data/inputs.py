@@ -10,10 +10,10 @@ import jax.numpy as jnp
 BLOCK = 1000
 
 
-def each(image: Callable[[jax.Array, jax.Array], jax.Array], key: jax.Array, n: int) -> jax.Array:
+def sample_images(image: Callable[[jax.Array, jax.Array], jax.Array], key: jax.Array, n: int) -> jax.Array:
     """Images (n, size), the i-th of them ``image(key of its own, i)``: more keep the earlier ones.
 
-    >>> each(lambda key, i: i[None], jax.random.key(0), 3).tolist()
+    >>> sample_images(lambda key, i: i[None], jax.random.key(0), 3).tolist()
     [[0], [1], [2]]
     """
     numbered = jax.random.split(key, n), jnp.arange(n)
@@ -29,4 +29,4 @@ def uniform_noise(key: jax.Array, n: int, size: int) -> jax.Array:
     >>> images.shape, bool((uniform_noise(jax.random.key(0), 2, 4) == images[:2]).all())
     ((3, 4), True)
     """
-    return each(lambda key, _: jax.random.uniform(key, (size,), minval=-1.0, maxval=1.0), key, n)
+    return sample_images(lambda key, _: jax.random.uniform(key, (size,), minval=-1.0, maxval=1.0), key, n)

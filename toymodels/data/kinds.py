@@ -18,13 +18,13 @@ NUMBERED: dict[str, tuple[float, float]] = {
 """Least and greatest number of a kind; where these are integers, so is the number."""
 
 
-def parsed(name: str) -> tuple[str, float]:
+def parse_kind(name: str) -> tuple[str, float]:
     """Kind and number (0 where there is none).
 
     Raises:
         UserError: no such name.
 
-    >>> parsed("blur:1.5"), parsed("real")
+    >>> parse_kind("blur:1.5"), parse_kind("real")
     (('blur', 1.5), ('real', 0))
 
     """
