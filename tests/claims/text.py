@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 DOCUMENTS = {
     "README.md": "README.txt",
     "docs/index.md": "index.txt",
+    "docs/results.md": "results.txt",
     "docs/howto.md": "howto.txt",
     "docs/limits.md": "limits.txt",
     "docs/language.md": "language.txt",
