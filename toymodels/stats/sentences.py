@@ -39,8 +39,18 @@ def points(array: xr.DataArray, beside: str | None = None) -> Iterator[tuple[str
     for values in itertools.product(*(array[dim].values for dim in dims)):
         part = array.sel(dict(zip(dims, values, strict=True))).transpose(*kept)
         at = {name: part[name].item() for name in (*dims, *chosen)}
-        labels = [v if isinstance(v, str) else f"{name} = {v:.3g}" for name, v in at.items()]
-        yield ", ".join(labels), part
+        yield ", ".join(label_point(name, value) for name, value in at.items()), part
+
+
+def label_point(name: Any, value: Any) -> str:
+    """A label as it is, a number behind the name of its axis.
+
+    >>> label_point("loss", "kl"), label_point("samples", 4000), label_point("rho", 1 / 3)
+    ('kl', 'samples = 4000', 'rho = 0.333')
+    """
+    if isinstance(value, str):
+        return value
+    return f"{name} = {value}" if isinstance(value, int) else f"{name} = {value:.3g}"
 
 
 def by_sign(

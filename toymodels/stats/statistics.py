@@ -1,7 +1,7 @@
 """Seeds: which points count, means with intervals, paired differences."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -22,7 +22,7 @@ def succeeded(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.map(masked, keep_attrs=True)
 
 
-def side_by_side(dim: str, arrays: Mapping[str, xr.DataArray], description: str) -> xr.DataArray:
+def side_by_side(dim: str, arrays: Mapping[Any, xr.DataArray], description: str) -> xr.DataArray:
     """Arrays with the same dimensions under their names along a new one."""
     joined = xr.concat(
         [array.drop_vars(set(array.coords) - set(array.dims)) for array in arrays.values()],

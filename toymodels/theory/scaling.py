@@ -14,6 +14,7 @@ same size: m squares of order 1 / width); its *faithfulness* depends on m alone 
 below the width; and the number of samples matters up to the dimension of the inputs.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -178,3 +179,35 @@ def exponents(
     pseudo = jackknife(best, rows)
     coords = {"seed": values.seed, "exponent": names}
     return xr.DataArray(scatter_seeds(pseudo, values), coords)
+
+
+def local_powers(values: xr.DataArray, along: str) -> xr.DataArray:
+    """The power with which values grow from each entry of a coordinate to the next: (step, ...).
+
+    ``along`` is a dimension with a positive coordinate. NaN where a value is not positive.
+
+    >>> areas = xr.DataArray([1.0, 4.0, 32.0], {"side": [1, 2, 4]})
+    >>> powers = local_powers(areas, "side")
+    >>> powers.step.values.tolist(), powers.round(6).values.tolist()
+    (['1 to 2', '2 to 4'], [2.0, 3.0])
+    """
+    rows = values.transpose(along, ...)
+    logs = np.log(rows.where(rows > 0).values)
+    rises = np.diff(np.log(values[along].values)).reshape(-1, *[1] * (rows.ndim - 1))
+    steps = [f"{a} to {b}" for a, b in itertools.pairwise(values[along].values)]
+    coords = {"step": steps, **{dim: rows[dim] for dim in rows.dims[1:]}}
+    return xr.DataArray(np.diff(logs, axis=0) / rises, coords)
+
+
+def fit_powers(values: xr.DataArray, along: str) -> list[float]:
+    """The power of a coordinate along which values (seed, along) grow: least squares, by seed.
+
+    Seeds with a value that is not finite are dropped.
+
+    >>> values = xr.DataArray([[3.0, 12.0, 48.0]], {"seed": [0], "width": [1, 2, 4]})
+    >>> [round(power, 6) for power in fit_powers(values, "width")]
+    [2.0]
+    """
+    rows = values.transpose("seed", along).values
+    x, y = np.log(values[along].values), np.log(rows[np.isfinite(rows).all(axis=1)])
+    return [float(np.polyfit(x, row, 1)[0]) for row in y]
