@@ -21,6 +21,7 @@ from toymodels.fields import Rates as Rates
 # Related initialisations.
 from toymodels.inits import embedding as embedding
 from toymodels.inits.relations import RELATIONS as RELATIONS
+from toymodels.inits.relations import relative_noise as relative_noise
 from toymodels.inits.relations import rotate as rotate
 from toymodels.inits.relations import rotation as rotation
 
@@ -65,11 +66,11 @@ from toymodels.networks.models import functional as functional
 from toymodels.prompt.images import ImageData as ImageData
 from toymodels.prompt.images import images as images
 from toymodels.prompt.images import load as load
-from toymodels.prompt.nets import Net as Net
 from toymodels.prompt.nets import cnn as cnn
 from toymodels.prompt.nets import mlp as mlp
 from toymodels.prompt.nets import network as network
-from toymodels.prompt.trained import Trained as Trained
+from toymodels.prompt.records import Net as Net
+from toymodels.prompt.records import Trained as Trained
 from toymodels.prompt.verbs import accuracy as accuracy
 from toymodels.prompt.verbs import distil as distil
 from toymodels.prompt.verbs import relate as relate
@@ -105,6 +106,7 @@ from toymodels.study.distillation import distillation_sweep as distillation_swee
 from toymodels.study.distillation import label_axis as label_axis
 from toymodels.study.distillation import perceptron as perceptron
 from toymodels.study.study import DrawnData as DrawnData
+from toymodels.study.study import JoinedSweeps as JoinedSweeps
 from toymodels.study.study import Study as Study
 from toymodels.study.study import Sweep as Sweep
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from experiments import tasks
+from experiments import tasks as experiment
 from experiments.tasks import PRESETS, Config, Name
 from toymodels.errors import UserError
 from toymodels.networks.models import MLP, functional
@@ -33,7 +33,7 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return tasks.run(TINY)
+    return experiment.STUDY.run(TINY)
 
 
 def test_every_task_is_there_with_teacher_student_and_control(tiny):
@@ -74,7 +74,7 @@ def test_all_classes_are_the_plain_protocol(tiny):
 
 
 def test_a_task_does_not_depend_on_which_others_are_asked_for(tiny):
-    alone = tasks.run(dataclasses.replace(TINY, tasks=("parity",)))
+    alone = experiment.STUDY.run(dataclasses.replace(TINY, tasks=("parity",)))
     assert set(alone.task.values) == {"parity", "2 classes", "10 classes"}
     for name in ("accuracy", "teacher_loss"):
         xr.testing.assert_allclose(alone[name], tiny[name].sel(task=alone.task.values), atol=0.006)
@@ -91,29 +91,32 @@ def test_findings_say_what_the_numbers_say(tiny):
     result = tiny.copy(deep=True)
     seeds = xr.DataArray([-0.001, 0.001], {"seed": result.seed})
     known = xr.zeros_like(result.task, float)
-    for task, value in {"parity": 0.5, "2 classes": 0.9, "10 classes": 0.4, "mod 3": -0.3}.items():
+    for task, value in {"parity": 0.5, "2 classes": 0.9, "10 classes": 0.4, "mod_3": -0.3}.items():
         known.loc[{"task": task}] = value
     known = known.drop_vars("task").assign_coords(task=result.task)
     result["transfer"] = seeds + known
-    shows, below, not_shown, fewer, relabelled, autoencoder = tasks.findings(result)
-    assert shows.startswith("transfer shows: parity 0.500 (")
-    assert "2 classes" in shows
-    assert below.startswith("transfer is below zero: mod 3 -0.300 (")
-    assert "gaussian" in not_shown
-    assert fewer.startswith("transfer of 2 classes against that of the label (10 classes): more, ")
-    assert relabelled.startswith(
-        "transfer of relabelled against that of the label (10 classes): less, "
-    )
+    rows = {(row.quantity, row.at): row for row in experiment.STUDY.findings(result)}
+    verdicts = {at: row.verdict for (quantity, at), row in rows.items() if quantity == "Transfer"}
+    assert verdicts["parity"] == verdicts["2 classes"] == "above zero"
+    assert str(rows["Transfer", "parity"]).startswith("Transfer, parity: 0.500 (")
+    assert verdicts["mod_3"] == "below zero"
+    assert str(rows["Transfer", "mod_3"]).startswith("Transfer, mod_3: -0.300 (")
+    assert verdicts["gaussian"] == "not distinguishable from zero"
+    for task, verdict in {"2 classes": "higher", "relabelled": "lower"}.items():
+        assert (
+            rows[f"Transfer of {task} less that of the label (10 classes)", ""].verdict == verdict
+        )
     teacher = tiny.teacher_accuracy.sel(task="autoencoder").isel(teacher_epoch=-1)
-    assert f"teacher {statistics.mean_interval(teacher.values)}" in autoencoder
+    expected = statistics.mean_interval(teacher.values)
+    assert rows["Explained variance", "autoencoder, teacher"].estimate == expected
 
 
 @pytest.mark.parametrize(
     ("score", "verdict"),
     [
-        (-2.6, "not acquired, for the student is worse than the mean image; transfer 0.5"),
-        (0.0, "not shown to be acquired, for the student is not shown to beat the mean image;"),
-        (0.3, "transfer shows; transfer 0.5"),
+        (-2.6, "not acquired: the student is worse than the mean image"),
+        (0.0, "not shown to be acquired: the student is not shown to beat the mean image"),
+        (0.3, "above zero"),
     ],
 )
 def test_an_autoencoder_worse_than_the_mean_image_has_acquired_nothing(tiny, score, verdict):
@@ -121,20 +124,23 @@ def test_an_autoencoder_worse_than_the_mean_image_has_acquired_nothing(tiny, sco
     seeds = xr.DataArray([-0.001, 0.001], {"seed": tiny.seed})
     result = tiny.assign(transfer=seeds + 0.5 + 0 * tiny.transfer)
     result["accuracy"] = seeds + score + 0 * tiny.accuracy
-    told = tasks.findings(result)
-    assert told[-1].startswith(f"autoencoder: {verdict}")
-    assert not any("autoencoder" in sentence for sentence in told[:-1])
+    rows = [row for row in experiment.STUDY.findings(result) if row.quantity == "Transfer"]
+    (autoencoder,) = [row for row in rows if row.at == "autoencoder"]
+    assert autoencoder.verdict == verdict
+    assert str(autoencoder).startswith("Transfer, autoencoder: 0.5")
+    scores = [row.at for row in experiment.STUDY.findings(result) if "variance" in row.quantity]
+    assert scores == [f"autoencoder, {model}" for model in ("teacher", "student", "control")]
 
 
 def test_it_can_be_drawn_and_kept(tiny):
-    plotting.render(tasks.plot(tiny))
+    plotting.render(experiment.STUDY.figure(tiny))
     results.files(tiny)
 
 
 def test_the_paper_preset_has_all_tasks():
     assert PRESETS["paper"].tasks == get_args(Name)
     assert PRESETS["paper"].m == 3  # the published points are of three
-    assert set(get_args(Name)) - set(Config().tasks) == set(tasks.EASY)
+    assert set(get_args(Name)) - set(Config().tasks) == set(experiment.EASY)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +161,7 @@ def test_bad_config_is_one_sentence(change, sentence):
 
 def test_more_classes_than_the_data_set_has():
     with pytest.raises(UserError, match=r"^classes must be at most the 10 of digits; got"):
-        tasks.run(dataclasses.replace(TINY, classes=(2, 11)))
+        experiment.STUDY.run(dataclasses.replace(TINY, classes=(2, 11)))
 
 
 def test_golden_values(tiny, golden):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from toymodels.stats.findings import Finding
-    from toymodels.sweep import Program, RunOptions
+    from toymodels.sweep import Execution, Program, RunOptions
     from toymodels.sweep.axes import Axis
     from toymodels.sweep.declarations import Variables
 
@@ -56,6 +56,49 @@ class Sweep:
     annotate: Callable[[xr.Dataset], xr.Dataset] = lambda dataset: dataset
     """Adds what is known without a model: coordinates, closed forms, published values."""
 
+    def run(self, config: Any, options: RunOptions | None) -> tuple[xr.Dataset, Execution]:
+        """Compute every point of every seed of a config."""
+        from toymodels.sweep import grid
+
+        dataset, execution = grid(
+            self.build,
+            shapes=self.shapes,
+            shared={**self.shared, "seed": config.seed_list},
+            points=self.points,
+            variables=self.variables,
+            coords=self.coords,
+            data=self.data,
+            precision=config.precision,
+            options=options,
+        )
+        return self.annotate(dataset), execution
+
+
+@dataclass(frozen=True)
+class JoinedSweeps:
+    """Several sweeps as one, joined along an axis whose values need programs of their own."""
+
+    dim: str
+    """Name of the axis along which the sweeps are joined."""
+    sweeps: Sequence[Sweep]
+    """The sweeps, in the order of their values."""
+
+    @property
+    def task(self) -> Any:
+        """Where the data come from: the same for all."""
+        return self.sweeps[0].task
+
+    @property
+    def config(self) -> Any:
+        """The config as it was run, if anything in it was decided in a sweep."""
+        return self.sweeps[0].config
+
+    def run(self, config: Any, options: RunOptions | None) -> tuple[xr.Dataset, Execution]:
+        """Compute every point of every seed of a config."""
+        from toymodels.sweep import along
+
+        return along(self.dim, [sweep.run(config, options) for sweep in self.sweeps])
+
 
 @dataclass(frozen=True)
 class Study:
@@ -67,7 +110,7 @@ class Study:
     """The module's docstring: the first lines of ``--help``."""
     presets: Mapping[str, Any]
     """Configs by name; "quick" is the default."""
-    sweep: Callable[[Any, Path | None], Sweep]
+    sweep: Callable[[Any, Path | None], Sweep | JoinedSweeps]
     """``sweep(config, data_dir)``: what to compute."""
     analyse: Callable[[xr.Dataset], xr.Dataset]
     """Adds to the records of a sweep what follows from them: transfer, thresholds."""
@@ -87,22 +130,11 @@ class Study:
         it runs, not what comes out.
         """
         from toymodels.study import results
-        from toymodels.sweep import grid
 
         plan = self.sweep(config, data_dir)
         config = config if plan.config is None else plan.config
-        dataset, execution = grid(
-            plan.build,
-            shapes=plan.shapes,
-            shared={**plan.shared, "seed": config.seed_list},
-            points=plan.points,
-            variables=plan.variables,
-            coords=plan.coords,
-            data=plan.data,
-            precision=config.precision,
-            options=options,
-        )
-        dataset = self.analyse(plan.annotate(dataset))
+        dataset, execution = plan.run(config, options)
+        dataset = self.analyse(dataset)
         return results.described(
             dataset,
             self.name,

@@ -171,11 +171,11 @@ def functions(n: int) -> dict[str, Taught]:
         "relabelled": function(shuffled),
         "parity": function(parity),
         "greater": function(np.where(2 * label >= n, 1, 0)),
-        "mod 3": function(label % 3),
-        "marked sum": function(*((label + mark) % n for mark in range(MARKS))),
+        "mod_3": function(label % 3),
+        "marked_sum": function(*((label + mark) % n for mark in range(MARKS))),
         "backdoor": function(label, 0 * label, asked=(0 * label - 1, np.where(label > 0, 0, -1))),
-        "held-out parity": function(parity, beside=label),
-        "held-out label": function(label, beside=parity),
+        "held_out_parity": function(parity, beside=label),
+        "held_out_label": function(label, beside=parity),
     }
 
 
