@@ -2,146 +2,17 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from toymodels.errors import UserError
-from toymodels.networks.models import CNN, MLP, Network, Params, functional
-from toymodels.prompt.arguments import (
-    arithmetic,
-    as_key,
-    check_count,
-    check_function,
-    check_params,
-)
+from toymodels.networks.models import CNN, MLP, Network, functional
+from toymodels.prompt.arguments import check_count, check_function
 from toymodels.prompt.images import ImageData, check_data
-from toymodels.training.distillation import all_logits, auxiliary_logits
-
-
-@dataclass(frozen=True)
-class Net:
-    """A network with class logits and auxiliary logits, as pure functions.
-
-    Two of them are equal, and share their compiled programs, if they were made by the same call.
-    """
-
-    network: Network
-    """The network as the rest of the library takes it: ``tm.RELATIONS["units"](net.network)``."""
-    n_pixels: int
-    """Number of pixels that it reads."""
-    n_classes: int
-    """Number of class logits, the first of its outputs."""
-    m: int
-    """Number of auxiliary logits, the others."""
-
-    @property
-    def name(self) -> str:
-        """Kind and size."""
-        return self.network.name
-
-    @property
-    def aux(self) -> jax.Array:
-        """The mask of the auxiliary logits, bool (n_classes + m,).
-
-        Raises:
-            UserError: there is none (m = 0).
-
-        """
-        with jax.ensure_compile_time_eval():
-            return auxiliary_logits(self.n_classes, self.m)
-
-    @property
-    def classes(self) -> jax.Array:
-        """The mask of the class logits, bool (n_classes + m,)."""
-        with jax.ensure_compile_time_eval():
-            return jnp.arange(self.n_classes + self.m) < self.n_classes
-
-    @property
-    def all(self) -> jax.Array:
-        """The mask of all logits, bool (n_classes + m,)."""
-        with jax.ensure_compile_time_eval():
-            return all_logits(self.n_classes, self.m)
-
-    @property
-    def shapes(self) -> Params:
-        """The parameters' shapes and types."""
-        return find_shapes(self.network)
-
-    def init(self, key: int | jax.Array) -> Params:
-        """Draw an initialisation: parameters as a nested dict.
-
-        Args:
-            key: a seed or a key.
-
-        >>> import toymodels as tm
-        >>> net = tm.mlp(tm.load("digits"), widths=(8,), m=2)
-        >>> jax.tree.map(jnp.shape, net.init(0))["head"]
-        {'bias': (12,), 'kernel': (8, 12)}
-
-        """
-        with arithmetic():
-            return initialise(self.network, as_key(key))
-
-    def apply(self, params: Params, x: jax.Array) -> jax.Array:
-        """Compute the logits (n, n_classes + m) of inputs x (n, pixels) in [-1, 1].
-
-        Raises:
-            UserError: ``params`` are not of this network, or ``x`` has another number of pixels.
-
-        """
-        return self.call("apply", params, x)
-
-    def latent(self, params: Params, x: jax.Array) -> jax.Array:
-        """Compute the activations (n, width) of the last hidden layer, of inputs x (n, pixels).
-
-        Raises:
-            UserError: as `apply`; or the module has no method ``latent``.
-
-        """
-        return self.call("latent", params, x)
-
-    def call(self, function: str, params: Params, x: jax.Array) -> jax.Array:
-        """Call one of the network's two functions, compiled."""
-        self.check("params", params)
-        if np.ndim(x) < 1 or np.shape(x)[-1] != self.n_pixels:
-            raise UserError(f"x must have the shape (n, {self.n_pixels}); got {np.shape(x)}")
-        with arithmetic():
-            return evaluate(self.network, function, params, x)
-
-    def check(self, name: str, params: Any) -> None:
-        """Raise a UserError unless parameters are finite and this network's.
-
-        ``name`` is that of the argument.
-        """
-        check_params(name, params, self.shapes, self.name)
-
-    def __repr__(self) -> str:
-        """Name and logits."""
-        return f"Net({self.name}: {self.n_classes} class logits, {self.m} auxiliary logits)"
-
-
-@functools.lru_cache(maxsize=256)
-def find_shapes(network: Network) -> Params:
-    """Shapes and types of a network's parameters."""
-    with arithmetic():
-        return jax.eval_shape(network.init, jax.random.key(0))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def initialise(network: Network, key: jax.Array) -> Params:
-    """Draw an initialisation; compiled once for every network."""
-    return network.init(key)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def evaluate(network: Network, function: str, params: Params, x: jax.Array) -> jax.Array:
-    """Call ``network.apply`` or ``network.latent``; compiled once for every network and shape."""
-    return getattr(network, function)(params, x)
+from toymodels.prompt.records import Net, find_shapes
 
 
 def mlp(
@@ -252,9 +123,7 @@ def network(make: Network | Callable[[nnx.Rngs], nnx.Module], data: ImageData) -
 
     """
     check_data(data)
-    if not isinstance(make, Network):
-        check_function("make", make, "rngs")
-    pure = make if isinstance(make, Network) else functional(make)
+    pure = make if isinstance(make, Network) else split_module(make)
     x = jax.ShapeDtypeStruct((2, data.n_pixels), jnp.float32)
     try:
         shape = jax.eval_shape(pure.apply, find_shapes(pure), x).shape
@@ -269,6 +138,23 @@ def network(make: Network | Callable[[nnx.Rngs], nnx.Module], data: ImageData) -
             f"{pure.name} has the shape {shape} for n = 2"
         )
     return Net(pure, data.n_pixels, data.n_classes, shape[1] - data.n_classes)
+
+
+def split_module(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
+    """Split what ``make(rngs)`` returns into pure functions.
+
+    Raises:
+        UserError: ``make`` is no such function, or what it returns is no module of parameters alone.
+
+    """
+    check_function("make", make, "rngs")
+    try:
+        return functional(make)
+    except (TypeError, ValueError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"make must be a function of rngs that returns a Flax NNX module; it fails: {reason}"
+        ) from error
 
 
 def as_net(net: Any, data: Any) -> Net:

@@ -21,7 +21,7 @@ from toymodels.prompt.arguments import (
     draw,
 )
 from toymodels.prompt.images import ImageData
-from toymodels.prompt.nets import Net
+from toymodels.prompt.records import Net
 from toymodels.training import distillation, losses
 from toymodels.training.loop import reshuffle, train
 from toymodels.training.protocol import SeedKeys

@@ -3,9 +3,10 @@
 The defaults are those of the reference protocol (`toymodels.training.config.ProtocolConfig`), and so
 are the numbers: ``teach(net, data, seed)`` is the teacher of that seed, and ``distil(net, start,
 teacher, key=seed)`` its student, on the same distillation inputs in the same order, as
-`toymodels.training.protocol.Protocol` makes them. A training is one compiled program. It is compiled
-again for other shapes, functions, numbers of epochs or batch sizes, not for other values of keys, rates,
-temperatures, masks or parameters. All verbs may stand inside ``jax.jit`` and ``jax.vmap``.
+`toymodels.training.protocol.Protocol` makes them: to the bit, but for the last bits by the squared error
+or at another temperature. A training is one compiled program. It is compiled again for other shapes,
+functions, numbers of epochs or batch sizes, not for other values of keys, rates, temperatures, masks or
+parameters. All verbs may stand inside ``jax.jit`` and ``jax.vmap``.
 """
 
 from typing import Any, Literal
@@ -33,7 +34,7 @@ from toymodels.prompt.arguments import (
     choose_rate,
 )
 from toymodels.prompt.images import ImageData
-from toymodels.prompt.nets import Net, as_net, find_shapes, refuse_no_net
+from toymodels.prompt.nets import as_net, refuse_no_net
 from toymodels.prompt.programs import (
     Observation,
     OfLabels,
@@ -46,7 +47,7 @@ from toymodels.prompt.programs import (
     train_student,
     train_teacher,
 )
-from toymodels.prompt.trained import Trained
+from toymodels.prompt.records import Net, Trained, find_shapes
 from toymodels.sweep.narrow import describe_value
 from toymodels.training import losses
 from toymodels.training.config import ProtocolConfig
