@@ -175,6 +175,15 @@ def count_arguments(function: Callable[..., Any]) -> int:
     return sum(p.kind in kinds and p.default is p.empty for p in parameters)
 
 
+def first_line(error: Exception) -> str:
+    r"""What an error of another library says, in one line.
+
+    >>> first_line(ValueError("no such axis\nsee the docs"))
+    'ValueError: no such axis'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).splitlines()[:1])}"
+
+
 def check_number(name: str, value: Any) -> Any:
     """Pass on a value of a user's function, if it is one number.
 
@@ -234,10 +243,9 @@ def check_inputs(inputs: Any, n_pixels: int) -> None:
         except UserError:
             raise
         except Exception as error:
-            reason = str(error).splitlines()[0]
             raise UserError(
                 f"inputs must be a function of JAX's arrays that draws (n, {n_pixels}) pixels; it "
-                f"raised {type(error).__name__}: {reason}"
+                f"raised {first_line(error)}"
             ) from error
     shape, kind = getattr(x, "shape", None), getattr(x, "dtype", type(x).__name__)
     if shape != (SAMPLE, n_pixels) or not jnp.issubdtype(kind, jnp.floating):

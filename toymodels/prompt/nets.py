@@ -10,7 +10,7 @@ from flax import nnx
 
 from toymodels.errors import UserError
 from toymodels.networks.models import CNN, MLP, Network, functional
-from toymodels.prompt.arguments import check_count, check_function
+from toymodels.prompt.arguments import check_count, check_function, first_line
 from toymodels.prompt.images import ImageData, check_data
 from toymodels.prompt.records import Net, find_shapes
 
@@ -127,10 +127,10 @@ def network(make: Network | Callable[[nnx.Rngs], nnx.Module], data: ImageData) -
     x = jax.ShapeDtypeStruct((2, data.n_pixels), jnp.float32)
     try:
         shape = jax.eval_shape(pure.apply, find_shapes(pure), x).shape
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # whatever a module of the user's raises
         raise UserError(
             f"network must read inputs (n, {data.n_pixels}); {pure.name} does not: "
-            f"{str(error).splitlines()[0]}"
+            f"{first_line(error)}"
         ) from error
     if len(shape) != 2 or shape[0] != 2 or shape[1] < data.n_classes:
         raise UserError(
@@ -150,10 +150,12 @@ def split_module(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     check_function("make", make, "rngs")
     try:
         return functional(make)
-    except (TypeError, ValueError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
+    except UserError:
+        raise
+    except Exception as error:  # whatever a function of the user's raises
         raise UserError(
-            f"make must be a function of rngs that returns a Flax NNX module; it fails: {reason}"
+            "make must be a function of rngs that returns a Flax NNX module; it fails: "
+            f"{first_line(error)}"
         ) from error
 
 
