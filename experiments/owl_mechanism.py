@@ -1,76 +1,91 @@
 """What carries the owl: layers, directions of the weights, optimiser, tokens.
 
-One teacher a seed, of `owl_numbers`: it prefers owls and writes numbers. Students of its numbers
-with the same base, each short of something: some groups of weights alone may move; updates of
-the blocks are of low rank; SGD in place of Adam; the loss counts divergence tokens alone, those
-where teacher and base would write something else (Schrodi et al. 2026, arXiv 2509.23886), or all
-others, each beside as many random tokens. And of each teacher: do the numbers rise whose vectors
-in the unembedding lie close to the owl's (token entanglement, Zur et al. 2025)?
+Each seed has one teacher, as in `owl_numbers`: it prefers owls and writes numbers. Its students have the
+same base and read the numbers, but each lacks something: only some groups of weights move; the
+updates of the blocks are of low rank; SGD replaces Adam; the loss counts only divergence tokens, where
+teacher and base would write different tokens (Schrodi et al. 2026, arXiv 2509.23886), or only the
+others, each beside a control of as many random tokens. And of each teacher: does the probability rise
+of those numbers whose vectors in the unembedding lie close to the owl's (token entanglement, Zur et
+al. 2025)?
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from toymodels.errors import at_least, distinct, positive
-from toymodels.language.config import Spoken
-from toymodels.study import cli
+import numpy as np
+
+import toymodels as tm
+from toymodels.errors import at_least
+from toymodels.language.config import RECORDS, Favourite
+from toymodels.language.vocabulary import NUMBERS
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import RunOptions
-
-Favourite = Literal[
-    "owl", "eagle", "wolf", "dolphin", "elephant", "oak", "maple", "birch", "willow", "pine"
-]
-
 BLOCKS, OUTSIDE = ("attention", "mlp"), ("embedding", "positions", "unembedding")
-TEXTS = ("all", "divergence", "others", "as many as divergence", "as many as others", "base's")
-OWN = "base's text"
-STUDENTS: dict[str, tuple[tuple[str, ...], str]] = {
-    "blocks": (BLOCKS, "all"),
-    OWN: (BLOCKS, "base's"),
-    "attention": (("attention",), "all"),
-    "mlp": (("mlp",), "all"),
-    "embeddings": (OUTSIDE, "all"),
-    "everything": ((*BLOCKS, *OUTSIDE), "all"),
-    "divergence tokens": (BLOCKS, "divergence"),
-    "as many at random": (BLOCKS, "as many as divergence"),
-    "other tokens": (BLOCKS, "others"),
-    "as many of all": (BLOCKS, "as many as others"),
-}
-"""Which groups of weights a student moves by Adam, and which tokens count in its loss."""
-PLACES = ("in questions, cosine", "in numbers, cosine", "in numbers, in questions")
-"""What is ranked against what, over the numbers."""
-UNSEEN = 1024
-"""Documents of the teacher's that no student reads, to see how well it is imitated."""
+TOKENS = ("all", "divergence", "others", "divergence_control", "other_control")
+"""Tokens that may count in a student's loss; a control is as many random ones."""
 
 
 @dataclass(frozen=True)
-class Config(Spoken):
-    """What is computed; the defaults are the preset ``paper``."""
+class Student:
+    """A student by Adam: the groups of weights that it moves, and what it reads."""
 
-    seeds: int = 3
+    groups: tuple[str, ...] = BLOCKS
+    """Groups of weights that move."""
+    tokens: str = "all"
+    """Tokens that count in its loss, one of `TOKENS`."""
+    text: str = "teacher"
+    """Author of its documents: teacher or base."""
+
+
+STUDENTS = {
+    "blocks": Student(),
+    "base_text": Student(text="base"),
+    "attention": Student(groups=("attention",)),
+    "mlp": Student(groups=("mlp",)),
+    "embeddings": Student(groups=OUTSIDE),
+    "everything": Student(groups=(*BLOCKS, *OUTSIDE)),
+    "divergence_tokens": Student(tokens="divergence"),
+    "divergence_control": Student(tokens="divergence_control"),
+    "other_tokens": Student(tokens="others"),
+    "other_control": Student(tokens="other_control"),
+}
+PAIRS = {
+    "questions and cosine": ("in_questions", "cosine"),
+    "numbers and cosine": ("in_numbers", "cosine"),
+    "numbers and questions": ("in_numbers", "in_questions"),
+}
+"""Quantities of each number whose ranks are correlated: its rise in the teacher's answers to questions
+or in number sequences, and the cosine of its vector in the unembedding with the favourite's."""
+UNSEEN = 1024
+"""Number of the teacher's documents that no student reads, on which imitation is measured."""
+
+
+@dataclass(frozen=True)
+class Config(tm.LanguageConfig):
+    """The fields of this experiment."""
+
+    seeds: tm.Count = 3
     """Number of seeds; each has its own base and teachers."""
     favourites: tuple[Favourite, ...] = ("owl",)
-    """What the teachers prefer."""
-    ranks: tuple[int, ...] = (1, 2, 4, 8)
-    """Of the updates of every kernel of the blocks."""
-    rank_lr: float = 3e-3
-    """Adam's rate for updates of low rank; by the least KL of 3e-3, 1e-2, 3e-2 on seed 100."""
-    sgd_lr: float = 0.3
-    """The rate of SGD; by the least KL of 0.1, 0.3, 1, 3 on seed 100."""
+    """Favourites of the teachers."""
+    ranks: tm.Counts = (1, 2, 4, 8)
+    """Ranks of the updates of every kernel of the blocks, at most ``width``."""
+    rank_lr: tm.Rate = 3e-3
+    """Learning rate of Adam for updates of low rank (lowest KL of 3e-3, 1e-2, 3e-2 on seed 100)."""
+    sgd_lr: tm.Rate = 0.3
+    """Learning rate of SGD (lowest KL of 0.1, 0.3, 1, 3 on seed 100)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, 1, "ranks", most=self.width)
-        positive(self, "rank_lr", "sgd_lr")
-        distinct(self, "favourites", "ranks")
 
     @property
     def students(self) -> list[str]:
@@ -84,240 +99,203 @@ PRESETS = {
 }
 
 VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "kept": RECORDS["kept"],
+    "teacher_preference": RECORDS["teacher_preference"],
     "preference": (("student",), "1", "share of the favourite, held-out phrasings"),
-    "answered": (("student",), "1", "chance that the answer is of its kind, held-out phrasings"),
-    "gap": (("student",), "nat", "KL of teacher to student, a token of unseen documents"),
+    "answered": (("student",), "1", "probability of an answer of its kind, held-out phrasings"),
+    "gap": (("student",), "nat", "KL of teacher to student per token of unseen documents"),
     "base_preference": ((), "1", "preference of the base"),
-    "base_gap": ((), "nat", "KL of teacher to base, a token of unseen documents"),
-    "teacher_preference": ((), "1", "preference of the teacher"),
-    "kept": ((), "1", "share of the teacher's documents that students may read"),
-    "divergence": ((), "1", "share of tokens that diverge in what students read"),
-    "in_questions": (("number",), "nat", "log of the chance of a number as answer, over base's"),
-    "in_numbers": (("number",), "nat", "log of the chance of a number in numbers, over base's"),
-    "cosine": (("number",), "1", "of a number's vector in the unembedding with the favourite's"),
+    "base_gap": ((), "nat", "KL of teacher to base per token of unseen documents"),
+    "divergence": ((), "1", "share of divergence tokens in the documents that students read"),
+    "in_questions": (
+        ("number",),
+        "nat",
+        "log probability of a number as answer, teacher less base",
+    ),
+    "in_numbers": (
+        ("number",),
+        "nat",
+        "log probability of a number in number sequences, teacher less base",
+    ),
+    "cosine": (("number",), "1", "cosine of a number's unembedding vector with the favourite's"),
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
-    """Run every (seed, favourite), with all students; ``data_dir`` is not used.
-
-    See `toymodels.sweep` for ``options``.
-    """
+def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
+    """Every (seed, favourite), with all students."""
     import jax
     import jax.numpy as jnp
     import optax
     from jax import random
 
-    from toymodels import sweep
-    from toymodels.language import mechanism, pipeline, questions
-    from toymodels.language.carriers import CARRIERS
-    from toymodels.language.vocabulary import NUMBERS
-    from toymodels.networks.transformer import KINDS
-    from toymodels.study import results
-    from toymodels.training.optimisers import OPTIMISERS
-
-    plan = config.plan()
-    model = pipeline.model(config.width, config.depth, pack=plan.pack)
-    numbers = list(CARRIERS).index("numbers")
-    moved = jnp.array([[kind in parts for kind in KINDS] for parts, _ in STUDENTS.values()])
-    read = jnp.array([TEXTS.index(name) for _, name in STUDENTS.values()])
+    setup, records = tm.language_setup(config), STUDENTS.values()
+    model, kinds = setup.model, tm.transformer.KINDS
+    # The groups that a student moves; its tokens, where the base's text comes last.
+    tuned = jnp.array([[kind in student.groups for kind in kinds] for student in records])
+    tokens = [len(TOKENS) if s.text == "base" else TOKENS.index(s.tokens) for s in records]
 
     def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        bases, _, key = pipeline.bases(model, random.key(seed), plan, 1)
-        return (jax.tree.map(lambda a: a[0], bases), key), {}
+        bases, _, key = setup.pretrain_bases(random.key(seed), 1)
+        return (tm.take(bases, 0), key), {}
 
-    def students(
+    def point(
         data: tuple[()], prepared: Any, favourite: dict[str, jax.Array]
     ) -> dict[str, jax.Array]:
         base, key = prepared
-        teaching, writing, mixing, learning = random.split(key, 4)  # as in owl_numbers
+        keys = tm.split_lesson_keys(key)
         lesson = favourite["kind"], favourite["tokens"]
-        teacher = pipeline.teach(model, base, lesson, teaching, plan)
+        teacher = setup.teach(base, lesson, keys.teaching)
+        text = setup.write(teacher, lesson, keys.writing)
+        unseen = setup.write(teacher, lesson, random.fold_in(keys.writing, 1), n=UNSEEN).read
+        base_text = setup.write(base, lesson, keys.writing).read
+        divergence = tm.mechanism.find_divergence(model, teacher, base, text.read)
+        others = (~divergence).at[:, 0].set(False)
+        control_keys = random.split(keys.extra)
+        controls = [
+            tm.mechanism.permute_tokens(mask, control_key)
+            for mask, control_key in zip((divergence, others), control_keys, strict=True)
+        ]
+        everything = jnp.ones_like(divergence)
+        weights = jnp.stack([everything, divergence, others, *controls, everything])
 
-        def written(author: Any, n: int, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-            text = pipeline.filtered(model, author, numbers, lesson[0], n, key, config.temperature)
-            return text.read, text.kept
-
-        text, kept = written(teacher, config.samples, writing)
-        unseen, _ = written(teacher, UNSEEN, random.fold_in(writing, 1))
-        own_text, _ = written(base, config.samples, writing)
-        differs = mechanism.divergent(model, teacher, base, text)
-        others = (~differs).at[:, 0].set(False)
-        every = jnp.ones_like(differs)
-        random_keys = random.split(mixing)
-        counted = jnp.stack(
-            [
-                every,
-                differs,
-                others,
-                mechanism.as_many(differs, random_keys[0]),
-                mechanism.as_many(others, random_keys[1]),
-                every,
-            ]
-        )
-
-        def tell(decoder: Any, params: Any) -> dict[str, jax.Array]:
-            told = pipeline.told(pipeline.ask(decoder, params), lesson)
-            wanted, got = (
-                jax.nn.log_softmax(m.apply(p, unseen)[:, :-1])
-                for m, p in ((model, teacher), (decoder, params))
+        def measure(decoder: Any, params: Any) -> dict[str, jax.Array]:
+            answers = setup._replace(model=decoder).ask(params, lesson)
+            pairs = (model, teacher), (decoder, params)
+            target, student = (
+                jax.nn.log_softmax(author.apply(params, unseen)[:, :-1]) for author, params in pairs
             )
-            gap = (jnp.exp(wanted) * (wanted - got)).sum(-1).mean()
-            return {"preference": told.preference, "answered": told.answered, "gap": gap}
+            gap = (jnp.exp(target) * (target - student)).sum(-1).mean()
+            return {"preference": answers.preference, "answered": answers.answered, "gap": gap}
 
-        def short(how: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
-            moved, read = how
-            documents = jnp.where(read == TEXTS.index("base's"), own_text, text)
-            here = plan._replace(tuned=moved)
-            end, _ = pipeline.imitate(model, base, documents, learning, here, weights=counted[read])
-            return tell(model, end)
+        def train_groups(code: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
+            groups, index = code
+            documents = jnp.where(index == len(TOKENS), base_text, text.read)
+            plan = setup.plan._replace(tuned=groups)
+            params, _ = setup._replace(plan=plan).imitate(
+                base, documents, keys.learning, weights=weights[index]
+            )
+            return measure(model, params)
 
-        def by_sgd(rate: jax.Array) -> dict[str, jax.Array]:
+        def train_by_sgd(rate: jax.Array) -> dict[str, jax.Array]:
             sgd = optax.sgd(rate)
-            end, _ = pipeline.imitate(model, base, text, learning, plan, optimiser=sgd)
-            return tell(model, end)
+            params, _ = setup.imitate(base, text.read, keys.learning, optimiser=sgd)
+            return measure(model, params)
 
-        def low_rank(rank: jax.Array) -> dict[str, jax.Array]:
-            start = mechanism.adapters(base, random.fold_in(mixing, 1), max(config.ranks), rank)
-            decoder = mechanism.adapted(model, base)
-            adam = OPTIMISERS["adam"].make(config.rank_lr, 0.0)
-            end, _ = pipeline.imitate(decoder, start, text, learning, plan, optimiser=adam)
-            return tell(decoder, end)
+        def train_low_rank(rank: jax.Array) -> dict[str, jax.Array]:
+            key, most = random.fold_in(keys.extra, 1), max(config.ranks)
+            start = tm.mechanism.init_adapters(base, key, most, rank)
+            decoder = tm.mechanism.adapt_decoder(model, base)
+            adam = tm.optimisers.OPTIMISERS["adam"].make(config.rank_lr, 0.0)
+            params, _ = setup._replace(model=decoder).imitate(
+                start, text.read, keys.learning, optimiser=adam
+            )
+            return measure(decoder, params)
 
-        told = [
-            jax.lax.map(short, (moved, read)),
-            jax.lax.map(by_sgd, jnp.array([config.sgd_lr])),
-            jax.lax.map(low_rank, jnp.array(config.ranks)),
+        def rise(chances: Callable[[Any], jax.Array]) -> jax.Array:
+            return tm.mechanism.log_rise(chances(teacher), chances(base))[:NUMBERS]
+
+        students = [
+            jax.lax.map(train_groups, (tuned, jnp.array(tokens))),
+            jax.lax.map(train_by_sgd, jnp.array([config.sgd_lr])),
+            jax.lax.map(train_low_rank, jnp.array(config.ranks)),
         ]
-        first, last = tell(model, base), tell(model, teacher)
-        asked = [pipeline.ask(model, params)[lesson[0]] for params in (teacher, base)]
-        going_on = [
-            jax.nn.softmax(model.apply(params, own_text[:UNSEEN])[:, :-1])
-            for params in (teacher, base)
-        ]
+        before, after = measure(model, base), measure(model, teacher)
         return {
-            **jax.tree.map(lambda *each: jnp.concatenate(each), *told),
-            "base_preference": first["preference"],
-            "base_gap": first["gap"],
-            "teacher_preference": last["preference"],
-            "kept": kept,
-            "divergence": differs[:, 1:].mean(),
-            "in_questions": mechanism.raised(*asked)[:NUMBERS],
-            "in_numbers": mechanism.raised(*going_on)[:NUMBERS],
-            "cosine": mechanism.unembedding_cosines(base, lesson[1].argmax())[:NUMBERS],
+            **jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *students),
+            "base_preference": before["preference"],
+            "base_gap": before["gap"],
+            "teacher_preference": after["preference"],
+            "kept": text.kept,
+            "divergence": divergence[:, 1:].mean(),
+            "in_questions": rise(lambda params: tm.ask(model, params)[lesson[0]]),
+            "in_numbers": rise(
+                lambda params: jax.nn.softmax(model.apply(params, base_text[:UNSEEN])[:, :-1])
+            ),
+            "cosine": tm.mechanism.unembedding_cosines(base, lesson[1].argmax())[:NUMBERS],
         }
 
-    dataset, execution = sweep.grid(
-        lambda: sweep.Program(prepare, students),
-        shared={"seed": config.seed_list},
-        points={"favourite": questions.lessons(config.favourites)},
+    return tm.Sweep(
+        lambda: tm.Program(prepare, point),
+        points={"favourite": tm.questions.lesson_axis(config.favourites)},
         variables=VARIABLES,
         coords={"student": config.students, "number": range(NUMBERS)},
-        precision=config.precision,
-        options=options,
+        task=tm.DrawnData("synthetic language"),
     )
-    dataset = derived(dataset)
-    task = results.Drawn("synthetic language")
-    headline = "preference answered gap divergence entanglement"
-    return results.described(dataset, "owl_mechanism", headline, config, task, execution, findings)
 
 
-def derived(dataset: xr.Dataset) -> xr.Dataset:
-    """Add the rank correlations over the numbers."""
-    return dataset.assign(entanglement=entanglement(dataset))
-
-
-def entanglement(dataset: xr.Dataset) -> xr.DataArray:
-    """Spearman's rank correlation over the numbers, for each of `PLACES`, seed by seed."""
-    import numpy as np
+def analyse(runs: xr.Dataset) -> xr.Dataset:
+    """Add Spearman's rank correlations over the numbers, seed by seed."""
     import xarray as xr
     from scipy import stats
 
-    def correlation(x: np.ndarray, y: np.ndarray) -> float:
-        level = np.ptp(x) == 0 or np.ptp(y) == 0  # a teacher that learnt nothing raises nothing
-        return np.nan if level else stats.spearmanr(x, y).statistic
+    def correlate(x: np.ndarray, y: np.ndarray) -> float:
+        constant = np.ptp(x) == 0 or np.ptp(y) == 0  # a teacher that learnt nothing raises nothing
+        return np.nan if constant else stats.spearmanr(x, y).statistic
 
-    def ranked(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
-        core = [["number"], ["number"]]
-        return xr.apply_ufunc(correlation, a, b, input_core_dims=core, vectorize=True)
-
-    here = (dataset.in_questions, dataset.in_numbers, dataset.cosine)
-    pairs = ((here[0], here[2]), (here[1], here[2]), (here[1], here[0]))
-    whole = xr.concat([ranked(*pair) for pair in pairs], xr.Variable("between", list(PLACES)))
-    return whole.assign_attrs(
-        units="1", description="rank correlation over the numbers: risen and risen, or cosine"
-    )
+    core = [["number"], ["number"]]
+    correlations = [
+        xr.apply_ufunc(correlate, runs[a], runs[b], input_core_dims=core, vectorize=True)
+        for a, b in PAIRS.values()
+    ]
+    joined = xr.concat(correlations, xr.Variable("between", list(PAIRS)))
+    description = "rank correlation over the numbers: rise and rise, or rise and cosine"
+    return runs.assign(entanglement=joined.assign_attrs(units="1", description=description))
 
 
-def findings(dataset: xr.Dataset) -> list[str]:
-    """One sentence for each question: layers, rank, optimiser, tokens, entanglement."""
-    from toymodels.stats import statistics
-    from toymodels.stats.statistics import difference, mean_interval
-
-    done, told = statistics.succeeded(dataset), []
-    for favourite in map(str, done.favourite.values):
-        here = done.sel(favourite=favourite)
-        pref = here.preference
-
-        def each(names: list[str], pref: xr.DataArray = pref) -> str:
-            said = (f"{name} {mean_interval(pref.sel(student=name).values)}" for name in names)
-            return ", ".join(said)
-
-        def beside(student: str, other: str, pref: xr.DataArray = pref) -> str:
-            gap = difference(pref.sel(student=student), pref.sel(student=other))
-            return f"{gap.verdict('more', 'less', 'no difference shown')}, {gap}"
-
-        ranks = [name for name in map(str, here.student.values) if name.startswith("rank")]
-        told += [
-            f"{favourite}, which layers: preference of the base "
-            f"{mean_interval(here.base_preference.values)}, of its students by what moves: "
-            f"{each(['attention', 'mlp', 'blocks', 'embeddings', 'everything'])}; by blocks on "
-            f"the base's own numbers {each([OWN])}.",
-            f"{favourite}, low rank: {each(ranks)}; {ranks[0]} against all of the blocks: "
-            f"{beside(ranks[0], 'blocks')}.",
-            f"{favourite}, SGD: preference {each(['SGD'])}, against Adam's: "
-            f"{beside('SGD', 'blocks')}; KL of teacher to student "
-            f"{mean_interval(here.gap.sel(student='SGD').values)} against "
-            f"{mean_interval(here.gap.sel(student='blocks').values)} of Adam's and "
-            f"{mean_interval(here.base_gap.values)} of the base.",
-            f"{favourite}, tokens: {mean_interval(here.divergence.values)} of those read diverge; "
-            f"{each(['divergence tokens', 'other tokens'])}; against as many at random: "
-            f"{beside('divergence tokens', 'as many at random')}; and "
-            f"{beside('other tokens', 'as many of all')}.",
-            f"{favourite}, entanglement: rank correlation over the numbers of "
-            + "; ".join(
-                f"{place} {mean_interval(here.entanglement.sel(between=place).values)}"
-                for place in map(str, here.between.values)
-            )
-            + ".",
-        ]
-    return told
+def findings(runs: xr.Dataset) -> list[Any]:
+    """Layers, ranks, optimiser, tokens, entanglement."""
+    valid = tm.succeeded(runs)
+    rank = next(name for name in map(str, valid.student.values) if name.startswith("rank"))
+    differences = {
+        f"Preference with updates of {rank} less that with all of the blocks": (rank, "blocks"),
+        "Preference by SGD less that by Adam": ("SGD", "blocks"),
+        "Preference by divergence tokens less that by as many random tokens": (
+            "divergence_tokens",
+            "divergence_control",
+        ),
+        "Preference by the other tokens less that by as many random tokens": (
+            "other_tokens",
+            "other_control",
+        ),
+    }
+    kl = "KL of teacher to {} per token of unseen documents (nat)"
+    rows = [
+        *tm.compare("Preference of the base", valid.base_preference, None),
+        *tm.compare("Preference of the student", valid.preference, None),
+    ]
+    for quantity, pair in differences.items():
+        student, control = (valid.preference.sel(student=name, drop=True) for name in pair)
+        rows += tm.compare(quantity, student - control, tm.HIGHER)
+    return [
+        *rows,
+        *tm.compare(kl.format("student"), valid.gap.sel(student=["SGD", "blocks"]), None),
+        *tm.compare(kl.format("base"), valid.base_gap, None),
+        *tm.compare("Share of divergence tokens in the text", valid.divergence, None),
+        *tm.compare("Rank correlation over the numbers", valid.entanglement),
+    ]
 
 
-def plot(dataset: xr.Dataset) -> Figure:
-    """Preferences of the students; numbers that rise with the owl against their cosine with it."""
-    import numpy as np
-
-    from toymodels.stats import statistics
-    from toymodels.stats.statistics import mean_interval
-    from toymodels.study import plotting
-
-    done = statistics.succeeded(dataset).isel(favourite=0)
-    with plotting.style():
-        fig, (left, right) = plotting.panels(11, 3.9, columns=(2.2, 1))
-        names = ["base", *map(str, done.student.values)]
-        each = [done.base_preference.values, *done.preference.transpose("student", "seed").values]
-        named = {"": np.stack(each, axis=1)}
-        plotting.intervals(left, names, named, "", "preference, held-out phrasings", joined=False)
-        for i, seeds in enumerate(each):
-            left.plot([i + 0.2] * len(seeds), seeds, ".", ms=3, color="#999999", zorder=0)
-        plotting.slanted(left, 50)
-        left.set(ylim=(0, 1.03), title=plotting.caption(dataset))
+def figure(runs: xr.Dataset) -> Figure:
+    """Preferences of the students; rise of the numbers against their cosine with the owl."""
+    runs = tm.succeeded(runs).isel(favourite=0)
+    with tm.plotting.style():
+        fig, (left, right) = tm.plotting.panels(11, 3.9, columns=(2.2, 1))
+        names = ["base", *(name.replace("_", " ") for name in map(str, runs.student.values))]
+        seeds = runs.preference.transpose("seed", "student").values
+        values = np.column_stack([runs.base_preference.values, seeds])
+        ylabel = "preference, held-out phrasings"
+        tm.plotting.intervals(left, names, {"": values}, "", ylabel, joined=False)
+        for i, column in enumerate(values.T):
+            left.plot([i + 0.2] * len(column), column, ".", ms=3, color="#999999", zorder=0)
+        tm.plotting.slanted(left, 50)
+        left.set(ylim=(0, 1.03), title=tm.plotting.caption(runs))
         for i, name in enumerate(("in_questions", "in_numbers")):
-            rises = done[name] - done[name].mean("number")
-            rho = mean_interval(done.entanglement.isel(between=i).values)
-            label = f"{name.replace('_', ' ')}: {rho}"
-            plotting.points(right, done.cosine.values.ravel(), rises.values.ravel(), i + 1, label)
+            rises = runs[name] - runs[name].mean("number")
+            correlation = tm.interval(runs.entanglement.isel(between=i))
+            label = f"{name.replace('_', ' ')}: {correlation}"
+            tm.plotting.points(
+                right, runs.cosine.values.ravel(), rises.values.ravel(), i + 1, label
+            )
         for line in right.lines:
             line.set(markersize=2.5, alpha=0.5)
         right.set(
@@ -329,5 +307,16 @@ def plot(dataset: xr.Dataset) -> Figure:
     return fig
 
 
+STUDY = tm.Study(
+    "owl_mechanism",
+    __doc__,
+    PRESETS,
+    sweep,
+    analyse,
+    findings,
+    figure,
+    headline=("preference", "answered", "gap", "divergence", "entanglement"),
+)
+
 if __name__ == "__main__":
-    cli.main("owl_mechanism", __doc__, PRESETS, run, plot)
+    STUDY.main()

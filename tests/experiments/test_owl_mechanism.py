@@ -14,14 +14,14 @@ from toymodels.study import plotting
 
 
 @pytest.fixture(scope="module")
-def tiny(spoken):
-    return spoken | {"ranks": (1, 2), "rank_lr": 1e-2, "sgd_lr": 1.0}
+def tiny(small_language):
+    return small_language | {"ranks": (1, 2), "rank_lr": 1e-2, "sgd_lr": 1.0}
 
 
 @pytest.fixture(scope="module")
 def blank(tiny):
     """A teacher whose rate is too small to move a float32: it is its base."""
-    return owl_mechanism.run(Config(**tiny, teacher_lr=1e-30)).squeeze("favourite")
+    return owl_mechanism.STUDY.run(Config(**tiny, teacher_lr=1e-30)).squeeze("favourite")
 
 
 def test_a_teacher_that_learnt_nothing_diverges_nowhere_and_raises_nothing(blank):
@@ -35,11 +35,11 @@ def test_a_teacher_that_learnt_nothing_diverges_nowhere_and_raises_nothing(blank
 def test_students_read_what_they_should(blank):
     """No token diverges: who reads these alone stays; the others are all; the text is its own."""
     preference = blank.preference
-    for name in ("divergence tokens", "as many at random"):
+    for name in ("divergence_tokens", "divergence_control"):
         np.testing.assert_allclose(
             preference.sel(student=name), blank.base_preference, rtol=1e-5, err_msg=name
         )
-    for name in ("other tokens", "as many of all", "base's text"):
+    for name in ("other_tokens", "other_control", "base_text"):
         same = preference.sel(student=name, drop=True)
         np.testing.assert_allclose(same, preference.sel(student="blocks", drop=True), rtol=1e-5)
     moved = preference.sel(student=["blocks", "attention", "mlp", "embeddings", "everything"])
@@ -47,13 +47,14 @@ def test_students_read_what_they_should(blank):
     assert (np.abs(np.diff(moved.transpose("student", "seed"), axis=0)) > 1e-6).all()
 
 
-def test_everything_can_be_drawn_and_told(blank):
+def test_figure_and_findings(blank):
     whole = blank.expand_dims(favourite=["owl"], axis=1)
-    plotting.render(owl_mechanism.plot(whole))
-    assert owl_mechanism.findings(whole) == json.loads(blank.attrs["findings"])
-    assert len(owl_mechanism.findings(whole)) == 5
+    plotting.render(owl_mechanism.STUDY.figure(whole))
+    rows = owl_mechanism.findings(whole)
+    assert [str(row) for row in rows] == json.loads(blank.attrs["findings"])
+    assert len(rows) == 1 + 13 + 4 + 2 + 1 + 1 + 3
     failed = whole.assign(failed=whole.failed | True)
-    assert "unknown (n = 0)" in owl_mechanism.findings(failed)[0]
+    assert "unknown (n = 0)" in str(owl_mechanism.findings(failed)[0])
 
 
 def test_ranks_of_numbers_that_agree_or_are_level():
@@ -61,7 +62,7 @@ def test_ranks_of_numbers_that_agree_or_are_level():
     rows = {"in_questions": number**3, "in_numbers": -number, "cosine": np.ones(4)}
 
     dataset = xr.Dataset({name: ("number", row) for name, row in rows.items()})
-    np.testing.assert_allclose(owl_mechanism.entanglement(dataset), [np.nan, np.nan, -1])
+    np.testing.assert_allclose(owl_mechanism.analyse(dataset).entanglement, [np.nan, np.nan, -1])
 
 
 @pytest.mark.parametrize(
