@@ -1,11 +1,11 @@
-"""Predicted beside trained students: exact where it must be, and told as the numbers are."""
+"""Predicted beside trained students: exact where it must be; findings follow the numbers."""
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from experiments import theory_linearised
-from experiments.theory_linearised import TIMES, Config, derived, findings
+from experiments.theory_linearised import TIMES, Config, analyse, findings
 from toymodels.errors import UserError
 from toymodels.study import plotting, results
 
@@ -26,7 +26,7 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return theory_linearised.run(TINY)
+    return theory_linearised.STUDY.run(TINY)
 
 
 def test_before_training_there_is_no_discrepancy(tiny):
@@ -46,7 +46,7 @@ def test_with_a_shared_init_theory_becomes_exact_as_the_teacher_moves_less(tiny)
     assert (other > 2 * shared).all()
 
 
-def made(discrepancy):
+def invent(discrepancy):
     """A result whose discrepancy is ``discrepancy(width, teacher_lr, student_lr)``, and a little of
     its own by seed."""
     axes = {
@@ -68,26 +68,33 @@ def made(discrepancy):
     dataset = xr.Dataset({**values, "off": off, "moved": ones})
     dataset["failed"] = dataset.off.isel(time=0, drop=True) < 0
     about = {"config": results.to_json({"m": 5}), "dataset": results.to_json({"name": "made"})}
-    return derived(dataset.assign_attrs(about))
+    return analyse(dataset.assign_attrs(about))
 
 
 def test_findings_follow_the_numbers():
-    told = findings(made(lambda width, teacher, student: width**-0.5 * teacher))
-    assert len(told) == 3 * 2 + 2 * 2
-    assert told[0].startswith("Discrepancy by width, shared init: 16: 0.025 (")
-    assert "as the power -0.500 (-0.500 to -0.500, n = 3)" in told[0]
-    assert "as the power 1.000 (1.000 to 1.000, n = 3)" in told[2]
-    assert "as the power 0.000 (" in told[4].replace("-0.000 (", "0.000 (")
-    assert "accuracy 0.600 (0.600 to 0.600, n = 3), predicted less trained -0.100" in told[6]
-    assert "same class for 0.800" in told[6]
+    rows = findings(invent(lambda width, teacher, student: width**-0.5 * teacher))
+    discrepancy, powers, accuracy, gap, agreement = (
+        [row for row in rows if row.quantity.startswith(quantity)]
+        for quantity in ("Discrepancy by", "Power of", "Final", "Predicted", "Share")
+    )
+    assert len(discrepancy) == 3 * 2 * 2
+    assert len(powers) == 3 * 2
+    assert len(accuracy) == len(gap) == len(agreement) == 2 * 2
+    assert str(discrepancy[0]).startswith("Discrepancy by width, shared, width = 16: 0.025 (")
+    assert ": -0.500 (-0.500 to -0.500, n = 3)" in str(powers[0])
+    assert ": 1.000 (1.000 to 1.000, n = 3)" in str(powers[2])
+    assert ": 0.000 (" in str(powers[4]).replace("-0.000 (", "0.000 (")
+    assert ": 0.600 (0.600 to 0.600, n = 3)" in str(accuracy[0])
+    assert ": -0.100" in str(gap[0])
+    assert ": 0.800" in str(agreement[0])
 
 
 def test_whatever_varies_can_be_drawn(tiny):
-    plotting.render(theory_linearised.plot(tiny), kinds=("png",))
-    whole = made(lambda width, teacher, student: width**-0.5 * teacher)
-    plotting.render(theory_linearised.plot(whole), kinds=("png",))
+    plotting.render(theory_linearised.figure(tiny), kinds=("png",))
+    whole = invent(lambda width, teacher, student: width**-0.5 * teacher)
+    plotting.render(theory_linearised.figure(whole), kinds=("png",))
     alone = whole.isel(width=[0], teacher_lr=[0], student_lr=[0])
-    plotting.render(theory_linearised.plot(alone), kinds=("png",))
+    plotting.render(theory_linearised.figure(alone), kinds=("png",))
 
 
 def test_rates_come_to_the_same_time():
