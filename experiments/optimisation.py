@@ -1,30 +1,26 @@
-"""How transfer depends on the way teacher and student are optimised.
+"""How transfer depends on the optimisation of teacher and student.
 
-Of the students: optimiser, learning rate, weight decay (decoupled or L2, for a loss that is a mean
-over the batch, times a stated scale), batch at a fixed number of steps. Of the teacher, always
-under Adam: its epochs, trained once and kept at each of them. Of both: width, parametrisation
-(standard, NTK, muP), scale of the init. Each student has its cross-model control, from an unrelated
-init. Where a rate is chosen it is the one with the least imitation loss on unseen noise. Cloud et
-al., Nature 652, 615-621 (2026); Yang et al. 2022 (arXiv 2203.03466) for muP.
+Properties of the student: optimiser, learning rate, weight decay (decoupled or L2, for a loss that is
+a mean over the batch, times a stated scale), batch size at a fixed number of steps. Property of the
+teacher, always under Adam: its number of epochs; it is trained once, and each number is a checkpoint.
+Properties of both: width, parametrisation (standard, NTK, muP), scale of the initialisation. Each
+student has its cross-model control, from an independent initialisation. Findings refer to the
+learning rate with the smallest imitation loss on unseen noise. Cloud et al., Nature 652, 615-621
+(2026); Yang et al. 2022 (arXiv 2203.03466) for muP.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from toymodels.errors import UserError, at_least, distinct, positive
-from toymodels.study import cli
-from toymodels.training.config import CLOUD, ProtocolConfig, follows
+import toymodels as tm
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
-
-    from toymodels.sweep import RunOptions
 
 Optimisers = tuple[Literal["sgd", "momentum", "adam", "adamw", "adam_l2", "sign"], ...]
 PLAIN: Optimisers = ("sgd", "momentum", "adam", "sign")
@@ -32,47 +28,46 @@ DECAYING: Optimisers = ("adamw", "adam_l2")
 
 
 @dataclass(frozen=True)
-class Config(ProtocolConfig):
-    """What is computed; the preset ``quick`` has fewer optimisers and rates."""
+class Config(tm.ProtocolConfig):
+    """The fields of this experiment."""
 
     optimiser: Optimisers = PLAIN
     """Optimisers of the students: sgd, momentum (0.9), adam, adamw (decoupled weight decay),
     adam_l2 (L2 penalty), sign (sign descent)."""
-    rate: tuple[float, ...] = (0.1, 1 / 3, 1.0, 3.0, 10.0, 30.0, 100.0)
+    rate: tm.Rates = (0.1, 1 / 3, 1.0, 3.0, 10.0, 30.0, 100.0)
     """Learning rates of the students, in multiples of the optimiser's base rate: student_lr times 1
     (adam, adamw, adam_l2), 100 (sgd), 10 (momentum), 0.1 (sign)."""
-    weight_decay: tuple[float, ...] = (0.0,)
-    """Weight decays of the students, of adamw and adam_l2 alone."""
-    loss_scale: tuple[float, ...] = (1.0,)
-    """Multiples of the imitation loss, a mean over the batch, that the students descend."""
-    student_batch: tuple[int, ...] = (0,)
-    """Batches of the students, in images, drawn at random; an epoch has as many steps as one at
-    ``batch``. 0: the protocol's own, every image once an epoch."""
-    teacher_epochs: tuple[int, ...] = (10,)  # type: ignore[assignment]
-    """Passes of the teacher over the training images."""
-    init_scale: tuple[float, ...] = (1.0,)
-    """Multiples of all initial weights, teacher's and students'."""
+    weight_decay: Annotated[tuple[float, ...], tm.Range(0)] = (0.0,)
+    """Weight decays of the students; only adamw and adam_l2 allow values other than 0."""
+    loss_scale: tm.Rates = (1.0,)
+    """Factors that multiply the students' imitation loss, a mean over the batch."""
+    student_batch: Annotated[tuple[int, ...], tm.Range(0)] = (0,)
+    """Batch sizes of the students, in images, drawn at random; an epoch has as many steps as at
+    ``batch``. 0: the batches of the protocol, every image once an epoch."""
+    teacher_epochs: tm.Counts = (10,)  # type: ignore[assignment]
+    """Numbers of passes of the teacher over the training images."""
+    init_scale: tm.Rates = (1.0,)
+    """Factors that multiply all initial weights of teacher and students."""
     parametrisation: tuple[Literal["standard", "ntk", "mup"], ...] = ("standard",)
-    """Of teacher and students; see toymodels.training.optimisers. Not standard: under Adam or sign alone."""
-    width: tuple[int, ...] = (256,)
+    """Parametrisations of teacher and students; see toymodels.training.optimisers. sgd and momentum
+    allow only standard."""
+    width: tm.Counts = (256,)
     """Widths of the two hidden layers, in units."""
-    base_width: int = 64
-    """The width at which all parametrisations are the same, in units."""
-    m: int = 3
+    base_width: tm.Count = 64
+    """Width at which all parametrisations are the same, in units."""
+    m: tm.Count = 3
     """Number of auxiliary logits."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "width", "base_width", "m")
-        at_least(self, 0, "weight_decay", "student_batch")
-        positive(self, "rate", "loss_scale", "init_scale")
-        distinct(self, *AXES)
-        kinds = ", ".join(self.optimiser)
+        if isinstance(self.optimiser, str):  # at one point of the axes, which are checked together
+            return
+        names = ", ".join(self.optimiser)
         if any(self.weight_decay) and set(self.optimiser) - set(DECAYING):
             allowed = ", ".join(DECAYING)
-            raise UserError(f"weight_decay must be 0 but for {allowed}; got it for {kinds}")
+            raise tm.UserError(f"weight_decay must be 0 but for {allowed}; got it for {names}")
         if set(self.parametrisation) != {"standard"} and {"sgd", "momentum"} & set(self.optimiser):
-            raise UserError(f"parametrisation must be standard for sgd, momentum; got {kinds}")
+            raise tm.UserError(f"parametrisation must be standard for sgd, momentum; got {names}")
 
 
 SHAPES = ("optimiser", "parametrisation", "width", "student_batch")
@@ -88,8 +83,7 @@ LABELS = {
 """Axes that a figure has along its x, in the order of choice, and their labels."""
 
 ADAM: dict[str, Any] = {"optimiser": ("adam",), "rate": (1.0,)}
-PUBLIC: dict[str, Any] = CLOUD | {"teacher_epochs": (5,)}
-SPLIT: Any = ("standard", "ntk", "mup")
+PUBLIC: dict[str, Any] = tm.CLOUD | {"teacher_epochs": (5,)}
 PRESETS = {
     "quick": Config(seeds=3, optimiser=("sgd", "adam", "sign"), rate=(1 / 3, 1.0, 10.0)),
     "teacher": Config(**ADAM, teacher_epochs=(1, 2, 5, 10, 20, 40)),
@@ -102,7 +96,11 @@ PRESETS = {
         loss_scale=(1.0, 0.01),
     ),
     "init": Config(
-        **ADAM, seeds=3, init_scale=(0.5, 1.0, 2.0), parametrisation=SPLIT, width=(64, 256)
+        **ADAM,
+        seeds=3,
+        init_scale=(0.5, 1.0, 2.0),
+        parametrisation=("standard", "ntk", "mup"),
+        width=(64, 256),
     ),
     "paper": Config(**PUBLIC, rate=(1 / 3, 1.0, 3.0, 10.0, 30.0)),
     "paper_teacher": Config(**PUBLIC | ADAM | {"teacher_epochs": (1, 5, 20)}, seeds=10),
@@ -114,161 +112,169 @@ PUBLISHED: dict[str, dict[float, float]] = {
 }
 """Accuracy of the student (aux only) by an axis, the others as in `REFERENCE`: runs of the released
 script of Cloud et al."""
-REFERENCE = CLOUD | {"loss": "kl", "m": 3, "width": 256}
+REFERENCE = tm.CLOUD | {"loss": "kl", "m": 3, "width": 256}
 REFERENCE |= {"optimiser": "adam", "rate": 1.0, "student_batch": 0}
 
 
-def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
-    """Run every point of all axes; see `toymodels.sweep` for ``options``."""
+def teachers(config: Config) -> dict[str, Any]:
+    """The axes of the teachers."""
+    return {"seed": config.seed_list, "init_scale": config.init_scale}
+
+
+def points(config: Config) -> dict[str, Any]:
+    """The axes of the students."""
+    numbers = {name: getattr(config, name) for name in NUMBERS}
+    return {**numbers, "teacher_epochs": tm.label_axis(config.teacher_epochs), "start": tm.STARTS}
+
+
+def rate_network(config: Any, task: Any) -> tm.optimisers.RatedNetwork:
+    """The network in its parametrisation, with its learning rates."""
+    network = tm.perceptron(config, task)
+    return tm.optimisers.parametrise(network, config.parametrisation, config.base_width)
+
+
+def scale_rates(protocol: tm.Protocol, config: Any) -> tm.Protocol:
+    """The protocol with the learning rates of the parametrisation for the teacher."""
     import optax
 
-    from toymodels import sweep
-    from toymodels.networks.models import MLP, functional
-    from toymodels.study import results
-    from toymodels.sweep.axes import numbered
-    from toymodels.training import protocol, tasks, teachers
-    from toymodels.training.distillation import auxiliary_logits
-    from toymodels.training.optimisers import OPTIMISERS, parametrised, scaled_init
+    adam = rate_network(config, protocol.task).scale_steps(optax.adam(config.teacher_lr))
+    return replace(protocol, teacher_optimiser=adam)
 
-    config, task, data = tasks.load(config, data_dir)
-    one = config.at(teacher_epochs=max(config.teacher_epochs))
-    subset = auxiliary_logits(task.n_classes, config.m)
 
-    def build(optimiser: str, parametrisation: Any, width: int, student_batch: int) -> Any:
-        sizes = (task.n_pixels, width, width, task.n_classes + config.m)
-        plain = functional(lambda rngs: MLP(sizes, rngs=rngs))
-        split, kind = parametrised(plain, parametrisation, config.base_width), OPTIMISERS[optimiser]
-        base = protocol.reference_protocol(one, task, split.network)
-        base = replace(base, teacher_optimiser=split.scaled(optax.adam(config.teacher_lr)))
+def scale_init(protocol: tm.Protocol, scale: jax.Array) -> tm.Protocol:
+    """The protocol with all initial weights multiplied by a number."""
+    return replace(protocol, network=tm.optimisers.scale_init(protocol.network, scale))
 
-        def scaled(scale: jax.Array) -> protocol.Protocol:
-            return replace(base, network=scaled_init(split.network, scale))
 
-        def begin(data: tasks.Data, seed: jax.Array, init_scale: jax.Array) -> Any:
-            begun, curve = teachers.prepare(scaled(init_scale), data, seed, config.teacher_epochs)
-            return (begun, init_scale), curve
+def teach(
+    protocol: tm.Protocol, config: Any, data: Any, seed: jax.Array, init_scale: jax.Array
+) -> Any:
+    """Train a teacher, and keep it at each number of epochs."""
+    protocol = scale_init(protocol, init_scale)
+    return tm.checkpoints.prepare_checkpoints(protocol, data, seed, config.teacher_epochs)
 
-        def student(data: tasks.Data, prepared: Any, **at: jax.Array) -> dict[str, jax.Array]:
-            begun, init_scale = teachers.at(prepared[0], at["teacher_epochs"]), prepared[1]
-            lr = at["rate"] * config.student_lr * kind.base
-            parts = replace(
-                scaled(init_scale),
-                imitation=lambda *logits: at["loss_scale"] * base.imitation(*logits),
-                student_optimiser=split.scaled(kind.make(lr, at["weight_decay"])),
-            )
-            source = None
-            if student_batch:
-                steps = -(-config.noise_images // config.batch)
-                source = parts.sample_batches(begun, student_batch, steps)
-            watch = base.watch(data, begun, subset)  # the loss as it is, whatever its scale
-            return parts.distil(parts.start(begun, at["start"]), begun, subset, watch, source)[1]
 
-        return sweep.Program(begin, student)
-
-    choices = {
-        "teacher_epochs": numbered(config.teacher_epochs),
-        "start": numbered(protocol.STARTS),
-    }
-    dataset, execution = sweep.grid(
-        build,
-        shapes={name: getattr(config, name) for name in SHAPES},
-        shared={"seed": config.seed_list, "init_scale": config.init_scale},
-        points={name: getattr(config, name) for name in NUMBERS} | choices,
-        variables=tasks.TEACHER | tasks.STUDENT,
-        coords=protocol.epochs(one),
-        data=data,
-        precision=config.precision,
-        options=options,
+def student(
+    setup: tm.Setup,
+    rate: jax.Array,
+    weight_decay: jax.Array,
+    loss_scale: jax.Array,
+    teacher_epochs: jax.Array,
+    start: jax.Array,
+) -> dict[str, Any]:
+    """A student of one checkpoint of the teacher by one optimiser."""
+    config, imitation, batches = setup.config, setup.protocol.imitation, None
+    optimiser = tm.optimisers.OPTIMISERS[config.optimiser]
+    rated = rate_network(config, setup.task)
+    setup = replace(
+        setup,
+        protocol=scale_init(setup.protocol, setup.extra),
+        lesson=tm.checkpoints.select_checkpoint(setup.lesson, teacher_epochs),
     )
-    dataset = derived(dataset)
-    headline = "transfer final_accuracy"
-    return results.described(dataset, "optimisation", headline, config, task, execution, findings)
+    if config.student_batch:
+        steps = -(-config.noise_images // config.batch)
+        batches = setup.protocol.sample_batches(setup.lesson, config.student_batch, steps)
+    logits = setup.auxiliary()
+    _, curve = setup.distil(
+        tm.Student(
+            setup.start(start),
+            logits,
+            loss=lambda *args: loss_scale * imitation(*args),
+            optimiser=rated.scale_steps(
+                optimiser.make(rate * config.student_lr * optimiser.base, weight_decay)
+            ),
+            batches=batches,
+        ),
+        observe=setup.watch(logits),  # the recorded loss has no scale
+    )
+    return curve
 
 
-def derived(dataset: xr.Dataset) -> xr.Dataset:
-    """Add final accuracy and transfer; axes of one value are no dimensions any more."""
-    from toymodels.stats import transfer
-
-    teacher = dataset.teacher_accuracy.sel(teacher_epoch=dataset.teacher_epochs)
-    dataset = transfer.against_control(dataset, teacher=teacher.drop_vars("teacher_epoch"))
+def analyse(runs: xr.Dataset) -> xr.Dataset:
+    """Add final accuracy and transfer; an axis with a single value is no dimension any more."""
+    teacher = runs.teacher_accuracy.sel(teacher_epoch=runs.teacher_epochs)
+    runs = tm.against_control(runs, teacher=teacher.drop_vars("teacher_epoch"))
     # Names of metrics stay readable.
-    return dataset.squeeze([name for name in AXES if dataset.sizes.get(name) == 1])
+    return runs.squeeze([name for name in AXES if runs.sizes.get(name) == 1])
 
 
-def unfolded(dataset: xr.Dataset) -> xr.Dataset:
-    """What succeeded, all axes dimensions again."""
-    from toymodels.stats import statistics
-
-    done = statistics.succeeded(dataset)
-    return done.expand_dims([name for name in AXES if name not in done.dims])
+def restore_axes(runs: xr.Dataset) -> xr.Dataset:
+    """The valid values, with all axes as dimensions again."""
+    valid = tm.succeeded(runs)
+    return valid.expand_dims([name for name in AXES if name not in valid.dims])
 
 
-def findings(dataset: xr.Dataset) -> list[str]:
-    """Where there is transfer, at the rate that imitates best; what the ends of an axis change."""
-    from toymodels.stats.sentences import by_sign
-
-    done = unfolded(dataset)
-    loss = (
-        done.loss.isel(epoch=-1, drop=True)
-        .sel(start="shared", drop=True)
-        .mean("seed", skipna=False)
-    )
+def findings(runs: xr.Dataset) -> list[Any]:
+    """Transfer at the learning rate of the best imitation, and what the ends of an axis change."""
+    valid = restore_axes(runs)
+    loss = valid.loss.isel(epoch=-1, drop=True).sel(start="shared", drop=True)
+    loss = loss.mean("seed", skipna=False)
     # Where every rate fails the first stands for them, and its values are unknown.
-    tuned = done.sel(rate=loss.fillna(float("inf")).idxmin("rate"))
-    told = [
-        by_sign(
-            "Transfer",
-            tuned.transfer,
-            ("above zero", "below zero", "not distinguishable from zero"),
-        )
-    ]
-    accuracy = tuned.final_accuracy.sel(start="shared", drop=True).drop_vars("rate")
-    words = ("more,", "less,", "no difference shown,")
+    best = valid.sel(rate=loss.fillna(float("inf")).idxmin("rate"))
+    rows = tm.compare("Transfer at the learning rate of the smallest imitation loss", best.transfer)
+    accuracy = best.final_accuracy.sel(start="shared", drop=True).drop_vars("rate")
     for name in AXES:
-        values = sorted(set(done[name].values.tolist())) if name != "rate" else []
+        values = sorted(set(valid[name].values.tolist())) if name != "rate" else []
         if len(values) > 1 and not isinstance(values[0], str):
             gap = accuracy.sel({name: values[-1]}) - accuracy.sel({name: values[0]})
-            what = f"Test accuracy at {name} = {values[-1]:g} against {values[0]:g}"
-            told.append(by_sign(what, gap, words))
-    if set(DECAYING) <= set(done.optimiser.values):
+            quantity = f"Test accuracy at {name} = {values[-1]:g} less that at {values[0]:g}"
+            rows += tm.compare(quantity, gap, tm.HIGHER)
+    if set(DECAYING) <= set(valid.optimiser.values):
         gap = accuracy.sel(optimiser="adamw") - accuracy.sel(optimiser="adam_l2")
-        told.append(by_sign("Test accuracy of adamw against adam_l2", gap, words))
-    return told
+        rows += tm.compare("Test accuracy of adamw less that of adam_l2", gap, tm.HIGHER)
+    return rows
 
 
-def plot(dataset: xr.Dataset) -> Figure:
+def figure(runs: xr.Dataset) -> Figure:
     """Accuracy, transfer and imitation loss against the first axis of numbers that varies."""
-    from toymodels.stats.sentences import points
-    from toymodels.study import plotting
-
-    done = unfolded(dataset)
-    along = next((name for name in LABELS if done.sizes[name] > 1), "rate")
-    x, final = [f"{value:.3g}" for value in done[along].values], done.isel(epoch=-1, drop=True)
-    shown = {
+    valid = restore_axes(runs)
+    along = next((name for name in LABELS if valid.sizes[name] > 1), "rate")
+    x, final = [f"{value:.3g}" for value in valid[along].values], valid.isel(epoch=-1, drop=True)
+    panels = {
         "test accuracy": final.accuracy.sel(start="shared"),
-        "transfer": done.transfer,
+        "transfer": valid.transfer,
         "imitation loss on unseen noise": final.loss.sel(start="shared"),
     }
-    config = json.loads(dataset.attrs["config"])
-    with plotting.style():
-        fig, axes = plotting.panels(11, 3.4, columns=(1, 1, 1))
-        for ax, (name, array) in zip(axes, shown.items(), strict=True):
-            lines = {at or "student": part.values for at, part in points(array, beside=along)}
+    with tm.plotting.style():
+        fig, axes = tm.plotting.panels(11, 3.4, columns=(1, 1, 1))
+        for ax, (name, array) in zip(axes, panels.items(), strict=True):
+            parts = tm.points(array, beside=along)
+            lines = {at or "student": part.values for at, part in parts}
             if name == "test accuracy":
-                _, part = next(points(final.accuracy.sel(start="other"), beside=along))
-                lines["control"] = part.values
-            plotting.intervals(ax, x, lines, LABELS[along], name)
+                controls = tm.points(final.accuracy.sel(start="other"), beside=along)
+                lines["control"] = next(controls)[1].values
+            tm.plotting.intervals(ax, x, lines, LABELS[along], name)
             ax.set_yscale("log" if name.startswith("imitation") else "linear")
             if ax is not axes[0] and (legend := ax.get_legend()):
                 legend.remove()
-        if follows(config, REFERENCE) and along in PUBLISHED:
-            known = {at: y for at, y in PUBLISHED[along].items() if at in done[along]}
-            at = [done[along].values.tolist().index(value) for value in known]
-            plotting.reported(axes[0], at, list(known.values()), "published (adam)")
+        if tm.follows(json.loads(runs.attrs["config"]), REFERENCE) and along in PUBLISHED:
+            published = {at: y for at, y in PUBLISHED[along].items() if at in valid[along]}
+            at = [valid[along].values.tolist().index(value) for value in published]
+            tm.plotting.reported(axes[0], at, list(published.values()), "published (adam)")
             axes[0].legend()
-        axes[0].set(ylim=(0, 1.05), title=plotting.caption(dataset))
+        axes[0].set(ylim=(0, 1.05), title=tm.plotting.caption(runs))
     return fig
 
 
+STUDY = tm.Study(
+    "optimisation",
+    __doc__,
+    PRESETS,
+    tm.distillation_sweep(
+        student,
+        points,
+        shapes=SHAPES,
+        shared=teachers,
+        network=lambda config, task: rate_network(config, task).network,
+        protocol=scale_rates,
+        teach=teach,
+        prepare=lambda setup: setup.shared["init_scale"],
+    ),
+    analyse,
+    findings,
+    figure,
+    headline=("transfer", "final_accuracy"),
+)
+
 if __name__ == "__main__":
-    cli.main("optimisation", __doc__, PRESETS, run, plot)
+    STUDY.main()

@@ -16,13 +16,13 @@ Y = np.random.default_rng(1).normal(size=(20, 7))
 
 
 def steps(name, *gradients, decay=DECAY):
-    """The displacements by gradients in turn, all at the weights W."""
+    """The updates for successive gradients, all at the weights W."""
     optimiser = OPTIMISERS[name].make(RATE, decay)
-    state, taken = optimiser.init(jnp.array(W)), []
+    state, updates = optimiser.init(jnp.array(W)), []
     for gradient in gradients:
         step, state = optimiser.update(jnp.array(gradient), state, jnp.array(W))
-        taken.append(np.asarray(step))
-    return taken
+        updates.append(np.asarray(step))
+    return updates
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def loss(network):
     return lambda params: ((network.apply(params, X) - Y) ** 2).mean()
 
 
-def trained(network, optimiser, n=5):
+def fit(network, optimiser, n=5):
     """The network's outputs after n steps on the same regression."""
     params = network.init(jax.random.key(3))
     state = optimiser.init(params)
@@ -74,10 +74,10 @@ def test_ntk_under_sgd_is_standard_with_rates_of_one_over_fan_in(x64):
     shapes = jax.eval_shape(NETWORK.init, jax.random.key(0))
     rates = jax.tree.map(lambda leaf: 1 / leaf.shape[0] if leaf.ndim == 2 else 1.0, shapes)
     per_layer = optax.stateless(lambda g, _: jax.tree.map(lambda r, a: -0.5 * r * a, rates, g))
-    ntk = trained(parametrise(NETWORK, "ntk", 64).network, optax.sgd(0.5))
-    standard = trained(NETWORK, per_layer)
+    ntk = fit(parametrise(NETWORK, "ntk", 64).network, optax.sgd(0.5))
+    standard = fit(NETWORK, per_layer)
     np.testing.assert_allclose(ntk, standard, rtol=1e-9, atol=1e-12)
-    assert not np.allclose(ntk, trained(NETWORK, optax.sgd(0.5)), rtol=1e-3)
+    assert not np.allclose(ntk, fit(NETWORK, optax.sgd(0.5)), rtol=1e-3)
 
 
 @pytest.mark.parametrize(("name", "base"), [("standard", 64), ("ntk", 64), ("mup", 12)])
@@ -103,10 +103,10 @@ def test_mups_logits_are_smaller_at_init_by_the_root_of_the_width(x64):
 @pytest.mark.parametrize("name", ["ntk", "mup"])
 def test_at_the_base_width_adam_trains_every_parametrisation_alike(x64, name):
     adam = optax.adam(0.01, eps=1e-30)
-    here, away = (parametrise(NETWORK, name, base) for base in (12, 3))
-    standard = trained(NETWORK, adam)
-    np.testing.assert_allclose(trained(here.network, here.scale_steps(adam)), standard, rtol=1e-7)
-    assert not np.allclose(trained(away.network, away.scale_steps(adam)), standard, rtol=1e-2)
+    matched, distinct = (parametrise(NETWORK, name, base) for base in (12, 3))
+    standard = fit(NETWORK, adam)
+    np.testing.assert_allclose(fit(matched.network, matched.scale_steps(adam)), standard, rtol=1e-7)
+    assert not np.allclose(fit(distinct.network, distinct.scale_steps(adam)), standard, rtol=1e-2)
 
 
 def test_mup_moves_hidden_weights_and_heads_by_one_over_width(x64):
@@ -114,9 +114,9 @@ def test_mup_moves_hidden_weights_and_heads_by_one_over_width(x64):
     split = parametrise(NETWORK, "mup", 3)
     params, adam = split.network.init(jax.random.key(3)), split.scale_steps(optax.adam(0.01))
     step, _ = adam.update(jax.grad(loss(split.network))(params), adam.init(params), params)
-    moved = {name: float(abs(layer["kernel"]).max()) for name, layer in step.items()}
-    moved["head"] *= 3 / 12  # the multiplier
-    assert moved == pytest.approx({"hidden1": 0.01, "hidden2": 0.0025, "head": 0.0025}, rel=1e-3)
+    steps = {name: float(abs(layer["kernel"]).max()) for name, layer in step.items()}
+    steps["head"] *= 3 / 12  # the multiplier
+    assert steps == pytest.approx({"hidden1": 0.01, "hidden2": 0.0025, "head": 0.0025}, rel=1e-3)
 
 
 def test_a_scaled_init_is_scaled_and_nothing_else(x64):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toymodels.study.study import Sweep
+from toymodels.study.study import Sweep, Trainer
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,7 +22,7 @@ STARTS = {"shared": 0, "other": 1}
 """The axis ``start``: a student from the reference, and its cross-model control."""
 
 
-def label_axis(names: Sequence[str]) -> dict[str, int]:
+def label_axis(names: Sequence[Any]) -> dict[Any, int]:
     """An axis of names: a student function receives the number of its name.
 
     >>> label_axis(("kl", "mse"))
@@ -107,7 +107,7 @@ def distillation_sweep(
 
         config, task, data = tasks.load(config, data_dir)
 
-        def build(**shape: Any) -> Program:
+        def make_trainer(**shape: Any) -> Trainer:
             at = config.at(**shape)
             single = at.at(**single_values(at))
             parts = reference_protocol(single, task, network(at, task))
@@ -121,17 +121,27 @@ def distillation_sweep(
                 setup = Setup(at, parts, data, lesson, seed=seed, shared=values)
                 return (lesson, prepare(setup) if prepare else ()), curve
 
-            def point(data: Any, prepared: Any, **values: Any) -> Mapping[str, Any]:
+            def distil(data: Any, prepared: Any, **values: Any) -> tuple[Any, Mapping[str, Any]]:
                 setup = Setup(at, parts, data, *prepared)
                 made = student(setup, **values)
                 if not isinstance(made, Student):
-                    return made
-                records: dict[str, Any] = dict(setup.distil(made)[1])
+                    return None, made
+                params, curves = setup.distil(made)
+                records: dict[str, Any] = dict(curves)
                 if similarity:
                     records |= setup.measure_similarity(made.start)
-                return {**records, **made.record}
+                return (made.start, params), {**records, **made.record}
 
-            return Program(prepare_seed, point, {"part": list(parts.groups)} if similarity else {})
+            return Trainer(parts, prepare_seed, distil)
+
+        def build(**shape: Any) -> Program:
+            trainer = make_trainer(**shape)
+
+            def point(data: Any, prepared: Any, **values: Any) -> Mapping[str, Any]:
+                return trainer.distil(data, prepared, **values)[1]
+
+            coords = {"part": list(trainer.protocol.groups)} if similarity else {}
+            return Program(trainer.prepare, point, coords)
 
         recorded = tasks.TEACHER | tasks.STUDENT | (VARIABLES if similarity else {})
         recorded = {
@@ -152,6 +162,7 @@ def distillation_sweep(
             task=task,
             data=data,
             annotate=functools.partial(annotate, config),
+            trainer=make_trainer,
         )
 
     return sweep
