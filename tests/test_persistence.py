@@ -1,4 +1,4 @@
-"""Half-lives with a closed form; what is kept is measured against the control."""
+"""Half-lives with a closed form; the retained fraction is measured against the control."""
 
 import numpy as np
 import pytest
@@ -10,20 +10,20 @@ STEPS = np.array([0, 3, 5, 17, 40, 100])
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.03, 0.1])
-def test_half_life_of_an_exponential_is_its_own_whatever_the_records(rate):
+def test_half_life_of_an_exponential_does_not_depend_on_the_records(rate):
     np.testing.assert_allclose(half_life(STEPS, 0.7 * np.exp(-rate * STEPS)), np.log(2) / rate)
 
 
-def test_first_crossing_counts_and_the_rest_is_flagged():
+def test_first_crossing_counts_and_other_cases_are_marked():
     assert half_life(STEPS, np.array([0.8, 0.4, 0.8, 0.1, 0.0, 0.0])) == pytest.approx(3)
     assert half_life(STEPS, np.array([0.8, 0.8, 0.8, 0.8, 0.5, 0.41])) == np.inf
     assert np.isnan(half_life(STEPS, np.array([0.0, 0.1, 0, 0, 0, 0])))
     assert np.isnan(half_life(STEPS, np.array([1.0, np.nan, 0, 0, 0, 0])))
-    # Below nothing: the crossing still lies between the two records.
+    # Below zero: the crossing still lies between the two records.
     assert 3 < half_life(STEPS, np.array([1.0, 0.9, -0.2, 0, 0, 0])) < 5
 
 
-def test_what_is_kept_is_above_the_control_and_no_censored_value_is_averaged():
+def test_the_retained_fraction_is_above_the_control_and_no_censored_value_is_averaged():
     control = 0.1 + 0.02 * np.sin(STEPS)
     fast, slow = (s * np.exp(-r * STEPS) for s, r in ((0.5, 0.1), (0.8, 0.001)))
     accuracy = np.stack([control + fast, control + slow, control])[None]

@@ -1,4 +1,4 @@
-"""Fine-tuning of students: who they are, that they are paired, and what is told of them."""
+"""Fine-tuning of students: how each is made, that they are paired, and the findings."""
 
 import dataclasses
 import json
@@ -9,10 +9,10 @@ import pytest
 import xarray as xr
 
 from experiments import persistence
-from experiments.persistence import TUNINGS, Config
+from experiments.persistence import STUDY, TUNINGS, Config
 from toymodels.errors import UserError
 from toymodels.networks.models import MLP, functional
-from toymodels.stats.persistence import against_control
+from toymodels.stats.persistence import measure_persistence
 from toymodels.study import plotting
 from toymodels.sweep import RunOptions
 from toymodels.training import protocol, tasks
@@ -34,11 +34,11 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return persistence.run(TINY, options=RunOptions(width=4))
+    return STUDY.run(TINY, options=RunOptions(width=4))
 
 
 def test_the_direct_student_is_the_recorded_state_nearest_on_training_images(tiny):
-    """And the gap is that of networks trained here, by themselves."""
+    """The gap equals that of networks trained in this test."""
     gap = abs(tiny.gap)
     np.testing.assert_array_equal(tiny.matched, gap.argmin("direct_step"))
     assert (gap.min("direct_step") < gap.isel(direct_step=0)).all()
@@ -49,10 +49,10 @@ def test_the_direct_student_is_the_recorded_state_nearest_on_training_images(tin
 
     @jax.jit
     def scores(data, seed):
-        begun, _ = parts.prepare(data, seed)
-        student, _ = parts.distil(begun.reference, begun, subset, lambda params: ())
-        some = jax.tree.map(lambda a: a[: persistence.MATCHING], data.train)
-        on_training = [parts.trait.score(p, some) for p in (begun.reference, student)]
+        lesson, _ = parts.prepare(data, seed)
+        student, _ = parts.distil(lesson.reference, lesson, subset, lambda params: ())
+        images = jax.tree.map(lambda a: a[: persistence.MATCHING], data.train)
+        on_training = [parts.trait.score(p, images) for p in (lesson.reference, student)]
         return *on_training, parts.trait.score(student, data.test)
 
     reference, student, on_test = scores(data, 1)
@@ -62,26 +62,28 @@ def test_the_direct_student_is_the_recorded_state_nearest_on_training_images(tin
     )
 
 
-def test_before_fine_tuning_there_is_nothing_of_it(tiny):
+def test_before_fine_tuning_a_student_does_not_depend_on_it(tiny):
     start = tiny.accuracy.isel(step=0)
     np.testing.assert_array_equal(start, start.sel(tuning=["images"] * 3))
-    taught = tiny.teacher_accuracy.isel(teacher_epoch=-1)
-    np.testing.assert_allclose(start.sel(student="teacher", tuning="images"), taught, atol=1e-6)
+    teacher = tiny.teacher_accuracy.isel(teacher_epoch=-1)
+    np.testing.assert_allclose(start.sel(student="teacher", tuning="images"), teacher, atol=1e-6)
     assert (tiny.loss.isel(step=-1) < tiny.loss.isel(step=0)).mean() > 0.8
 
 
-def test_more_records_seeds_and_tunings_keep_what_there_was(tiny):
+def test_more_records_seeds_and_tunings_keep_the_earlier_values(tiny):
     fewer = dataclasses.replace(TINY, seeds=1, first_seed=1, records=3, tuning=("images",))
-    alone = persistence.run(fewer, options=RunOptions(width=4))
+    repeated = STUDY.run(fewer, options=RunOptions(width=4))
     names = ["accuracy", "loss", "matched", "gap"]
-    here = tiny[names].sel(seed=[1], tuning=["images"]).isel(step=slice(4))
-    xr.testing.assert_allclose(alone[names], here, rtol=1e-4, atol=0.01)
+    expected = tiny[names].sel(seed=[1], tuning=["images"]).isel(step=slice(4))
+    xr.testing.assert_allclose(repeated[names], expected, rtol=1e-4, atol=0.01)
 
 
-def test_all_of_it_is_told_and_can_be_drawn(tiny):
-    told = json.loads(tiny.attrs["findings"])
-    assert [line.split(":")[0] for line in told[1:]] == list(TUNINGS)
-    plotting.render(persistence.plot(tiny))
+def test_every_fine_tuning_has_findings_and_the_figure_is_drawn(tiny):
+    lines = json.loads(tiny.attrs["findings"])
+    half_lives = [line.split(":")[0] for line in lines if line.startswith("Median half-life")]
+    assert [line.split()[-1] for line in half_lives] == list(TUNINGS)
+    assert len(json.loads(tiny.attrs["findings_table"])) == 2 + 2 * len(TUNINGS)
+    plotting.render(STUDY.figure(tiny))
 
 
 @pytest.mark.parametrize(
@@ -97,14 +99,15 @@ def test_findings_say_which_is_forgotten_faster_and_how_many_never(rates, verdic
         {"seed": range(4), "student": list(persistence.STUDENTS), "tuning": ["images"]}
         | {"step": steps},
     )
-    _, told = persistence.findings(against_control(dataset))
-    word = {"slower": "more", "faster": "less"}[verdict]
-    assert f"of a subliminal trait against a direct one: on average {word}, " in told
+    *_, mean, _, half_lives = STUDY.findings(measure_persistence(dataset))
+    quantity = "Mean retained fraction of the subliminal trait less that of the direct trait"
+    word = {"slower": "higher", "faster": "lower"}[verdict]
+    assert (mean.quantity, mean.verdict) == (quantity, word)
     if verdict == "slower":
-        assert "subliminal more than 100 steps (4 of 4 seeds never lose it)" in told
+        assert "subliminal more than 100 steps (4 of 4 seeds never lose half)" in half_lives
     else:
-        assert "subliminal 14 steps (0 of 4 seeds never lose it)" in told
-        assert "direct 34 steps (0 of 4 seeds never lose it)" in told
+        assert "subliminal 14 steps (0 of 4 seeds never lose half)" in half_lives
+        assert "direct 34 steps (0 of 4 seeds never lose half)" in half_lives
 
 
 @pytest.mark.parametrize(
