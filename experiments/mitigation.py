@@ -1,74 +1,76 @@
 """What keeps a trait from being distilled, and what it costs: countermeasures on one scale.
 
-Every method has a strength, 0 for none, and is used alone. Cost: the imitation loss on unseen noise
-with the teacher's true answers. "Clean" answers and the liminal pull come from the student's own
-initialisation, which is untrained: no method but the projections, which need labelled training
-images, knows the trait. Each student has its cross-model control, treated alike. Kitkana & Arora
-2026 (arXiv 2604.25779) on projection and liminal training; Schrodi et al. (2509.23886) on clean
-data.
+Every method has a strength, 0 for none, and is applied alone. Its cost is the imitation loss on unseen
+noise with the teacher's unmodified answers. Clean answers and the liminal loss refer to the student's
+own initialisation, which is untrained: no method except the projections, which need labelled
+training images, uses knowledge of the trait. Each student has its cross-model control, treated in the
+same way. Kitkana & Arora 2026 (arXiv 2604.25779) on projection and liminal training; Schrodi et al.
+(2509.23886) on clean data.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from toymodels.errors import UserError, at_least, distinct
-from toymodels.study import cli
-from toymodels.training.config import CLOUD, NetworkConfig
+import toymodels as tm
+from toymodels.errors import distinct
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import RunOptions
-
 GUARDS = ("projection", "step_projection", "liminal")
-"""Methods that also move the class logits' weights, which imitation of the others never does."""
+"""Methods that also move the class logits' weights, which imitation of the auxiliary logits does not."""
 METHODS = (*GUARDS, "liminal_aux", "rotation", "init_noise", "clean", "answer_noise", "rounding")
+
+# Strengths are no axis by themselves: a method without any is left out.
+Fractions = Annotated[tuple[float, ...], tm.Range(0, 1, repeats=True)]
+Strengths = Annotated[tuple[float, ...], tm.Range(0, 1000, repeats=True)]
 
 
 @dataclass(frozen=True)
-class Config(NetworkConfig):
-    """What is computed; ``quick`` has fewer strengths. An empty method is left out."""
+class Config(tm.NetworkConfig):
+    """The fields of this experiment. A method with no strengths is left out."""
 
     noise: Literal["fixed"] = "fixed"
-    """Distillation inputs: one fixed set, whose answers are tampered with once."""
-    projection: tuple[float, ...] = (1.0,)
-    """Shares of the component along the trait's gradient taken out of every gradient."""
-    step_projection: tuple[float, ...] = (1.0,)
-    """Shares of the component along the trait's gradient taken out of every step of Adam."""
-    liminal: tuple[float, ...] = (0.1,)
-    """First weights of the KL divergence of all logits from the untrained student's, on the
+    """Distillation inputs: one fixed set, whose answers are modified once."""
+    projection: Fractions = (1.0,)
+    """Fractions of the component along the trait's gradient to remove from every gradient."""
+    step_projection: Fractions = (1.0,)
+    """Fractions of the component along the trait's gradient to remove from every step of Adam."""
+    liminal: Strengths = (0.1,)
+    """Initial weights of the KL divergence of all logits from the untrained student's, on the
     distillation inputs; they fall linearly to 0."""
-    liminal_aux: tuple[float, ...] = (1.0, 10.0)
-    """The same with the imitated logits alone."""
-    rotation: tuple[float, ...] = (0.03, 0.1)
-    """1 - rho: the student starts from rho W + sqrt(1 - rho^2) W', W' another initialisation."""
-    init_noise: tuple[float, ...] = (0.2, 0.4)
+    liminal_aux: Strengths = (1.0, 10.0)
+    """Initial weights of the same divergence of the imitated logits alone."""
+    rotation: Fractions = (0.03, 0.1)
+    """Values of 1 - rho: the student starts from rho W + sqrt(1 - rho^2) V, V an independent
+    initialisation."""
+    init_noise: Strengths = (0.2, 0.4)
     """Noise on the student's initial weights, in standard deviations of each tensor."""
-    clean: tuple[float, ...] = (0.1, 0.25)
-    """Shares of the distillation inputs that the untrained student answers, not the teacher."""
-    answer_noise: tuple[float, ...] = (0.3, 1.0)
+    clean: Fractions = (0.1, 0.25)
+    """Fractions of the distillation inputs that the untrained student answers, not the teacher."""
+    answer_noise: Strengths = (0.3, 1.0)
     """Noise on the teacher's logits, in standard deviations of each logit."""
-    rounding: tuple[float, ...] = (1.0, 3.0)
-    """Steps of the grid to which the teacher's logits are rounded, in the same unit."""
+    rounding: Strengths = (1.0, 3.0)
+    """Spacings of the grid to which the teacher's logits are rounded, in standard deviations of each
+    logit."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in METHODS:
-            share = name in ("projection", "step_projection", "rotation", "clean")
-            at_least(self, 0, name, most=1 if share else 1000)
             if 0 in getattr(self, name):
-                raise UserError(f"{name} must not hold 0, which is always there; got 0 among them")
+                raise tm.UserError(
+                    f"{name} must not hold 0, which is always there; got 0 among them"
+                )
             if getattr(self, name):
                 distinct(self, name)
 
     @property
     def treatments(self) -> dict[str, dict[str, float]]:
-        """Label -> strength of each method; one of them at a time, and first none."""
+        """Label -> strength of each method; "none" first, then one method at a time."""
         nothing = dict.fromkeys(METHODS, 0.0)
         single = ((name, strength) for name in METHODS for strength in getattr(self, name))
         return {"none": nothing} | {f"{n} {s}": nothing | {n: s} for n, s in single}
@@ -86,198 +88,176 @@ PRESETS = {
         answer_noise=(1.0,),
         rounding=(3.0,),
     ),
-    "paper": Config(**CLOUD, seeds=4),
+    "paper": Config(**tm.CLOUD, seeds=4),
 }
 
-RESTORED = "student's final test accuracy, the class logits' weights put back as they began"
-VARIABLES = {"restored_accuracy": ((), "1", RESTORED)}
-"""Dimensions (behind the axes), unit and meaning of what is recorded beside the usual: whether a
-treatment that moves the class logits' weights covers a trait that the hidden layers have."""
+
+def points(config: Config) -> dict[str, Any]:
+    """The axes of the students."""
+    return {"treatment": config.treatments, "start": tm.STARTS}
 
 
-def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
-    """Run every (seed, treatment, start); see `toymodels.sweep` for ``options``."""
+def student(
+    setup: tm.Setup, treatment: dict[str, jax.Array], start: jax.Array
+) -> dict[str, jax.Array]:
+    """A student of all treatments, of which at most one has a strength above 0."""
     import jax
     import optax
 
-    from toymodels import sweep, trees
-    from toymodels.inits import relations
-    from toymodels.networks.models import MLP, Params, functional
-    from toymodels.study import results
-    from toymodels.sweep.axes import numbered
-    from toymodels.training import losses, mitigation, protocol, tasks
-    from toymodels.training.distillation import all_logits, auxiliary_logits
-    from toymodels.training.loop import reshuffle
+    config, network, x = setup.config, setup.network, setup.inputs
+    # Keys of this experiment alone; those of the init differ from the independent init's own.
+    rotate, perturb, answer, swap, images, inputs = jax.random.split(
+        jax.random.fold_in(setup.keys.relation, 1), 6
+    )
+    untrained = setup.start(start)
+    init = tm.rotation(network.init)(untrained, rotate, 1 - treatment["rotation"])
+    init = tm.relative_noise(network.init)(init, perturb, treatment["init_noise"])
 
-    config, task, data = tasks.load(config, data_dir)
-    sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
-    network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-    parts = protocol.reference_protocol(config, task, network)
-    subset, every = (f(task.n_classes, config.m) for f in (auxiliary_logits, all_logits))
+    clean = network.apply(untrained, x)
+    answers = tm.mitigation.add_noise(setup.answers, answer, treatment["answer_noise"])
+    answers = tm.mitigation.round_answers(answers, treatment["rounding"])
+    answers = tm.mitigation.dilute(answers, clean, swap, treatment["clean"])
+
+    adam = tm.mitigation.project_updates(
+        setup.protocol.student_optimiser,
+        setup.protocol.trait.loss,
+        tm.mitigation.draw_batches(setup.data.train, config.batch, images),
+        treatment["projection"],
+        treatment["step_projection"],
+    )
+    auxiliary, all_logits, kl = setup.auxiliary(), setup.all_logits, tm.losses.kl()
+
+    def diverge(params: tm.Params, batch: tuple[jax.Array, jax.Array]) -> jax.Array:
+        logits = network.apply(params, batch[0])
+        whole, imitated = (kl(logits, batch[1], mask) for mask in (all_logits, auxiliary))
+        return treatment["liminal"] * whole + treatment["liminal_aux"] * imitated
+
     steps = config.student_epochs * -(-config.noise_images // config.batch)
+    batches = tm.mitigation.draw_batches((x, clean), config.batch, inputs)
+    liminal = tm.mitigation.add_gradient(diverge, batches, steps)
 
-    def student(
-        data: tasks.Data,
-        begun: protocol.Lesson,
-        treatment: dict[str, jax.Array],
-        start: jax.Array,
-    ) -> dict[str, jax.Array]:
-        # Keys of this experiment alone; those of the init differ from the unrelated init's own.
-        rotate, perturb, answer, swap, images, inputs = jax.random.split(
-            jax.random.fold_in(begun.keys.relation, 1), 6
+    trained, curve = setup.distil(
+        tm.Student(
+            init,
+            auxiliary,
+            optimiser=optax.chain(liminal, adam),
+            batches=tm.reshuffle((x, answers), config.batch),
         )
-        own = parts.start(begun, start)
-        init = relations.rotation(network.init)(own, rotate, 1 - treatment["rotation"])
-        init = relations.relative_noise(network.init)(init, perturb, treatment["init_noise"])
-        assert begun.answered is not None
-        x, answers = begun.answered
-        untrained = network.apply(own, x)
-        answers = mitigation.noised(answers, answer, treatment["answer_noise"])
-        answers = mitigation.rounded(answers, treatment["rounding"])
-        answers = mitigation.diluted(answers, untrained, swap, treatment["clean"])
-        adam = mitigation.projected(
-            parts.student_optimiser,
-            parts.trait.loss,
-            mitigation.drawn(data.train, config.batch, images),
-            treatment["projection"],
-            treatment["step_projection"],
-        )
-
-        def apart(params: Params, batch: tuple[jax.Array, jax.Array]) -> jax.Array:
-            logits, kl = network.apply(params, batch[0]), losses.kl()
-            whole, imitated = (kl(logits, batch[1], among) for among in (every, subset))
-            return treatment["liminal"] * whole + treatment["liminal_aux"] * imitated
-
-        recalled = mitigation.drawn((x, untrained), config.batch, inputs)
-        pull = mitigation.pulled(apart, recalled, steps)
-        one = replace(parts, student_optimiser=optax.chain(pull, adam))
-        source = reshuffle((x, answers), config.batch)
-        trained, curve = one.distil(init, begun, subset, parts.watch(data, begun, subset), source)
-        restored = trees.where(parts.groups["class_head"], init, trained)
-        return curve | {"restored_accuracy": parts.trait.score(restored, data.test)}
-
-    dataset, execution = sweep.grid(
-        lambda: sweep.Program(parts.prepare, student),
-        shared={"seed": config.seed_list},
-        points={"treatment": config.treatments, "start": numbered(protocol.STARTS)},
-        variables={**tasks.TEACHER, **tasks.STUDENT, **VARIABLES},
-        coords=protocol.epochs(config),
-        data=data,
-        precision=config.precision,
-        options=options,
     )
-    dataset = derived(dataset)
-    headline = "transfer restored_transfer loss_ratio final_accuracy"
-    return results.described(dataset, "mitigation", headline, config, task, execution, findings)
+    restored = tm.where(setup.groups["class_head"], init, trained)
+    return curve | {"restored_accuracy": setup.protocol.trait.score(restored, setup.data.test)}
 
 
-def derived(dataset: xr.Dataset) -> xr.Dataset:
-    """Add transfer, also with the class logits' weights put back, and what imitation costs."""
-    from toymodels.stats import transfer
-    from toymodels.stats.statistics import succeeded
-    from toymodels.training import protocol
-
-    dataset = transfer.against_control(dataset)
-    last = succeeded(dataset).isel(epoch=-1, teacher_epoch=-1, drop=True)
-    own, other = (last.sel(start=start, drop=True) for start in protocol.STARTS)
-    restored = transfer.transfer(
-        own.restored_accuracy, other.restored_accuracy, last.teacher_accuracy
+def analyse(runs: xr.Dataset) -> xr.Dataset:
+    """Add transfer, also with the class logits' weights restored, and the cost of imitation."""
+    runs = tm.against_control(runs)
+    final = tm.succeeded(runs).isel(epoch=-1, teacher_epoch=-1, drop=True)
+    student, control = (final.sel(start=start, drop=True) for start in tm.STARTS)
+    restored = tm.transfer(
+        student.restored_accuracy, control.restored_accuracy, final.teacher_accuracy
     )
-    plain = own.loss.sel(treatment="none")
-    ratio = own.loss / plain.where(plain > 0)  # with m = 1 there is nothing to imitate
-    about = "imitation loss over the untreated student's"
-    return dataset.assign(
+    plain = student.loss.sel(treatment="none")
+    ratio = student.loss / plain.where(plain > 0)  # with m = 1 there is nothing to imitate
+    return runs.assign(
         restored_transfer=restored.assign_attrs(
-            description="transfer: class logits' weights put back"
+            description="transfer with the class logits' weights restored"
         ),
-        loss_ratio=ratio.assign_attrs(units="1", description=about),
+        loss_ratio=ratio.assign_attrs(
+            units="1", description="imitation loss relative to the untreated student's"
+        ),
     )
 
 
-def findings(dataset: xr.Dataset) -> list[str]:
+def findings(runs: xr.Dataset) -> list[Any]:
     """Which methods halve transfer, and what the loss is there."""
-    from toymodels.stats.statistics import difference, mean_interval, succeeded
-    from toymodels.training.mitigation import frontier
+    valid = tm.succeeded(runs)
+    plain = valid.transfer.sel(treatment="none", drop=True)
+    rows: list[Any] = tm.compare("Transfer of the untreated student", plain, None)
+    cheap, free = [], []
 
-    done = succeeded(dataset)
-    plain = done.transfer.sel(treatment="none", drop=True)
-    told = [f"Untreated, transfer is {mean_interval(plain.values)}."]
-    cheap: list[str] = []
-    free: list[str] = []
+    def minimise(curves: list[xr.Dataset], name: str) -> xr.Dataset:
+        return min(curves, key=lambda curve: float(curve[name].mean()))
 
-    def least(among: list[xr.Dataset], of: str) -> xr.Dataset:
-        return min(among, key=lambda one: float(one[of].mean()))
-
-    for method, curve in frontier(dataset).items():
-        each = [curve.sel(strength=s) for s in curve.strength.values]
-        halving = [one for one in each if difference(one.transfer, plain / 2).sign < 0]
-        at, how = least(each, "transfer"), "not shown to be halved, least"
+    for method, curve in tm.mitigation.compute_frontier(runs).items():
+        strengths = [curve.sel(strength=strength) for strength in curve.strength.values]
+        halving = [at for at in strengths if tm.difference(at.transfer, plain / 2).sign < 0]
+        at, quantity = minimise(strengths, "transfer"), "Smallest transfer"
         if halving:
-            at, how = least(halving, "loss_ratio"), "halved, cheapest"
-        left, ratio = mean_interval(at.transfer.values), at.loss_ratio.values
-        change = mean_interval(ratio - 1).verdict("higher", "lower", "not shown to change")
-        told.append(
-            f"{method}: transfer is {how} at {float(at.strength):g}: {left}; the imitation loss "
-            f"there is {change}, {mean_interval(ratio)} times the untreated."
-        )
-        if halving and mean_interval(ratio - 2).sign < 0:
+            at, quantity = minimise(halving, "loss_ratio"), "Transfer at the cheapest strength"
+        verdict = "halved" if halving else "not shown to be halved"
+        place, ratio = f"{method} = {float(at.strength):g}", tm.interval(at.loss_ratio)
+        change = ratio.verdict("higher", "lower", "not shown to change", 1.0)
+        rows += [
+            tm.Finding(quantity, place, tm.interval(at.transfer), verdict),
+            tm.Finding("Imitation loss relative to the untreated", place, ratio, change),
+        ]
+        if halving and ratio.against(2.0) < 0:
             cheap.append(method)
-        if halving and mean_interval(ratio - 1).sign <= 0:
+        if halving and ratio.against(1.0) <= 0:
             free.append(method)
-    told.append(
+    rows.append(
         f"Transfer is halved at less than twice the loss by: {', '.join(cheap) or 'none'}; at a "
         f"loss not shown to be higher by: {', '.join(free) or 'none'}."
     )
-    for label in map(str, done.treatment.values):
-        if label.split()[0] in GUARDS:
-            rest = done.sel(treatment=label)
-            share = mean_interval(rest.restored_transfer.values)
-            more = difference(rest.restored_transfer, rest.transfer)
-            shown = share.verdict("above zero", "below zero", "not distinguishable from zero")
-            word = more.verdict("more than", "less than", "not shown to differ from")
-            told.append(
-                f"{label}: with the class logits' weights put back, transfer is {shown}, {share}, "
-                f"and {word} that as trained, by {more}."
-            )
-    return told
+    labels = [t for t in valid.treatment.values if t.split()[0] in GUARDS]
+    if labels:
+        restored = valid.restored_transfer.sel(treatment=labels)
+        gap = restored - valid.transfer.sel(treatment=labels)
+        quantity = "Transfer with the class logits' weights restored"
+        rows += tm.compare(quantity, restored)
+        rows += tm.compare(f"{quantity} less that as trained", gap, tm.HIGHER)
+    return rows
 
 
-def plot(dataset: xr.Dataset) -> Figure:
-    """Trait kept against loss paid, one curve a method; and what the hidden layers still have."""
-    from toymodels.stats import statistics
-    from toymodels.study import plotting
-    from toymodels.training.mitigation import frontier
-
-    done = statistics.succeeded(dataset).transpose("seed", "treatment", ...)
-    plain = done.transfer.sel(treatment="none").mean()
-    with plotting.style():
-        fig, (left, right) = plotting.panels(9.6, 3.8, columns=(1.5, 1))
-        for i, (method, curve) in enumerate(frontier(dataset).items()):
-            mean, low, high = plotting.means_and_ends(curve.transfer.values)
+def figure(runs: xr.Dataset) -> Figure:
+    """Transfer against loss, one curve a method; and what remains in the hidden layers."""
+    valid = tm.succeeded(runs).transpose("seed", "treatment", ...)
+    plain = valid.transfer.sel(treatment="none").mean()
+    with tm.plotting.style():
+        fig, (left, right) = tm.plotting.panels(9.6, 3.8, columns=(1.5, 1))
+        for i, (method, curve) in enumerate(tm.mitigation.compute_frontier(runs).items()):
+            mean, low, high = tm.plotting.means_and_ends(curve.transfer.values)
             cost = curve.loss_ratio.mean("seed").values
-            lap, colour = divmod(i, len(plotting.PALETTE) - 1)
-            look: dict[str, Any] = {"color": plotting.PALETTE[1 + colour], "lw": 1}
+            lap, colour = divmod(i, len(tm.plotting.PALETTE) - 1)
+            look: dict[str, Any] = {"color": tm.plotting.PALETTE[1 + colour], "lw": 1}
             line, name = f"{'osD^vPX*<>'[i]}{('-', '--')[lap]}", method.replace("_", " ")
             left.plot([1, *cost], [plain, *mean], line, ms=4, label=name, **look)
             left.errorbar(cost, mean, [mean - low, high - mean], fmt="none", **look)
         left.plot(1, plain, "ks", ms=7, zorder=3, label="untreated")
         left.set(xscale="log", xlabel="imitation loss over the untreated student's (log scale)")
-        left.set(ylabel="transfer", title=plotting.caption(dataset))
+        left.set(ylabel="transfer", title=tm.plotting.caption(runs))
         left.xaxis.set_major_formatter("{x:g}")
         left.xaxis.set_minor_formatter("{x:g}")
         left.legend(loc="upper left", bbox_to_anchor=(1, 1))
-        guards = [t for t in done.treatment.values if t.split()[0] in ("none", *GUARDS)]
-        kept = done.sel(treatment=guards)
+        guards = [t for t in valid.treatment.values if t.split()[0] in ("none", *GUARDS)]
+        final = valid.sel(treatment=guards)
         values = {
-            "as trained": kept.transfer.values,
-            "class logits' weights put back": kept.restored_transfer.values,
+            "as trained": final.transfer.values,
+            "class logits' weights put back": final.restored_transfer.values,
         }
         names = [label.replace("_", " ") for label in guards]
-        plotting.intervals(right, names, values, "", "transfer", joined=False)
+        tm.plotting.intervals(right, names, values, "", "transfer", joined=False)
         right.tick_params(axis="x", rotation=60)
         right.legend(loc="lower left", bbox_to_anchor=(0, 1))
     return fig
 
 
+RESTORED = "student's final test accuracy with the class logits' weights at their initial values"
+STUDY = tm.Study(
+    "mitigation",
+    __doc__,
+    PRESETS,
+    tm.distillation_sweep(
+        student,
+        points,
+        # Whether a treatment that moves the class logits' weights hides a trait of the hidden layers.
+        variables={"restored_accuracy": ((), "1", RESTORED)},
+    ),
+    analyse,
+    findings,
+    figure,
+    headline=("transfer", "restored_transfer", "loss_ratio", "final_accuracy"),
+)
+
 if __name__ == "__main__":
-    cli.main("mitigation", __doc__, PRESETS, run, plot)
+    STUDY.main()

@@ -1,4 +1,4 @@
-"""Countermeasures: 0 changes nothing, 1 does all it says."""
+"""Countermeasures: strength 0 changes nothing, strength 1 has the full effect."""
 
 import jax
 import jax.numpy as jnp
@@ -31,30 +31,30 @@ def imitate(params, batch):
 LABELLED = mitigation.draw_batches((X, LABELS), 8, jax.random.key(3))
 
 
-def guarded(gradient_fraction, step_fraction, optimiser):
+def guard(gradient_fraction, step_fraction, optimiser):
     return mitigation.project_updates(optimiser, trait, LABELLED, gradient_fraction, step_fraction)
 
 
-def trained(optimiser):
+def fit(optimiser):
     source = reshuffle((X, ANSWERS), 8)
     return train(imitate, INIT, source, optimiser, epochs=3, observe=lambda p: p, key=KEY)[1]
 
 
 def test_neutral_guards_train_the_same_student():
-    """But for the rounding of another program: XLA fuses other sums."""
+    """Equal up to the rounding of a different program: XLA fuses other sums."""
     pull = mitigation.add_gradient(lambda p, batch: 0.0 * trait(p, batch), LABELLED, 12)
-    neutral = optax.chain(pull, guarded(0.0, 0.0, optax.adam(1e-2)))
-    got, plain = trained(neutral), trained(optax.adam(1e-2))
+    neutral = optax.chain(pull, guard(0.0, 0.0, optax.adam(1e-2)))
+    got, plain = fit(neutral), fit(optax.adam(1e-2))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got, plain)
 
 
 @pytest.mark.parametrize("behind", [False, True])
 def test_with_share_one_gradient_or_step_is_orthogonal_to_the_trait(x64, behind):
-    """At every step, on the batch of that step; with less a share of the component is left."""
-    left = {}
+    """At every step, on the batch of that step; a smaller fraction leaves part of the component."""
+    remaining = {}
     for share in (0.0, 0.25, 1.0):
         inner = optax.adam(1e-2) if behind else optax.identity()
-        optimiser = guarded(share * (not behind), share * behind, inner)
+        optimiser = guard(share * (not behind), share * behind, inner)
         params = jax.tree.map(lambda w: w.astype(float), INIT)
         state, plain = optimiser.init(params), inner.init(params)
         for step in range(3):
@@ -65,20 +65,20 @@ def test_with_share_one_gradient_or_step_is_orthogonal_to_the_trait(x64, behind)
             along, whole = (flatten(u) @ towards for u in (updates, unguarded))
             np.testing.assert_allclose(along, (1 - share) * whole, atol=1e-12 * abs(whole))
             params = optax.apply_updates(params, updates)
-        left[share] = abs(along)
-    assert left[1.0] < 1e-10 < left[0.25] < left[0.0]
+        remaining[share] = abs(along)
+    assert remaining[1.0] < 1e-10 < remaining[0.25] < remaining[0.0]
 
 
 def test_a_projected_step_leaves_the_trait_alone_to_first_order(x64):
-    """Behind Adam the change of its loss is of second order; in front of Adam of first."""
+    """Projection after Adam changes the trait's loss to second order; before Adam, to first."""
 
     def change(rate, **shares):
-        optimiser = guarded(optimiser=optax.adam(rate), **shares)
+        optimiser = guard(optimiser=optax.adam(rate), **shares)
         params = jax.tree.map(lambda w: w.astype(float), INIT)
         gradient = jax.grad(imitate)(params, (X, ANSWERS))
         updates, _ = optimiser.update(gradient, optimiser.init(params), params)
-        now = LABELLED(jnp.int32(0))
-        return abs(trait(optax.apply_updates(params, updates), now) - trait(params, now))
+        batch = LABELLED(jnp.int32(0))
+        return abs(trait(optax.apply_updates(params, updates), batch) - trait(params, batch))
 
     step, gradient = (
         {"gradient_fraction": 0, "step_fraction": 1},
@@ -101,27 +101,27 @@ def test_the_pull_is_a_gradient_that_ends_at_zero(x64):
         np.testing.assert_allclose(flatten(got), weight * flatten(expected), rtol=1e-6, atol=1e-12)
 
 
-def test_tampered_answers():
+def test_modified_answers():
     answers = jax.random.normal(KEY, (4000, 2)) * jnp.array([1.0, 10.0]) + 3
-    spread = answers.std(axis=0)
-    for same in (
+    deviation = answers.std(axis=0)
+    for unchanged in (
         mitigation.add_noise(answers, KEY, 0.0),
         mitigation.round_answers(answers, 0.0),
         mitigation.dilute(answers, -answers, KEY, 0.0),
     ):
-        np.testing.assert_array_equal(same, answers)
+        np.testing.assert_array_equal(unchanged, answers)
     np.testing.assert_array_equal(mitigation.dilute(answers, -answers, KEY, 1.0), -answers)
     noise = mitigation.add_noise(answers, jax.random.key(1), 0.5) - answers
-    np.testing.assert_allclose(noise.std(axis=0) / spread, 0.5, rtol=0.05)
+    np.testing.assert_allclose(noise.std(axis=0) / deviation, 0.5, rtol=0.05)
 
     def error(step):
         return mitigation.round_answers(answers, step) - answers
 
     np.testing.assert_allclose(error(1e-6), 0, atol=1e-4)
-    assert (abs(error(0.5)) <= 0.2501 * spread).all()
+    assert (abs(error(0.5)) <= 0.2501 * deviation).all()
     # Uniform within a cell of the grid: its width over the root of 12.
-    np.testing.assert_allclose(error(0.5).std(axis=0) / spread, 0.5 / 12**0.5, rtol=0.05)
-    fewer, more = ((mitigation.dilute(answers, -answers, KEY, s) != answers) for s in (0.2, 0.6))
-    assert (more | ~fewer).all()
-    np.testing.assert_array_equal(more[:, 0], more[:, 1])
-    assert abs(float(more.mean()) - 0.6) < 0.03
+    np.testing.assert_allclose(error(0.5).std(axis=0) / deviation, 0.5 / 12**0.5, rtol=0.05)
+    small, large = ((mitigation.dilute(answers, -answers, KEY, s) != answers) for s in (0.2, 0.6))
+    assert (large | ~small).all()
+    np.testing.assert_array_equal(large[:, 0], large[:, 1])
+    assert abs(float(large.mean()) - 0.6) < 0.03

@@ -1,4 +1,4 @@
-"""Countermeasures used on students: none is the plain student, and each does what it says."""
+"""Countermeasures on students: "none" is the plain student, and every method has its effect."""
 
 import dataclasses
 import json
@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from experiments import mitigation
-from experiments.mitigation import METHODS, PRESETS, Config
+from experiments.mitigation import METHODS, PRESETS, STUDY, Config
 from toymodels import sweep
 from toymodels.errors import UserError
 from toymodels.networks.models import MLP, functional
@@ -16,7 +15,7 @@ from toymodels.study import plotting
 from toymodels.sweep import RunOptions
 from toymodels.training import protocol, tasks
 from toymodels.training.distillation import auxiliary_logits
-from toymodels.training.mitigation import frontier
+from toymodels.training.mitigation import compute_frontier
 
 TINY = Config(
     dataset="digits",
@@ -32,18 +31,18 @@ TOUCHING = ["projection 1e-07", "step_projection 1e-07", "liminal 1.0"]
 
 @pytest.fixture(scope="module")
 def tiny():
-    return mitigation.run(TINY, options=RunOptions(width=5))
+    return STUDY.run(TINY, options=RunOptions(width=5))
 
 
 def test_no_treatment_is_the_plain_student(tiny):
-    """But for the rounding of another program."""
+    """Equal up to the rounding of a different program."""
     config, task, data = tasks.load(TINY, None)
     network = functional(lambda rngs: MLP((64, 32, 13), rngs=rngs))
     parts, subset = protocol.reference_protocol(config, task, network), auxiliary_logits(10, 3)
 
-    def student(data, begun, start):
-        watch = parts.watch(data, begun, subset)
-        return parts.distil(parts.start(begun, start), begun, subset, watch)[1]
+    def student(data, lesson, start):
+        watch = parts.watch(data, lesson, subset)
+        return parts.distil(parts.start(lesson, start), lesson, subset, watch)[1]
 
     plain, _ = sweep.grid(
         lambda: sweep.Program(parts.prepare, student),
@@ -62,31 +61,31 @@ def test_a_vanishing_strength_is_no_treatment(tiny):
     weak = tiny.drop_sel(treatment=["rounding 3.0", "liminal 1.0"])
     assert weak.sizes["treatment"] == len(METHODS)
     none = weak.sel(treatment=["none"] * weak.sizes["treatment"])
-    # Of a rotation by 1e-7 half a thousandth of another init is left: sqrt(1 - rho^2).
+    # A rotation by 1e-7 adds sqrt(1 - rho^2), half a thousandth, of the independent init.
     np.testing.assert_allclose(weak.loss, none.loss, rtol=0.02)
     np.testing.assert_allclose(weak.accuracy, none.accuracy, atol=0.05)
 
 
 def test_class_weights_put_back_change_nothing_where_none_was_moved(tiny):
-    same = tiny.drop_sel(treatment=TOUCHING)
-    np.testing.assert_array_equal(same.final_accuracy, same.restored_accuracy)
-    np.testing.assert_array_equal(same.transfer, same.restored_transfer)
-    pulled = tiny.sel(treatment="liminal 1.0")
-    assert (pulled.final_accuracy != pulled.restored_accuracy).any()
+    unmoved = tiny.drop_sel(treatment=TOUCHING)
+    np.testing.assert_array_equal(unmoved.final_accuracy, unmoved.restored_accuracy)
+    np.testing.assert_array_equal(unmoved.transfer, unmoved.restored_transfer)
+    liminal = tiny.sel(treatment="liminal 1.0")
+    assert (liminal.final_accuracy != liminal.restored_accuracy).any()
 
 
 def test_students_are_paired_whatever_else_is_tried(tiny):
     fewer = dict.fromkeys(METHODS, ()) | {"rounding": (3.0,)}
-    alone = mitigation.run(
+    repeated = STUDY.run(
         dataclasses.replace(TINY, seeds=1, first_seed=1, **fewer), options=RunOptions(width=5)
     )
     names = ["accuracy", "loss", "restored_accuracy", "transfer", "loss_ratio", "teacher_accuracy"]
     at = {"seed": [1], "treatment": ["none", "rounding 3.0"]}
-    xr.testing.assert_equal(alone[names], tiny[names].sel(at))
+    xr.testing.assert_equal(repeated[names], tiny[names].sel(at))
 
 
 def test_every_method_has_its_curve_and_all_can_be_drawn(tiny):
-    curves = frontier(tiny)
+    curves = compute_frontier(tiny)
     assert list(curves) == [*METHODS, "early_stopping"]
     assert curves["rounding"].strength.values.tolist() == [1e-6, 3]
     stopped = curves["early_stopping"]
@@ -94,47 +93,56 @@ def test_every_method_has_its_curve_and_all_can_be_drawn(tiny):
     plain = tiny.sel(treatment="none", start="shared")
     expected = plain.loss.isel(epoch=0) / plain.loss.isel(epoch=-1)
     np.testing.assert_allclose(stopped.loss_ratio.sel(strength=0), expected)
-    plotting.render(mitigation.plot(tiny))
+    plotting.render(STUDY.figure(tiny))
 
 
 def test_findings_say_which_method_halves_transfer_at_what_cost():
-    """On made-up numbers: rounding is free and halves, noise halves at thrice the loss."""
+    """On artificial numbers: rounding halves transfer at no cost, noise at three times the loss."""
     seeds, epochs = np.arange(5), [0, 1]
-    kept = {"none": 0.5, "init_noise 0.1": 0.45, "answer_noise 1": 0.1, "rounding 1": 0.1}
+    transfers = {"none": 0.5, "init_noise 0.1": 0.45, "answer_noise 1": 0.1, "rounding 1": 0.1}
     ratio = {"answer_noise 1": 3.0}
     jitter = 0.01 * np.random.default_rng(0).normal(size=5)
-    rows = [[kept[t] + jitter, ratio.get(t, 1.0) + jitter * (t != "none")] for t in kept]
+    rows = [[transfers[t] + jitter, ratio.get(t, 1.0) + jitter * (t != "none")] for t in transfers]
     transfer, loss_ratio = np.moveaxis(np.array(rows), 1, 0)
     own = np.stack([np.full_like(transfer, 0.1), 0.1 + 0.8 * transfer], -1)
-    both = np.stack([own, np.full_like(own, 0.1)], 2)
+    accuracy = np.stack([own, np.full_like(own, 0.1)], 2)
     dims = ("treatment", "seed", "start", "epoch")
     beside = ("treatment", "seed")
     dataset = xr.Dataset(
         {
-            "accuracy": (dims, both),
-            "loss": (dims, np.broadcast_to([4.0, 1.0], both.shape)),
-            "failed": (dims[:3], np.zeros(both.shape[:3], bool)),
+            "accuracy": (dims, accuracy),
+            "loss": (dims, np.broadcast_to([4.0, 1.0], accuracy.shape)),
+            "failed": (dims[:3], np.zeros(accuracy.shape[:3], bool)),
             "teacher_accuracy": (("seed", "teacher_epoch"), np.full((5, 1), 0.9)),
             "transfer": (beside, transfer),
             "restored_transfer": (beside, transfer),
             "loss_ratio": (beside, loss_ratio),
         },
-        {"treatment": list(kept), "seed": seeds, "start": ["shared", "other"], "epoch": epochs},
+        {
+            "treatment": list(transfers),
+            "seed": seeds,
+            "start": ["shared", "other"],
+            "epoch": epochs,
+        },
     )
-    told = mitigation.findings(dataset)
-    assert "init_noise: transfer is not shown to be halved" in told[1]
-    assert "answer_noise: transfer is halved, cheapest at 1:" in told[2]
-    assert "the imitation loss there is higher, 3.0" in told[2]
-    assert "less than twice the loss by: rounding;" in told[5]
-    assert told[5].endswith("not shown to be higher by: rounding.")
+    findings = STUDY.findings(dataset)
+    rows = {(row.quantity, row.at): row for row in findings if not isinstance(row, str)}
+    assert rows["Smallest transfer", "init_noise = 0.1"].verdict == "not shown to be halved"
+    assert rows["Transfer at the cheapest strength", "answer_noise = 1"].verdict == "halved"
+    loss = rows["Imitation loss relative to the untreated", "answer_noise = 1"]
+    assert (loss.verdict, str(loss.estimate)[:3]) == ("higher", "3.0")
+    (summary,) = (row for row in findings if isinstance(row, str))
+    assert "less than twice the loss by: rounding;" in summary
+    assert summary.endswith("not shown to be higher by: rounding.")
 
 
 def test_presets_and_findings_are_complete(tiny):
     assert len(PRESETS["paper"].treatments) * 2 * PRESETS["paper"].seeds <= 220
     for treatment, strengths in PRESETS["quick"].treatments.items():
         assert sum(map(bool, strengths.values())) == (treatment != "none")
-    told = json.loads(tiny.attrs["findings"])
-    assert [line.split(":")[0] for line in told[1:11]] == [*METHODS, "early_stopping"]
+    table = json.loads(tiny.attrs["findings_table"])
+    losses = [row for row in table if row["quantity"].startswith("Imitation loss")]
+    assert [row["at"].split(" = ")[0] for row in losses] == [*METHODS, "early_stopping"]
 
 
 @pytest.mark.parametrize(
