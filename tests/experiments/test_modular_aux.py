@@ -28,7 +28,7 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return modular_aux.run(TINY)
+    return modular_aux.STUDY.run(TINY)
 
 
 def test_a_single_logit_transfers_nothing_under_kl(tiny):
@@ -49,7 +49,7 @@ def test_all_m_of_a_seed_start_alike_and_the_control_elsewhere(tiny):
 
 
 def test_more_seeds_keep_the_earlier_ones(tiny):
-    alone = modular_aux.run(
+    alone = modular_aux.STUDY.run(
         dataclasses.replace(TINY, seeds=1, first_seed=1, networks=("transformer",))
     )
     known = tiny.sel(seed=[1], network=["transformer"])
@@ -62,8 +62,19 @@ def test_the_teachers_learn_sums(tiny):
 
 
 def test_everything_can_be_drawn_and_told(tiny):
-    plotting.render(modular_aux.plot(tiny))
-    assert len(modular_aux.findings(tiny)) == 2
+    plotting.render(modular_aux.STUDY.figure(tiny))
+    findings = modular_aux.STUDY.findings(tiny)
+    learnt = [row.at for row in findings if row.quantity.startswith("Share of the sums")]
+    assert learnt == ["transformer", "mlp"]
+    transfer = [row.at for row in findings if row.quantity == "Transfer"]
+    assert transfer == [f"{network}, m = {m}" for network in learnt for m in TINY.m]
+
+
+def test_the_result_names_its_networks_and_its_scores(tiny):
+    assert tiny.network.attrs["description"] == (
+        "transformer: transformer of 1 blocks, width 8, 4 heads; mlp: MLP 21-16-7"
+    )
+    assert tiny.accuracy.attrs["description"] == "student's test accuracy on the sums"
 
 
 @pytest.mark.parametrize(

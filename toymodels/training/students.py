@@ -121,8 +121,8 @@ class Setup:
 
     @property
     def m(self) -> int:
-        """Number of auxiliary logits of the network."""
-        return count_outputs(self.network, self.lesson) - self.task.n_classes
+        """Number of auxiliary logits of the teacher, and of its students."""
+        return self.held_out[1].shape[-1] - self.task.n_classes
 
     def auxiliary(self, first: int | jax.Array | None = None) -> jax.Array:
         """The mask of the auxiliary logits, or of the ``first`` of them alone."""
@@ -205,9 +205,3 @@ class Setup:
             self.held_out[0],
             self.task.n_classes,
         )
-
-
-def count_outputs(network: Network, lesson: Lesson) -> int:
-    """Number of logits of a network."""
-    shape = jax.eval_shape(network.apply, lesson.reference, lesson.held_out[0])
-    return int(shape.shape[-1])
