@@ -281,14 +281,18 @@ def figure(runs: xr.Dataset) -> Figure:
     runs, dims = tm.succeeded(runs), ("favourite", "carrier", "teacher")
     x = next((dim for dim in dims if runs.sizes[dim] > 1), "student")
     runs = runs.isel({dim: 0 for dim in dims if dim != x})
+    for dim in {x, "student"}:
+        words = [name.replace("_", " ") for name in map(str, runs[dim].values)]
+        runs = runs.assign_coords({dim: words})
     base = runs.preference.isel(step=0, student=0, drop=True)
-    words = {name: name.replace("_", " ") for name in map(str, runs.student.values)}
     with tm.plotting.style():
         width = 11.5 if x == "student" else 13.5
         fig, (left, middle, right) = tm.plotting.panels(width, 3.6, columns=(1.5, 1, 1))
-        ylabel = "preference, held-out phrasings"
+        ylabel, student = "preference, held-out phrasings", ""
         if x == "student":
-            columns = {words[name]: runs.final_preference.sel(student=name) for name in words}
+            columns = {
+                name: runs.final_preference.sel(student=name) for name in runs.student.values
+            }
             columns |= {"in context": runs.context_preference, "base": base}
             columns |= {"teacher": runs.teacher_preference}
             values = np.stack([column.values for column in columns.values()], axis=1)
@@ -296,24 +300,20 @@ def figure(runs: xr.Dataset) -> Figure:
             for i, seeds in enumerate(values.T):
                 left.plot([i + 0.15] * len(seeds), seeds, ".", ms=3, color="#999999", zorder=0)
         else:
-            # Between bases a student is named by its start, otherwise by its text.
-            names = words | ({"text": "own"} if x == "teacher" else {})
+            student = f", student {runs.student.values[0]}"
             lines = tm.charts.select_lines(runs.final_preference, x, "student")
-            lines = {names[name]: seeds for name, seeds in lines.items()}
+            if x == "teacher":  # between bases a student is named by its start, not by its text
+                lines = {"own" if name == "text" else name: line for name, line in lines.items()}
             lines["base"] = base.transpose("seed", x).values
-            labels = [name.replace("_", " ") for name in map(str, runs[x].values)]
-            tm.plotting.intervals(left, labels, lines, "", ylabel, joined=False)
+            tm.plotting.intervals(left, runs[x].values, lines, "", ylabel, joined=False)
             tm.plotting.legend_beside(left)
             left.set(xlabel="teacher's base" if x == "teacher" else x)
         tm.plotting.slanted(left, 40)
         left.set(ylim=(0, 1.03), title=tm.plotting.caption(runs))
         for ax, name in ((middle, "preference"), (right, "answered")):
             curves = runs[name] if x == "student" else runs[name].isel(student=0)
-            lines = tm.charts.select_lines(curves, "step", x)
-            lines = {name.replace("_", " "): seeds for name, seeds in lines.items()}
-            tm.plotting.curves(ax, runs.step.values, lines)
+            tm.charts.lines(ax, curves, "step", x)
             ax.set(xlabel="step of imitation", ylim=(0, 1.03))
-        student = "" if x == "student" else f", student {words[str(runs.student.values[0])]}"
         middle.set(ylabel=f"preference{student}")
         right.set(ylabel=f"answer rate{student}")
         tm.plotting.legend_beside(right)
