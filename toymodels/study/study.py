@@ -7,19 +7,24 @@ figures, benchmarks and tests use the same value. Nothing heavy is imported befo
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from toymodels.errors import UserError
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
     from toymodels.stats.findings import Finding
+    from toymodels.study.single import Pair
     from toymodels.sweep import Execution, Program, RunOptions
     from toymodels.sweep.axes import Axis
     from toymodels.sweep.declarations import Variables
+    from toymodels.training.protocol import Protocol
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,21 @@ class DrawnData:
     name: str
     """The law that the data are drawn from."""
     sha256: str = "none: drawn from the seeds"
+
+
+class Trainer(NamedTuple):
+    """The functions of an experiment in which a teacher's students imitate it, at one shape.
+
+    They are those of the sweep's program, which does not return parameters.
+    """
+
+    protocol: Protocol
+    """The protocol, with the network."""
+    prepare: Callable[..., Any]
+    """``prepare(data, **shared) -> ((lesson, extra), teacher's curves)``."""
+    distil: Callable[..., Any]
+    """``distil(data, prepared, **values) -> (student's initialisation and parameters, records)``;
+    None for the former where a point is not one student."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,8 @@ class Sweep:
     """Arrays that every model reads."""
     annotate: Callable[[xr.Dataset], xr.Dataset] = lambda dataset: dataset
     """Adds what is known without a model: coordinates, closed forms, published values."""
+    trainer: Callable[..., Trainer] | None = None
+    """``trainer(**shape) -> Trainer``, if the experiment distils one student at each point."""
 
     def run(self, config: Any, options: RunOptions | None) -> tuple[xr.Dataset, Execution]:
         """Compute every point of every seed of a config."""
@@ -144,6 +166,61 @@ class Study:
             execution,
             self.findings,
         )
+
+    def train(
+        self, config: Any, *, seed: int = 0, data_dir: Path | None = None, **point: Any
+    ) -> Pair:
+        """Train the teacher of a seed and one student, and return both with their parameters.
+
+        The functions are those of `run`, compiled for one model. The numbers equal those of `run` within
+        rounding and not to the bit: a sweep trains several students side by side, and the order of the
+        sums in a product of matrices depends on how many there are. Trained in float32, two such
+        students drift apart slowly.
+
+        Args:
+            config: the config, or the result of a run (`read_config`).
+            seed: the seed; it need not be among the config's.
+            data_dir: folder of the images (None: as in `run`).
+            point: a label of each axis of the result: ``group="all", rho=0.9, m=3``. An axis with a
+                single label need not be named.
+
+        Returns:
+            ``(teacher, student)``, two `tm.Trained`: ``.init``, ``.params``, ``.curve``,
+            and ``.net`` and ``.data`` for the verbs: ``tm.accuracy(student.net, student.params,
+            student.data)``.
+
+        Raises:
+            UserError: an axis or label that there is not; a study that distils no student, or more
+                than one at a point.
+
+        """
+        from toymodels.study.single import train_pair
+
+        config = config if dataclasses.is_dataclass(config) else self.read_config(config)
+        return train_pair(self, config, seed, data_dir, point)
+
+    def read_config(self, runs: xr.Dataset) -> Any:
+        """The config by which a result of this study was made.
+
+        Raises:
+            UserError: it is a result of another study, or this study has other fields now.
+
+        """
+        if runs.attrs.get("experiment") != self.name:
+            raise UserError(
+                f"runs must be a result of {self.name}; got one of {runs.attrs.get('experiment')}"
+            )
+        preset = self.presets["quick"]
+        values = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in json.loads(runs.attrs["config"]).items()
+        }
+        try:
+            return type(preset)(**values)
+        except TypeError as error:
+            raise UserError(
+                f"{self.name} has other fields now than this result's config: {error}"
+            ) from None
 
     def main(self) -> None:
         """Run from the command line."""
