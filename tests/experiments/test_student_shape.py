@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from experiments import student_shape
-from experiments.student_shape import SHARED, Config, shaped
+from experiments.student_shape import SHARED, Config, build_network
 from toymodels import sweep
 from toymodels.errors import UserError
 from toymodels.study import plotting, results
@@ -32,13 +32,13 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return student_shape.run(TINY)
+    return student_shape.STUDY.run(TINY)
 
 
 def test_the_teachers_own_shape_is_the_base_protocol(tiny):
     """All that fits is the reference, nothing is the unrelated init: up to rounding."""
     config, task, data = tasks.load(TINY, None)
-    parts = protocol.reference_protocol(config, task, shaped("same", config, task, 13))
+    parts = protocol.reference_protocol(config, task, build_network("same", config, task))
     subset = auxiliary_logits(10, 3)
 
     def student(data, begun, start):
@@ -66,14 +66,16 @@ def test_a_cnn_shares_its_heads_and_no_more(tiny):
 
 
 def test_perlins_noise_is_the_students_and_not_the_teachers(tiny):
-    smooth = student_shape.run(dataclasses.replace(TINY, student=("same",), inputs="perlin:2"))
+    smooth = student_shape.STUDY.run(
+        dataclasses.replace(TINY, student=("same",), inputs="perlin:2")
+    )
     np.testing.assert_array_equal(smooth.teacher_loss, tiny.teacher_loss.sel(student=["same"]))
     assert (smooth.loss != tiny.loss.sel(student=["same"])).all()
 
 
 def test_transfer_is_measured_from_the_student_that_shares_nothing(tiny):
     assert (tiny.transfer.sel(shared="nothing") == 0).all()
-    plotting.render(student_shape.plot(tiny))
+    plotting.render(student_shape.STUDY.figure(tiny))
     assert "transfer[student=cnn, m=3, shared=heads]" in results.metrics(tiny)
 
 
@@ -92,7 +94,7 @@ def test_transfer_is_measured_from_the_student_that_shares_nothing(tiny):
 )
 def test_every_student_has_the_shape_it_is_named_after(student, hidden, last):
     task = tasks.Task("digits", "", 10, 64, 16)
-    params = jax.eval_shape(shaped(student, TINY, task, 13).init, jax.random.key(0))
+    params = jax.eval_shape(build_network(student, TINY, task).init, jax.random.key(0))
     assert [params[f"hidden{i + 1}"]["bias"].size for i in range(len(params) - 2)] == hidden
     assert params["class_head"]["kernel"].shape == (last, 10)
     assert params["aux_head"]["kernel"].shape == (last, 3)
@@ -111,13 +113,23 @@ def test_the_findings_are_those_of_the_numbers():
         },
         {"student": list(means), "shared": list(SHARED), "m": [10], "seed": [0, 1, 2]},
     )
-    fitting, heads, gain = student_shape.findings(dataset)
-    assert fitting.startswith("m = 10, fitting shared: transfer shows in same 0.900")
-    assert "not in cnn -0.100" in fitting
-    assert heads.endswith("not in none.")
-    assert "more transfer at same 0.400" in gain
-    assert "less transfer at cnn -0.300" in gain
-    assert "no difference shown at wider 0.000" in gain
+    rows = {(row.quantity, row.at): row for row in student_shape.STUDY.findings(dataset)}
+    fitting, heads = "Transfer with all that fits shared", "Transfer with the heads alone shared"
+    gain = "Transfer with all that fits shared less that with the heads alone"
+    assert rows.keys() == {(q, student) for q in (fitting, heads, gain) for student in means}
+    expected = {
+        (fitting, "same"): ("0.900", "above zero"),
+        (fitting, "cnn"): ("-0.100", "below zero"),
+        (heads, "cnn"): ("0.200", "above zero"),
+        (gain, "same"): ("0.400", "higher"),
+        (gain, "cnn"): ("-0.300", "lower"),
+        (gain, "wider"): ("0.000", "no difference shown"),
+    }
+    for (quantity, student), (mean, verdict) in expected.items():
+        row = rows[quantity, student]
+        assert str(row).startswith(f"{quantity}, {student}: {mean} (")
+        assert row.verdict == verdict
+    assert all(rows[heads, student].verdict == "above zero" for student in means)
 
 
 @pytest.mark.parametrize(
