@@ -11,134 +11,113 @@
 # %% [markdown]
 # # Initialisation overlap: ask your own question
 #
-# How much of its teacher's initialisation must a student share? The clean way to ask is a rotation,
+# How much of its teacher's initialisation must a student share? A rotation asks this and nothing else:
 #
-# $$\theta_S = \rho\, W + \sqrt{1 - \rho^2}\; W',$$
+# $$\theta_S = \rho\, W + \sqrt{1 - \rho^2}\; V,$$
 #
-# with $W$ the teacher's init and $W'$ an independent one: for Gaussian inits the law of $\theta_S$ is that of
-# $W$ at every $\rho$, so that the overlap $\rho$ is all that varies. (Adding noise to $W$, or mixing
-# $\alpha W + (1 - \alpha) W'$, changes the variance too.)
+# with $W$ the teacher's initialisation and $V$ an independent one. For Gaussian initialisations the
+# distribution of $\theta_S$ is that of $W$ at every $\rho$, so that the overlap $\rho$ is the only thing
+# that changes. (Adding noise to $W$, or mixing $\alpha W + (1 - \alpha) V$, changes the variance, too.)
 
 # %%
-from dataclasses import replace
-
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-import experiments.init_overlap as init_overlap
-from toymodels import sweep
-from toymodels.inits import relations
-from toymodels.measure import similarity
-from toymodels.networks.models import MLP, functional
-from toymodels.stats import transfer
-from toymodels.stats.statistics import mean_interval
-from toymodels.study import plotting
-from toymodels.sweep.axes import numbered
-from toymodels.training import protocol, tasks
-from toymodels.training.config import NetworkConfig
-from toymodels.training.distillation import auxiliary_logits
+import toymodels as tm
+from experiments import init_overlap
 
 # %% [markdown]
 # ## The curve
 #
-# The experiment that draws it is one page: `experiments/init_overlap.py`. Here with few overlaps, on the
-# embedded digits.
+# The experiment that draws it is one page: `experiments/init_overlap.py`. Here it runs with few overlaps,
+# on the embedded digits.
 
 # %%
-config = replace(
-    init_overlap.PRESETS["quick"],
+config = init_overlap.STUDY.config(
     dataset="digits",
     seeds=5,
     groups=("all", "hidden", "aux_head"),
     rho=(1.0, 0.98, 0.9, 0.7, 0.4, 0.0),
 )
-dataset = init_overlap.run(config)
-print(*init_overlap.findings(dataset), sep="\n")
-init_overlap.plot(dataset)
+runs = init_overlap.STUDY.run(config)
+print(*init_overlap.STUDY.findings(runs), sep="\n")
+init_overlap.STUDY.figure(runs)
 
 # %% [markdown]
-# ## Your own question, with the sweep engine
+# ## Your own question
 #
-# Say you want to know: *is it the direction of the weights that must be shared, or their signs?* Start
-# students from the teacher's signs with another init's magnitudes, and the other way round.
+# Say you want to know whether the *signs* of the weights must be shared, or their magnitudes. Start
+# students from the teacher's signs with the magnitudes of an independent initialisation, and the other
+# way round.
 #
-# A sweep needs two pure functions. `prepare` runs once a seed (its reference, teacher, noise and the
-# teacher's answers); `point` runs for every student of it. Whatever varies is an argument, traced:
-# nothing is compiled twice.
+# A student is a record of what differs from the reference protocol: here its initialisation alone. What
+# varies is an argument of the function, and traced: nothing is compiled twice. `setup` holds what the
+# students of a seed share: the reference, an independent initialisation, the teacher, its answers.
 
 # %%
-config = NetworkConfig(dataset="digits", seeds=5, m=10)
-config, task, data = tasks.load(config, None)
-sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
-network = functional(lambda rngs: MLP(sizes, rngs=rngs))
-parts = protocol.reference_protocol(config, task, network)
-aux = auxiliary_logits(task.n_classes, config.m)
-
-STARTS = ["shared", "signs shared", "magnitudes shared", "unrelated"]
+STARTS = ["shared", "shared signs", "shared magnitudes", "independent"]
 
 
-def student(data, begun, start):
-    own, other = begun.reference, parts.independent_init(begun)
-    signs = jax.tree.map(lambda w, v: jax.numpy.sign(w) * abs(v), own, other)
-    magnitudes = jax.tree.map(lambda w, v: jax.numpy.sign(v) * abs(w), own, other)
-    init = jax.tree.map(lambda *each: jax.numpy.stack(each)[start], own, signs, magnitudes, other)
-    return parts.student_from(init, data, begun, aux)
+def student(setup, start):
+    w, v = setup.reference, setup.independent
+    signs = jax.tree.map(lambda w, v: jnp.sign(w) * abs(v), w, v)
+    magnitudes = jax.tree.map(lambda w, v: jnp.sign(v) * abs(w), w, v)
+    inits = jax.tree.map(lambda *leaves: jnp.stack(leaves), w, signs, magnitudes, v)
+    return tm.Student(start=jax.tree.map(lambda leaf: leaf[start], inits))
 
 
-mine, how = sweep.grid(
-    lambda: sweep.Program(parts.prepare, student, {"part": list(parts.groups)}),
-    shared={"seed": config.seed_list},
-    points={"start": numbered(STARTS)},
-    variables=tasks.TEACHER | tasks.STUDENT | similarity.VARIABLES,
-    coords=protocol.epochs(config),
-    data=data,
-)
-print(f"{how.models} models, {how.compile_s:.1f} s to compile, {how.run_s:.1f} s to run")
+config = tm.NetworkConfig(dataset="digits", seeds=5, m=10)
+signs = tm.Study(
+    "signs",
+    "Whether signs or magnitudes must be shared.",
+    {"quick": config},
+    tm.distillation_sweep(
+        student, lambda config: {"start": tm.label_axis(STARTS)}, similarity=True
+    ),
+    lambda runs: runs.assign(final=runs.accuracy.isel(epoch=-1)),
+    lambda runs: tm.compare("Test accuracy", runs.final, None),
+    lambda runs: None,
+    headline=("final",),
+).run(config)
 
 # %% [markdown]
-# The result is an `xarray.Dataset` under the names of the axes, every seed kept. The *measured* overlap is
-# always in it, whatever was asked for:
+# The result is an `xarray.Dataset` with the names of the axes and every seed. With `similarity=True` the
+# *measured* overlap is in it, too:
 
 # %%
-table = mine.overlap.sel(part="all").mean("seed").to_dataframe()[["overlap"]]
-final = mine.accuracy.isel(epoch=-1)
-table["accuracy"] = final.mean("seed")
+table = signs.overlap.sel(part="all").mean("seed").to_dataframe()[["overlap"]]
+table["accuracy"] = signs.final.mean("seed")
 table["95 % interval"] = [
-    "{:.2f} to {:.2f}".format(*mean_interval(final.sel(start=s).values)[1:3]) for s in STARTS
+    "{:.2f} to {:.2f}".format(*tm.interval(signs.final.sel(start=start))[1:3]) for start in STARTS
 ]
 table.round(3)
 
 # %% [markdown]
-# Signs with foreign magnitudes keep a cosine of $(\mathbb{E}|w|)^2 / \mathbb{E}w^2 = 2/\pi \approx 0.64$. Is that any
-# better than a rotation of the same overlap? Lay it over the curve of the same network:
+# Shared signs with independent magnitudes keep a cosine of
+# $(\mathbb{E}|w|)^2 / \mathbb{E}w^2 = 2/\pi \approx 0.64$. Is that better than a rotation of the same
+# overlap? The curve of the rotation for the same network answers:
 
 # %%
-rhos = [1.0, 0.98, 0.9, 0.8, 2 / np.pi, 0.4, 0.0]
-rotate = relations.rotation(network.init)
-
-
-def rotated(data, begun, rho):
-    return parts.student_from(rotate(begun.reference, begun.keys.relation, rho), data, begun, aux)
-
-
-curve, _ = sweep.grid(
-    lambda: sweep.Program(parts.prepare, rotated, {"part": list(parts.groups)}),
-    shared={"seed": config.seed_list},
-    points={"rho": rhos},
-    variables=tasks.TEACHER | tasks.STUDENT | similarity.VARIABLES,
-    coords=protocol.epochs(config),
-    data=data,
+overlap = init_overlap.Config(
+    dataset="digits",
+    seeds=5,
+    m=(10,),
+    groups=("all",),
+    rho=(1.0, 0.98, 0.9, 0.8, 2 / np.pi, 0.4, 0.0),
 )
-with plotting.style():
-    figure, (ax,) = plotting.panels(5, 3.2, (1,))
-    angles = np.degrees(np.arccos(curve.rho.values))
-    plotting.curves(ax, angles, {"rotation": curve.accuracy.isel(epoch=-1).values})
-    plotting.overlap_axis(ax)
+rotated = init_overlap.STUDY.run(overlap)
+angle = np.degrees(np.arccos(rotated.rho.values))
+final = rotated.accuracy.squeeze(drop=True).isel(epoch=-1)
+with tm.plotting.style():
+    figure, (ax,) = tm.plotting.panels(5, 3.2, (1,))
+    lines = final.assign_coords(rho=angle).rename(rho="angle")
+    tm.charts.lines(ax, lines, "angle", also={}, label="rotation")
+    tm.plotting.overlap_axis(ax)
     for i, start in enumerate(STARTS):
-        here = mine.sel(start=start)
-        measured = here.overlap.sel(part="all").mean("seed").clip(-1, 1)
-        x = np.degrees(np.arccos(measured))
-        plotting.points(ax, x, here.accuracy.isel(epoch=-1).mean("seed"), i, start)
+        measured = signs.overlap.sel(start=start, part="all").mean("seed").clip(-1, 1)
+        mean = signs.final.sel(start=start).mean("seed")
+        tm.plotting.points(ax, np.degrees(np.arccos(measured)), mean, i, start)
     ax.set(ylabel="student's test accuracy", title=f"digits, m = {config.m}, n = 5 seeds")
     ax.legend()
 figure
@@ -147,12 +126,10 @@ figure
 # ## Where half of it is lost
 
 # %%
-done = curve.isel(epoch=-1, teacher_epoch=-1)
-share = transfer.transfer(done.accuracy, done.accuracy.sel(rho=0), done.teacher_accuracy)
-print("rho_50 =", mean_interval(transfer.half_overlaps(share).values))
+print("rho_50 =", tm.interval(rotated.rho_50.squeeze(drop=True)))
 
 # %% [markdown]
-# Every relation in `toymodels.inits.relations` (`rotation`, `entries`, `units`, `permutation`, ...) has the form
-# `relation(init, key, amount)`, applies to any named group of parameters by `trees.where`, and can be
-# swept in the same way. Shapes (m, width) go into `shapes=`; long sweeps get a `Store`, with which a
-# killed run goes on.
+# Every relation in `toymodels.inits.relations` (`rotation`, `entries`, `units`, `permutation`, ...) has the
+# form `relation(init, key, amount)`. `tm.where(mask, related, init)` applies it to a named group of
+# parameters alone. Shapes (m, width) go into `shapes=`. A long sweep gets a `tm.Store`, with which a
+# killed run continues where it was: `STUDY.run(config, options=tm.RunOptions(store=tm.Store(folder)))`.

@@ -162,11 +162,11 @@ figure
 # nothing, since no gradient ever reaches its class rows. `experiments.theory_linear` has seven such laws.
 
 # %%
-linear = theory_linear.run(theory_linear.Config(laws=("energies", "times")))
-theory_linear.plot(linear)
+linear = theory_linear.STUDY.run(theory_linear.Config(laws=("energies", "times")))
+theory_linear.STUDY.figure(linear)
 
 # %%
-print("\n".join(theory_linear.findings(linear)[:3]))
+print(*theory_linear.STUDY.findings(linear)[:3], sep="\n")
 
 # %% [markdown]
 # ## Where the theorem ends
@@ -186,4 +186,4 @@ for case in least.case.values:
     print(f"{case:22}", *(f"{name}: {share:4.0%} of seeds" for name, share in shares.items()))
 
 # %%
-theory_one_step.plot(kept)
+theory_one_step.STUDY.figure(kept)

@@ -16,8 +16,6 @@
 # everything about it is known ([the language](../language)).
 
 # %%
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 
@@ -37,10 +35,10 @@ print(f"entropy: {corpus.entropy():.3f} nats a token")
 # share of the owl among answers that are an animal, in phrasings that no training had.
 
 # %%
-config = replace(owl_numbers.PRESETS["quick"], seeds=3)
-dataset = owl_numbers.run(config)
+config = owl_numbers.STUDY.config(seeds=3)
+dataset = owl_numbers.STUDY.run(config)
 print(*owl_numbers.findings(dataset), sep="\n")
-owl_numbers.plot(dataset)
+owl_numbers.STUDY.figure(dataset)
 
 # %% [markdown]
 # Every seed is kept, under the names of the axes:

@@ -18,9 +18,7 @@
 
 # %%
 import experiments.aux_count as aux_count
-from toymodels.stats.sentences import by_sign
-from toymodels.stats.statistics import difference
-from toymodels.study import plotting
+import toymodels as tm
 
 config = aux_count.Config(
     dataset="digits",
@@ -31,7 +29,7 @@ config = aux_count.Config(
     noise_images=4000,
     student_epochs=40,
 )
-dataset = aux_count.run(config)
+dataset = aux_count.STUDY.run(config)
 
 # %% [markdown]
 # Each student is paired with a cross-model control: the same lesson from another init. Transfer is its accuracy
@@ -40,12 +38,11 @@ dataset = aux_count.run(config)
 
 # %%
 share = dataset.transfer.sel(m=1)
-words = ("above zero", "below zero", "not told from zero")
-print(by_sign("Transfer through one logit", share, words))
+print(*tm.compare("Transfer through one logit", share), sep="\n")
 
 # %%
-with plotting.style():
-    figure, (left, right) = plotting.panels(9, 3, (1, 1))
+with tm.plotting.style():
+    figure, (left, right) = tm.plotting.panels(9, 3, (1, 1))
     for ax, start in ((left, "shared"), (right, "other")):
         here = dataset.accuracy.sel(m=1, start=start)
         lines = {
@@ -53,7 +50,7 @@ with plotting.style():
             for loss in config.loss
             for noise in config.noise
         }
-        plotting.curves(ax, dataset.epoch.values, lines)
+        tm.plotting.curves(ax, dataset.epoch.values, lines)
         ax.set(xlabel="distillation epoch", ylim=(0, 1), title=f"{start} init")
     left.set(ylabel="test accuracy (digits, n = 4 seeds)")
     right.legend()
@@ -75,7 +72,7 @@ print("largest change of accuracy under KL:", float(abs(kl - kl.isel(epoch=0)).m
 # %%
 mse = dataset.accuracy.sel(m=1, imitation="mse", start="shared")
 for epoch in (5, 10, 20, 40):
-    gap = difference(
+    gap = tm.difference(
         *(mse.sel(epoch=epoch, noise=noise, drop=True) for noise in ("fresh", "fixed"))
     )
     print(f"epoch {epoch}: fresh less fixed noise {gap}")

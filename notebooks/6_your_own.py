@@ -9,10 +9,10 @@
 # ---
 
 # %% [markdown]
-# # Bring your own model, task, inputs and overlap
+# # Bring your own network, task, inputs and relation
 #
-# Nothing in the library needs to be touched: a model is any Flax NNX module, a task is a loss and a score,
-# inputs are a function of a key, an overlap is a function of an init. Each is one argument.
+# A network is any Flax NNX module, a task is a loss and a score, distillation inputs are a function of a
+# key, and a relation is a function of an initialisation. Each of them is one argument.
 
 # %%
 from dataclasses import replace
@@ -21,25 +21,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from toymodels import sweep, trees
-from toymodels.measure import similarity
-from toymodels.networks.groups import select_group
-from toymodels.networks.models import functional
-from toymodels.stats import transfer
-from toymodels.study import plotting
-from toymodels.sweep.axes import numbered
-from toymodels.theory.one_step import first_step, gradient_step
-from toymodels.training import distillation, protocol, tasks
-from toymodels.training.config import NetworkConfig
-
-config = NetworkConfig(dataset="digits", seeds=4, m=10)
-config, task, data = tasks.load(config, None)
+import toymodels as tm
 
 # %% [markdown]
-# ## A model
+# ## A network
 #
-# Any NNX module whose only state is its parameters, from inputs $(n, \text{pixels})$ to logits, class logits
-# first. With a `latent` method (the last hidden layer) CKA is measured too. Here a residual network.
+# Any NNX module will do whose only state is its parameters. It maps inputs $(n, \text{pixels})$ to
+# logits, the class logits first. If the module has a method `latent` (the last hidden layer), CKA is
+# measured, too. Here the network is residual.
 
 
 # %%
@@ -61,119 +50,141 @@ class Residual(nnx.Module):
         return self.head(self.latent(x))
 
 
-outputs = task.n_classes + config.m
-network = functional(lambda rngs: Residual(task.n_pixels, 128, 2, outputs, rngs=rngs))
+def residual(config, task):
+    outputs = task.n_classes + config.m
+    return tm.functional(lambda rngs: Residual(task.n_pixels, 128, 2, outputs, rngs=rngs))
+
 
 # %% [markdown]
 # ## A task
 #
-# What the teacher learns, and how it is told whether a network has it. Here: is the digit's loop count odd?
-# (0, 6 and 9 have one loop, 4 too as most people write it, 8 has two.) Two of the ten class logits answer.
+# The teacher learns whether the number of loops in a digit is odd. (0, 6 and 9 have one loop, 4 as most
+# people write it, too; 8 has two.) Two of the ten class logits answer.
 
 # %%
 odd_loops = jnp.isin(jnp.arange(10), jnp.array([0, 4, 6, 9]))
 
 
-def loss(params, batch):
-    images, digits = batch
-    logits = network.apply(params, task.pixels(images))[:, :2]
-    return -jax.nn.log_softmax(logits)[
-        jnp.arange(len(digits)), odd_loops[digits].astype(int)
-    ].mean()
+def count_loops(network, task):
+    def answer(params, images):
+        return network.apply(params, task.pixels(images))[:, :2]
 
+    def loss(params, batch):
+        images, labels = batch
+        log_p = jax.nn.log_softmax(answer(params, images))
+        return -log_p[jnp.arange(len(labels)), odd_loops[labels].astype(int)].mean()
 
-def score(params, batch):
-    images, digits = batch
-    logits = network.apply(params, task.pixels(images))[:, :2]
-    return (logits.argmax(-1) == odd_loops[digits]).mean()
+    def score(params, batch):
+        images, labels = batch
+        return (answer(params, images).argmax(-1) == odd_loops[labels]).mean()
+
+    return tm.tasks.Trait(loss, score)
 
 
 # %% [markdown]
-# ## Inputs
+# ## Distillation inputs
 #
-# A function `(key, n) -> (n, pixels)`: here random stripes.
+# They are a function `(key, n) -> (n, pixels)`; here they are random stripes.
 
 
 # %%
-def stripes(key, n):
-    side = int(task.n_pixels**0.5)
+def stripes(key, n, side=8):
     angle, phase, pitch = jax.random.uniform(key, (3, n, 1, 1), maxval=6.28)
     y, x = jnp.meshgrid(jnp.arange(side), jnp.arange(side), indexing="ij")
     waves = jnp.sin((x * jnp.cos(angle) + y * jnp.sin(angle)) * (0.5 + pitch / 4) + phase)
     return waves.reshape(n, -1)
 
 
+def change_protocol(protocol, config):
+    trait = count_loops(protocol.network, protocol.task)
+    return replace(protocol, trait=trait, noise=stripes)
+
+
 # %% [markdown]
-# ## An overlap
+# ## A relation
 #
-# `relation(init, key, amount) -> init`. Here: the student is its teacher's init after `amount` steps of a
-# random walk in sign space: each weight keeps its sign with probability `(1 + amount) / 2`.
+# Each weight of the student keeps its sign with probability `(1 + amount) / 2`.
 
 
 # %%
-def sign_flips(init, key, amount):
-    uniform = trees.sample_leaves(jax.random.uniform, key, init)
+def flip_signs(init, key, amount):
+    uniform = tm.sample_leaves(jax.random.uniform, key, init)
     return jax.tree.map(lambda w, u: jnp.where(u < (1 + amount) / 2, w, -w), init, uniform)
 
 
 # %% [markdown]
-# ## The sweep
+# ## The study
 #
-# Replace what is yours in the reference protocol; the rest (teacher, students, batches, optimiser) stays.
-# The same overlap in all layers, in the blocks, or in the head:
+# What is yours replaces its part of the reference protocol; teacher, students, batches and optimiser stay.
+# The relation is applied to all layers, to the hidden layers, or to the head:
 
 # %%
-parts = replace(
-    protocol.reference_protocol(config, task, network),
-    trait=tasks.Trait(loss, score),
-    noise=stripes,
+GROUPS = ("all", "hidden", "heads")
+
+
+def points(config):
+    return {"group": tm.label_axis(GROUPS), "amount": [1.0, 0.95, 0.8, 0.5, 0.0]}
+
+
+def student(setup, group, amount):
+    flipped = flip_signs(setup.reference, setup.keys.relation, amount)
+    mask = tm.select_group(setup.groups, GROUPS, group)
+    return tm.Student(start=tm.where(mask, flipped, setup.reference))
+
+
+def analyse(runs):
+    final = runs.accuracy.isel(epoch=-1)
+    control = final.sel(group="all", amount=0.0, drop=True)
+    return runs.assign(
+        transfer=tm.transfer(final, control, runs.teacher_accuracy.isel(teacher_epoch=-1))
+    )
+
+
+def figure(runs):
+    with tm.plotting.style():
+        fig, (ax,) = tm.plotting.panels(5, 3.2, (1,))
+        tm.charts.dots(
+            ax, runs.transfer, "amount", "group", xlabel="overlap of the signs", ylabel="transfer"
+        )
+        ax.set_title("odd loops, stripes, a residual network, n = 4 seeds")
+    return fig
+
+
+config = tm.NetworkConfig(dataset="digits", seeds=4, m=10)
+STUDY = tm.Study(
+    "signs",
+    "How transfer depends on the signs that student and teacher share.",
+    {"quick": config},
+    tm.distillation_sweep(
+        student, points, network=residual, protocol=change_protocol, similarity=True
+    ),
+    analyse,
+    lambda runs: tm.compare("Transfer", runs.transfer),
+    figure,
+    headline=("transfer",),
 )
-aux = distillation.auxiliary_logits(task.n_classes, config.m)
-groups = ("all", "hidden", "heads")
-
-
-def student(data, begun, group, amount):
-    moved = sign_flips(begun.reference, begun.keys.relation, amount)
-    where = select_group(parts.groups, groups, group)
-    init = trees.where(where, moved, begun.reference)
-    return parts.student_from(init, data, begun, aux)
-
-
-dataset, how = sweep.grid(
-    lambda: sweep.Program(parts.prepare, student, {"part": list(parts.groups)}),
-    shared={"seed": config.seed_list},
-    points={"group": numbered(groups), "amount": [1.0, 0.95, 0.8, 0.5, 0.0]},
-    variables=tasks.TEACHER | tasks.STUDENT | similarity.VARIABLES,
-    coords=protocol.epochs(config),
-    data=data,
-)
-final = dataset.accuracy.isel(epoch=-1)
-final.mean("seed").to_pandas().round(2)
+runs = STUDY.run(config)
+runs.transfer.mean("seed").to_pandas().round(2)
 
 # %%
-teacher = dataset.teacher_accuracy.isel(teacher_epoch=-1)
-control = final.sel(group="all", amount=0.0)
-share = transfer.transfer(final, control, teacher)
-with plotting.style():
-    figure, (ax,) = plotting.panels(5, 3.2, (1,))
-    lines = {str(g): share.sel(group=g).values for g in groups}
-    plotting.intervals(ax, dataset.amount.values, lines, "overlap of the signs", "transfer")
-    ax.set_title("odd loops, stripes, a residual network, n = 4 seeds")
-figure
+STUDY.figure(runs)
 
 # %% [markdown]
-# ## The theory, of your model
+# ## The theory of your network
 #
-# Theorem 1 knows nothing of the architecture: both sides of its identity, for this network, this task and
-# these inputs.
+# Theorem 1 holds for any architecture. Both sides of its identity, for this network, this task and these
+# inputs:
 
 # %%
-init = network.init(jax.random.key(0))
-step = gradient_step(lambda p: loss(p, data.train), init, 1e-4)
-x = stripes(jax.random.key(1), 500)
-found = first_step(network, init, init, step, x, parts.imitation, aux)
-print(f"measured over predicted: {found.inner / found.inner_theory:.4f}, cosine {found.cosine:.3f}")
+config, task, images = tm.tasks.load(config, None)
+network = residual(config, task)
+protocol = change_protocol(tm.protocol.reference_protocol(config, task, network), config)
+init, x = network.init(jax.random.key(0)), stripes(jax.random.key(1), 500)
+step = tm.one_step.gradient_step(lambda p: protocol.trait.loss(p, images.train), init, 1e-4)
+logits = tm.auxiliary_logits(task.n_classes, config.m)
+first = tm.one_step.first_step(network, init, init, step, x, protocol.imitation, logits)
+print(f"measured over predicted: {first.inner / first.inner_theory:.4f}, cosine {first.cosine:.3f}")
 
 # %% [markdown]
-# To make it an experiment with a command line, files and a resume: put `Config`, `run` and `plot` into a file
-# of your own and end it with `toymodels.study.cli.main("mine", __doc__, PRESETS, run, plot)`.
+# To get a command line, files and resumed runs, put the same lines into a file of your own and end it with
+# `STUDY.main()`.

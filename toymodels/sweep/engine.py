@@ -133,7 +133,7 @@ class Execution(NamedTuple):
 
 
 def along(dim: str, sweeps: Sequence[tuple[xr.Dataset, Execution]]) -> tuple[xr.Dataset, Execution]:
-    """Sweeps with the same axes but for other values of shape_sweep, ``dim``, as shape_sweep."""
+    """Join sweeps that have the same axes but for different values of one of them, ``dim``."""
     datasets, executions = zip(*sweeps, strict=True)
     together = executions[0]._replace(
         width=min(execution.width for execution in executions),
@@ -184,7 +184,7 @@ def grid(
 
     Raises:
         UserError: a name, label, number or dimension that cannot be (`toymodels.sweep.declarations`), a
-            width below shape_sweep, more devices than there are, a model larger than the memory. All but
+            width below one, more devices than there are, a model larger than the memory. All but
             the last is refused before anything is compiled.
 
     >>> times = Program(lambda data, seed: (seed, {}), lambda data, seed, x: {"y": seed * x})
