@@ -1,77 +1,71 @@
 """Transfer against overlap, m and width: the law of lazy students beside students.
 
-The students of `experiments.init_overlap` (everything rotated, overlap rho), imitating by squared
-error, each twice: trained by Adam, as the protocol has it, and linearised at its start and solved,
-as it would be if it were infinitely wide and lazy. Beside them what `toymodels.theory.overlap_law`
-says of each, knowing the teacher and nothing of any student; no parameter is fitted. Compared are
-transfer, and how much of the teacher's change of class logits arrives, <dS, dT> / |dT|^2.
+The students of `experiments.init_overlap` (all parameters rotated, overlap rho) imitate by squared
+error. Each is made twice: trained by Adam, as in the protocol; and linearised at its start and
+solved, as if it were infinitely wide and lazy. Beside them stands the law of
+`toymodels.theory.overlap_law`, which depends on the teacher and on no student; no parameter is
+fitted. Compared are transfer, and the amount of the teacher's change of class logits that the
+student acquires, <dS, dT> / |dT|^2.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from toymodels.errors import UserError, at_least, distinct
-from toymodels.study import cli
-from toymodels.training.config import ProtocolConfig
+import numpy as np
+
+import toymodels as tm
 
 if TYPE_CHECKING:
     import jax
-    import numpy as np
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from toymodels.sweep import RunOptions
-    from toymodels.training.tasks import Data, Images
-
 STUDENTS = ("trained", "linearised")
 IMAGES, PAIRED = 1000, 200
-"""Test images on which all models are scored and compared, and the law is drawn; those over whose
-pairs kernels are averaged."""
+"""Numbers of test images: on which models are scored and compared and the law is sampled, and over
+whose pairs kernels are averaged."""
 
 
 @dataclass(frozen=True)
-class Config(ProtocolConfig):
-    """What is computed; the defaults are the preset ``quick``."""
+class Config(tm.ProtocolConfig):
+    """The fields of this experiment."""
 
-    seeds: int = 3
-    """Number of seeds; each has its own reference, teacher, noise and students."""
-    noise_images: int = 4000
-    """Distillation inputs in an epoch, in images of U(-1, 1) noise."""
+    seeds: tm.Count = 3
+    """Number of seeds; each has its own reference, teacher, distillation inputs and students."""
+    noise_images: tm.Count = 4000
+    """Number of distillation inputs in an epoch: images of U(-1, 1) noise."""
     loss: Literal["kl", "mse"] = "mse"
-    """Imitation: the law is one of squared error, mse."""
-    rho: tuple[float, ...] = (1.0, 0.97, 0.9, 0.8, 0.6, 0.0)
-    """Overlaps, cosines of the angle of rotation; 1 (shared) and 0 (the control) must be among
-    them."""
-    m: tuple[int, ...] = (4, 32)
+    """Imitation loss: the law is that of squared error, mse."""
+    rho: Annotated[
+        tuple[float, ...], tm.Range(0, 1), tm.Includes((1, 0), ("shared", "the control"))
+    ] = (1.0, 0.97, 0.9, 0.8, 0.6, 0.0)
+    """Overlaps: cosines of the angle of rotation. 1 (shared) and 0 (the control) are required."""
+    m: tm.Counts = (4, 32)
     """Numbers of auxiliary logits."""
-    width: tuple[int, ...] = (64, 128)
+    width: tm.Counts = (64, 128)
     """Widths of the hidden layers, in units."""
-    depth: int = 2
+    depth: tm.Count = 2
     """Number of hidden layers."""
-    told: int = 1000
-    """Distillation inputs of the linearised student: the first of the fixed ones."""
-    solver_steps: int = 30
-    """Of conjugate gradients, which solve the linearised student."""
-    draws: int = 8
-    """Of the law, averaged: other rows and other initial logits for the same teacher."""
+    told: tm.Count = 1000
+    """Number of distillation inputs of the linearised student: the first of the fixed ones."""
+    solver_steps: tm.Count = 30
+    """Number of steps of conjugate gradients, which solve the linearised student."""
+    draws: tm.Count = 8
+    """Number of samples of the law to average: other rows and other initial logits for the same
+    teacher."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "m", "width", "depth", "told", "solver_steps", "draws")
-        at_least(self, 0, "rho", most=1)
-        distinct(self, "rho", "m", "width")
-        if not {0.0, 1.0} <= set(self.rho):
-            raise UserError(f"rho must include 1 (shared) and 0 (the control); got {self.rho}")
         if self.loss != "mse":
-            raise UserError(f"loss must be mse, of which the law is; got {self.loss}")
+            raise tm.UserError(f"loss must be mse, of which the law is; got {self.loss}")
         if self.noise != "fixed":
-            raise UserError(f"noise must be fixed: its first images are told; got {self.noise}")
+            raise tm.UserError(f"noise must be fixed: its first images are told; got {self.noise}")
         if self.told > self.noise_images:
-            raise UserError(f"told must be at most noise_images; got {self.told}")
+            raise tm.UserError(f"told must be at most noise_images; got {self.told}")
 
 
 PRESETS = {
@@ -87,347 +81,322 @@ PRESETS = {
     ),
 }
 
-
-class Given(NamedTuple):
-    """What every model reads; a pytree."""
-
-    images: Data
-    root: jax.Array
-    """Of the NNGP kernel on the test images that are compared (N, N)."""
-
-
-class Taught(NamedTuple):
-    """What students of a seed share; a pytree."""
-
-    begun: Begun
-    change: jax.Array
-    """Of the teacher's latent on test images (N, n)."""
-    logits: jax.Array
-    """Initial class logits there (N, k)."""
-    pull: jax.Array
-    """K^-1 times the change of the latent on the inputs told (told, n)."""
-
-
 VARIABLES = {
+    "teacher_accuracy": ((), "1", "teacher's accuracy there"),
     "accuracy": (("student",), "1", "student's final accuracy on the test images compared"),
     "amount": (("student",), "1", "student's change of class logits along the teacher's, over it"),
     "residual": ((), "1", "share of squared missing answers that the solver leaves"),
-    "law_accuracy": ((), "1", "accuracy there that the law gives the student, mean over draws"),
+    "law_accuracy": ((), "1", "accuracy there that the law gives the student, mean over samples"),
     "law_amount": ((), "1", "rho^2 h(rho) min(1, m / width)"),
     "leading_amount": ((), "1", "amount to leading order in m / width, inputs as they are"),
 }
 
 
-def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
-    """Run every (width, seed, m, rho); see `toymodels.sweep` for ``options``."""
-    import jax
-    import jax.numpy as jnp
+class Given(NamedTuple):
+    """Images, and a root of the NNGP kernel on the test images compared."""
 
-    from toymodels import sweep
-    from toymodels.inits import relations
-    from toymodels.measure import probes
-    from toymodels.networks.models import MLP, Network, Params, functional
-    from toymodels.study import results
-    from toymodels.theory import overlap_law
-    from toymodels.theory.infinite_width import Init, cross_kernels
-    from toymodels.theory.linearised import tangent
-    from toymodels.training import protocol, tasks
-    from toymodels.training.distillation import auxiliary_logits
-
-    config, task, data = tasks.load(config, data_dir)
-    most, k = max(config.m), task.n_classes
-    tests = task.pixels(jnp.asarray(data.test[0][:IMAGES]))
-    any_width = Init(
-        (task.n_pixels, *[1] * config.depth)
-    )  # of which outputs' covariance knows none
-    root = square_root(cross_kernels(any_width, tests, tests).nngp)
-
-    def build(width: int) -> sweep.Program:
-        hidden = (task.n_pixels, *[width] * config.depth)
-        network = functional(lambda rngs: MLP((*hidden, k + most), rngs=rngs))
-        parts, init = protocol.reference_protocol(config, task, network), Init(hidden)
-        rotate = relations.rotation(network.init)
-
-        def rows(params: Params) -> jax.Array:
-            return params["head"]["kernel"][:, :k]
-
-        def prepare(given: Given, seed: jax.Array) -> tuple[Taught, dict[str, jax.Array]]:
-            begun, _ = parts.prepare(given.images, seed)
-            assert begun.answered is not None
-            compared = first_images(given.images)
-            x = task.pixels(compared[0])
-            inputs = begun.answered[0][: config.told]
-            change, told = (
-                network.latent(begun.teacher, z) - network.latent(begun.reference, z)
-                for z in (x, inputs)
-            )
-            kernel = cross_kernels(init, inputs, inputs).ntk()
-            pull = jax.scipy.linalg.solve(kernel, told, assume_a="pos")
-            logits = network.apply(begun.reference, x)[:, :k]
-            score = parts.trait.score(begun.teacher, compared)
-            return Taught(begun, change, logits, pull), {"teacher_accuracy": score}
-
-        def student(
-            given: Given, taught: Taught, m: jax.Array, rho: jax.Array
-        ) -> dict[str, jax.Array]:
-            begun, subset = taught.begun, auxiliary_logits(k, most, first=m)
-            assert begun.answered is not None
-            inputs, answers = (array[: config.told] for array in begun.answered)
-            reference, (images, root) = begun.reference, given
-            compared = first_images(images)
-            x, labels = task.pixels(compared[0]), compared[1]
-            start = rotate(reference, begun.keys.relation, rho)
-            trained, _ = parts.distil(
-                start, begun, subset, lambda p: (), record=(config.student_epochs,)
-            )
-            lazy, left = overlap_law.lazy_student(
-                network, start, inputs, answers, subset, config.solver_steps
-            )
-            ends = ((network, trained), (tangent(network, start), lazy))
-            whole = taught.change @ rows(reference)
-
-            def share(change: jax.Array) -> jax.Array:
-                return (change * whole).sum() / jnp.square(whole).sum()
-
-            def amount(net: Network, end: Params) -> jax.Array:
-                return share((net.apply(end, x) - network.apply(start, x))[:, :k])
-
-            passed = overlap_law.hidden_overlap(init, x[:PAIRED], [rho] * config.depth)
-            logits = overlap_law.logit_overlap(init, x[:PAIRED], [rho] * (config.depth + 1))
-
-            def drawn(key: jax.Array) -> jax.Array:
-                teacher = taught.change, rows(reference), taught.logits, root
-                said, _ = overlap_law.drawn(key, *teacher, subset[k:], rho, rho * passed, logits)
-                return probes.accuracy(said, labels, k)
-
-            first = overlap_law.leading_order(network.latent, start, x, inputs, taught.pull)
-            return {
-                "accuracy": jnp.stack(
-                    [tasks.classification(net, task).score(end, compared) for net, end in ends]
-                ),
-                "amount": jnp.stack([amount(net, end) for net, end in ends]),
-                "residual": left,
-                "law_accuracy": jax.lax.map(
-                    drawn, jax.random.split(begun.keys.probe, config.draws)
-                ).mean(),
-                "law_amount": rho**2 * passed * jnp.minimum(1.0, m / width),
-                "leading_amount": rho**2 * m / width * share(first @ rows(reference)),
-            }
-
-        return sweep.Program(prepare, student)
-
-    dataset, execution = sweep.grid(
-        build,
-        shapes={"width": config.width},
-        shared={"seed": config.seed_list},
-        points={"m": config.m, "rho": config.rho},
-        variables={"teacher_accuracy": ((), "1", "teacher's accuracy there"), **VARIABLES},
-        coords={"student": list(STUDENTS)},
-        data=Given(data, root),
-        precision=config.precision,
-        options=options,
-    )
-    dataset = derived(dataset)
-    headline = "discrepancy transfer law_transfer amount"
-    return results.described(dataset, "theory_overlap", headline, config, task, execution, findings)
+    images: Any
+    root: Any
 
 
-def first_images(images: Data) -> Images:
+class Teacher(NamedTuple):
+    """What the law takes from a teacher."""
+
+    change: Any
+    """Change of the latent on the test images."""
+    logits: Any
+    """Initial class logits on the test images."""
+    pull: Any
+    """K^-1 times the change of the latent on the distillation inputs."""
+
+
+def compared_images(setup: tm.Setup) -> tuple[jax.Array, jax.Array]:
     """The test images, with their labels, on which law and students are scored alike."""
-    x, labels = images.test
+    x, labels = setup.data.test
     return x[:IMAGES], labels[:IMAGES]
 
 
-def square_root(kernel: jax.Array) -> Any:
-    """R with R R^T = kernel, symmetric and positive up to rounding."""
-    import numpy as np
-
-    values, vectors = np.linalg.eigh(np.asarray(kernel, np.float64))
-    return np.float32(vectors * np.sqrt(np.maximum(values, 0)))
+def class_rows(setup: tm.Setup) -> jax.Array:
+    """The reference's class rows (width, classes)."""
+    return setup.reference["head"]["kernel"][:, : setup.task.n_classes]
 
 
-def derived(dataset: xr.Dataset) -> xr.Dataset:
-    """Add transfer, simulated and by the law, and by how much the law has more of it."""
-    from toymodels.stats import statistics, transfer
-
-    done = statistics.succeeded(dataset)
-    teacher = done.teacher_accuracy
-    told = {
-        name: transfer.transfer(done[of], done[of].sel(rho=0, drop=True), teacher)
-        for name, of in (("transfer", "accuracy"), ("law_transfer", "law_accuracy"))
-    }
-    told["law_transfer"].attrs["description"] += ", as the law has it"
-    shared = done.rho != 0  # where both are 0 by definition
-    gap = (told["law_transfer"] - told["transfer"]).where(shared).mean("rho")
-    about = "law less simulated transfer, mean over overlaps"
-    told["discrepancy"] = gap.assign_attrs(units="1", description=about)
-    return dataset.assign(told)
+def kernel_init(setup: tm.Setup) -> tm.infinite_width.Init:
+    """The law of the network's initialisation."""
+    width, depth = setup.config.width, setup.config.depth
+    return tm.infinite_width.Init((setup.task.n_pixels, *[width] * depth))
 
 
-def findings(dataset: xr.Dataset) -> list[str]:
-    """How far the law is from lazy and from trained students, where, and why."""
-    import numpy as np
+def prepare(setup: tm.Setup) -> Teacher:
+    """Describe the teacher of a seed."""
+    import jax
 
-    from toymodels.stats import statistics
-    from toymodels.stats.statistics import mean_interval
-    from toymodels.study.plotting import means_and_ends
-
-    done, told = statistics.succeeded(dataset), []
-    shared, widths = done.sel(rho=1), done.width.values
-
-    def listed(values: xr.DataArray, along: str) -> str:
-        """Intervals of (seed, along)."""
-        each = values.transpose(along, "seed")
-        return ", ".join(f"{at}: {mean_interval(each.sel({along: at}).values)}" for at in
-                         each[along].values)  # fmt: skip
-
-    for name in STUDENTS:
-        here = done.sel(student=name).isel(rho=np.flatnonzero(done.rho.values))
-        gaps = (here.law_transfer - here.transfer).transpose("seed", "width", "m", "rho").values
-        mean, low, high = means_and_ends(gaps.reshape(len(gaps), -1))
-        known, held = int(np.isfinite(low).sum()), int(((low <= 0) & (high >= 0)).sum())
-        told.append(
-            f"Transfer of the {name} student and the law differ by {rms(mean)} (rms over "
-            f"{np.isfinite(mean).sum()} points with rho > 0); {held} of {known} intervals hold the "
-            f"law; law less simulation by m: {listed(here.discrepancy.mean('width'), 'm')}."
-        )
-    for name in STUDENTS:
-        over = (shared.amount / shared.law_amount).sel(student=name)
-        each = "; ".join(f"width {w}: {listed(over.sel(width=w), 'm')}" for w in widths)
-        told.append(f"Amount of the {name} student at rho = 1, over the law's, by m: {each}.")
-    seen = (shared.leading_amount / shared.law_amount).sel(m=done.m.values.min())
-    told.append(
-        "Leading order in m / width, with all that the inputs show and not linear functions alone, "
-        f"over the law at rho = 1, by width: {listed(seen, 'width')}."
+    network, k = setup.network, setup.task.n_classes
+    x, inputs = setup.task.pixels(compared_images(setup)[0]), setup.inputs[: setup.config.told]
+    change, told = (
+        network.latent(setup.teacher, z) - network.latent(setup.reference, z) for z in (x, inputs)
     )
+    kernel = tm.infinite_width.cross_kernels(kernel_init(setup), inputs, inputs).ntk()
+    pull = jax.scipy.linalg.solve(kernel, told, assume_a="pos")
+    return Teacher(change, network.apply(setup.reference, x)[:, :k], pull)
+
+
+def student(setup: tm.Setup, root: jax.Array, m: jax.Array, rho: jax.Array) -> dict[str, Any]:
+    """A trained and a linearised student, and the law of both."""
+    import jax
+    import jax.numpy as jnp
+
+    network, config, k = setup.network, setup.config, setup.task.n_classes
+    teacher, imitated = setup.extra, setup.auxiliary(m)
+    start = tm.rotation(network.init)(setup.reference, setup.keys.relation, rho)
+    compared = compared_images(setup)
+    x = setup.task.pixels(compared[0])
+    inputs, answers = setup.inputs[: config.told], setup.answers[: config.told]
+    trained, _ = setup.distil(
+        tm.Student(start=start, logits=imitated),
+        observe=lambda params: {},
+        observe_at=(config.student_epochs,),
+    )
+    lazy, residual = tm.overlap_law.lazy_student(
+        network, start, inputs, answers, imitated, config.solver_steps
+    )
+    ends = ((network, trained), (tm.linearised.tangent(network, start), lazy))
+    target = teacher.change @ class_rows(setup)
+
+    def share(change: jax.Array) -> jax.Array:
+        return (change * target).sum() / jnp.square(target).sum()
+
+    def score(model: tm.Network, end: tm.Params) -> jax.Array:
+        return tm.tasks.classification(model, setup.task).score(end, compared)
+
+    def amount(model: tm.Network, end: tm.Params) -> jax.Array:
+        return share((model.apply(end, x) - network.apply(start, x))[:, :k])
+
+    init = kernel_init(setup)
+    hidden = tm.overlap_law.hidden_overlap(init, x[:PAIRED], [rho] * config.depth)
+    logits = tm.overlap_law.logit_overlap(init, x[:PAIRED], [rho] * (config.depth + 1))
+    leading = tm.overlap_law.leading_order(network.latent, start, x, inputs, teacher.pull)
+
+    def sample(key: jax.Array) -> jax.Array:
+        known = teacher.change, class_rows(setup), teacher.logits, root
+        class_logits, _ = tm.overlap_law.sample_class_logits(
+            key, *known, imitated[k:], rho, rho * hidden, logits
+        )
+        return tm.probes.accuracy(class_logits, compared[1], k)
+
+    return {
+        "accuracy": jnp.stack([score(*end) for end in ends]),
+        "amount": jnp.stack([amount(*end) for end in ends]),
+        "residual": residual,
+        "law_accuracy": jax.lax.map(
+            sample, jax.random.split(setup.keys.probe, config.draws)
+        ).mean(),
+        "law_amount": rho**2 * hidden * jnp.minimum(1.0, m / config.width),
+        "leading_amount": rho**2 * m / config.width * share(leading @ class_rows(setup)),
+    }
+
+
+def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
+    """The students of every width, and the root of a kernel that all models read."""
+    import jax.numpy as jnp
+
+    config, task, images = tm.tasks.load(config, data_dir)
+    x = task.pixels(jnp.asarray(images.test[0][:IMAGES]))
+    # The covariance of the outputs does not depend on the width.
+    init = tm.infinite_width.Init((task.n_pixels, *[1] * config.depth))
+    root = tm.overlap_law.square_root(tm.infinite_width.cross_kernels(init, x, x).nngp)
+
+    def build(width: int) -> tm.Program:
+        at = config.at(width=width)
+        protocol = tm.protocol.reference_protocol(at, task, tm.perceptron(at, task))
+
+        def prepare_seed(given: Given, seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+            lesson, _ = protocol.prepare(given.images, seed)
+            setup = tm.Setup(at, protocol, given.images, lesson)
+            accuracy = protocol.trait.score(lesson.teacher, compared_images(setup))
+            return (lesson, prepare(setup)), {"teacher_accuracy": accuracy}
+
+        def point(given: Given, prepared: Any, **values: jax.Array) -> dict[str, Any]:
+            return student(tm.Setup(at, protocol, given.images, *prepared), given.root, **values)
+
+        return tm.Program(prepare_seed, point)
+
+    return tm.Sweep(
+        build,
+        config=config,
+        points={"m": config.m, "rho": config.rho},
+        variables=VARIABLES,
+        task=task,
+        shapes={"width": config.width},
+        coords={"student": list(STUDENTS)},
+        data=Given(images, root),
+    )
+
+
+def analyse(runs: xr.Dataset) -> xr.Dataset:
+    """Add transfer, simulated and by the law, and by how much the law has more of it."""
+    done = tm.succeeded(runs)
+    transfer, law = (
+        tm.transfer(score, score.sel(rho=0, drop=True), done.teacher_accuracy)
+        for score in (done.accuracy, done.law_accuracy)
+    )
+    law.attrs["description"] += ", by the law"
+    gap = (law - transfer).where(done.rho != 0).mean("rho")  # at rho = 0 both are 0 by definition
+    about = "law less simulated transfer, mean over overlaps"
+    return runs.assign(
+        transfer=transfer,
+        law_transfer=law,
+        discrepancy=gap.assign_attrs(units="1", description=about),
+    )
+
+
+def findings(runs: xr.Dataset) -> list[Any]:
+    """How far the law is from lazy and from trained students, where, and why."""
+    done = tm.succeeded(runs)
+    shared, overlaps = done.sel(rho=1, drop=True), done.isel(rho=np.flatnonzero(done.rho.values))
+    sentences = []
+    for name in STUDENTS:
+        gaps = (overlaps.law_transfer - overlaps.transfer).sel(student=name)
+        seeds = gaps.transpose("seed", "width", "m", "rho").values
+        mean, low, high = tm.plotting.means_and_ends(seeds.reshape(len(seeds), -1))
+        known, inside = int(np.isfinite(low).sum()), int(((low <= 0) & (high >= 0)).sum())
+        sentences.append(
+            f"Transfer of the {name} student and the law differ by {rms(mean)} (rms over "
+            f"{np.isfinite(mean).sum()} points with rho > 0); {inside} of {known} intervals hold "
+            "the law."
+        )
     law = (done.law_amount / shared.law_amount).mean("seed").isel(m=0, drop=True)
-    off = (fallen(done).mean("seed") - law).isel(rho=np.flatnonzero(done.rho.values < 1))
-    for name in off["of"].values:
-        gaps = off.sel(of=name).values
-        told.append(
+    error = (relative_amounts(done).mean("seed") - law).isel(rho=np.flatnonzero(done.rho < 1))
+    for name in error["of"].values:
+        gaps = error.sel(of=name).values
+        sentences.append(
             f"Fall of the amount with overlap, {str(name).replace('_amount', ' order')}: it and "
             f"rho^2 h(rho) differ by {rms(gaps)} (rms over widths and overlaps), at most by "
             f"{np.nanmax(abs(gaps), initial=0):.3f}."
         )
-    return told
+    gaps = done.discrepancy.mean("width").transpose("student", "m", "seed")
+    amounts = (shared.amount / shared.law_amount).transpose("student", "width", "m", "seed")
+    leading = (shared.leading_amount / shared.law_amount).sel(m=done.m.values.min(), drop=True)
+    return [
+        *sentences,
+        *tm.compare("Transfer by the law less that of the student", gaps, tm.HIGHER),
+        *tm.compare("Amount at rho = 1, over the law's", amounts, None),
+        *tm.compare(
+            "Amount to leading order in m / width at rho = 1, over the law's", leading, None
+        ),
+    ]
 
 
 def rms(values: np.ndarray) -> str:
     """Root mean square of what is not NaN, in words."""
-    import numpy as np
-
     known = values[np.isfinite(values)]
     return f"{np.sqrt(np.square(known).mean()):.3f}" if known.size else "unknown"
 
 
-def fallen(done: xr.Dataset) -> xr.DataArray:
+def relative_amounts(done: xr.Dataset) -> xr.DataArray:
     """Amounts over those at rho = 1, summed over m: (of, width, seed, rho)."""
-    import xarray as xr
-
     parts = {name: done.amount.sel(student=name, drop=True) for name in STUDENTS}
     parts["leading_amount"] = done.leading_amount
-    each = [part.sum("m", skipna=False) for part in parts.values()]
-    sums = xr.concat(each, xr.Variable("of", list(parts)))
-    whole = sums.sel(rho=1)
-    return sums / whole.where(whole > 0)
+    sums = {name: part.sum("m", skipna=False) for name, part in parts.items()}
+    amounts = tm.side_by_side("of", sums, "amounts, summed over m")
+    whole = amounts.sel(rho=1)
+    return amounts / whole.where(whole > 0)
 
 
-def plot(dataset: xr.Dataset) -> Figure:
+GREYS = ("#000000", "#777777")
+
+
+def figure(runs: xr.Dataset) -> Figure:
     """Transfer by overlap for each width; amounts by m / width and by overlap; the discrepancy."""
-    import numpy as np
-
-    from toymodels.stats import statistics
-    from toymodels.study import plotting
-
-    done = statistics.succeeded(dataset)
+    done = tm.succeeded(runs)
     columns = max(3, done.sizes["width"])
     angle = np.degrees(np.arccos(done.rho.values))
-    with plotting.style():
-        fig, axes = plotting.panels(3.7 * columns, 6.8, [1] * columns, 2)
+    with tm.plotting.style():
+        fig, axes = tm.plotting.panels(3.7 * columns, 6.8, [1] * columns, 2)
         for ax, width in zip(axes, done.width.values, strict=False):
-            by_overlap(ax, angle, done.sel(width=width))
+            draw_transfer(ax, angle, done.sel(width=width))
         axes[0].set(ylabel="transfer")
         axes[0].legend()
         below = axes[columns:]
-        amounts(below[0], done)
-        falls(below[1], angle, done)
+        draw_amounts(below[0], done)
+        draw_falls(below[1], angle, done)
         for i, name in enumerate(STUDENTS):
             gap = done.discrepancy.sel(student=name).mean("width").transpose("seed", "m").values
-            plotting.means(below[2], done.m, gap, GREYS[i], name, hollow=i > 0, joined=True)
+            tm.plotting.means(below[2], done.m, gap, GREYS[i], name, hollow=i > 0, joined=True)
         below[2].axhline(0, color="#999999", lw=0.8)
-        plotting.log_axis(below[2], "x")
+        tm.plotting.log_axis(below[2], "x")
         below[2].set(xlabel="auxiliary logits m", ylabel="law less simulated transfer")
         below[2].legend()
         for ax in [*axes[done.sizes["width"] : columns], *below[3:]]:
             ax.set_visible(False)
         fig.suptitle(
             f"lines: law of lazy students, nothing fitted; points: means of students with 95 % "
-            f"intervals, filled trained, open linearised ({plotting.caption(dataset)})",
+            f"intervals, filled trained, open linearised ({tm.plotting.caption(runs)})",
             fontsize=9,
         )
     return fig
 
 
-GREYS = ("#000000", "#777777")
-
-
-def by_overlap(ax: Axes, angle: Any, here: xr.Dataset) -> None:
+def draw_transfer(ax: Axes, angle: np.ndarray, done: xr.Dataset) -> None:
     """Transfer at one width: a line and two kinds of points for every m."""
-    from toymodels.study import plotting
-
-    for i, m in enumerate(here.m.values):
-        colour, one = plotting.PALETTE[1 + i % 7], here.sel(m=m)
-        ax.plot(angle, one.law_transfer.mean("seed"), color=colour, lw=1.3, label=f"m = {m}")
+    for i, m in enumerate(done.m.values):
+        colour, part = tm.plotting.PALETTE[1 + i % 7], done.sel(m=m)
+        ax.plot(angle, part.law_transfer.mean("seed"), color=colour, lw=1.3, label=f"m = {m}")
         for j, name in enumerate(STUDENTS):
-            seeds = one.transfer.sel(student=name).transpose("seed", "rho").values
-            plotting.means(ax, angle + 2 * j - 1, seeds, colour, hollow=j > 0)
-    plotting.overlap_axis(ax)
-    ax.set(title=f"width {here.width.item()}", ylim=(-0.15, 1.05))
+            seeds = part.transfer.sel(student=name).transpose("seed", "rho").values
+            tm.plotting.means(ax, angle + 2 * j - 1, seeds, colour, hollow=j > 0)
+    tm.plotting.overlap_axis(ax)
+    ax.set(title=f"width {done.width.item()}", ylim=(-0.15, 1.05))
 
 
-def amounts(ax: Axes, done: xr.Dataset) -> None:
-    """What arrives of the teacher's change at rho = 1, against m / width: law and students."""
-    from toymodels.study import plotting
-
-    here = done.sel(rho=1)
+def draw_amounts(ax: Axes, done: xr.Dataset) -> None:
+    """The amount of the teacher's change at rho = 1 against m / width: law and students."""
     for i, width in enumerate(done.width.values):
-        one, x = here.sel(width=width), done.m.values / width
-        colour, marker = plotting.PALETTE[4 + i % 4], "sD^v"[i % 4]
+        part, x = done.sel(rho=1, width=width), done.m.values / width
+        colour, marker = tm.plotting.PALETTE[4 + i % 4], "sD^v"[i % 4]
         for j, name in enumerate(STUDENTS):
-            seeds = one.amount.sel(student=name).transpose("seed", "m").values
+            seeds = part.amount.sel(student=name).transpose("seed", "m").values
             label = None if j else f"width {width}"
-            plotting.means(ax, x, seeds, colour, label, marker, hollow=j > 0)
-        lead = one.leading_amount.mean("seed").values
-        ax.plot(x[lead < 1], lead[lead < 1], color=colour, lw=1, ls=":")
+            tm.plotting.means(ax, x, seeds, colour, label, marker, hollow=j > 0)
+        leading = part.leading_amount.mean("seed").values
+        ax.plot(x[leading < 1], leading[leading < 1], color=colour, lw=1, ls=":")
     ends = [float(done.m.min() / done.width.max()), 1.0]
     ax.plot(ends, ends, color="black", lw=1.3, label="law, m / width")
     ax.plot([], [], color="black", lw=1, ls=":", label="leading order, inputs as they are")
-    plotting.log_axis(ax, "x")
-    plotting.log_axis(ax, "y")
+    tm.plotting.log_axis(ax, "x")
+    tm.plotting.log_axis(ax, "y")
     ax.set(xlabel="m / width", ylabel="amount <dS, dT> / |dT|² at rho = 1")
     ax.set_ylim(bottom=ends[0] / 8)  # room for the legend
     ax.legend(fontsize=7, loc="lower right")
 
 
-def falls(ax: Axes, angle: Any, done: xr.Dataset) -> None:
-    """How the amount falls with the overlap, relative to rho = 1; mean over widths, sum over m."""
-    from toymodels.study import plotting
-
+def draw_falls(ax: Axes, angle: np.ndarray, done: xr.Dataset) -> None:
+    """The fall of the amount with the overlap, relative to rho = 1; mean over widths, sum over m."""
     law = (done.law_amount / done.law_amount.sel(rho=1)).mean("seed").isel(m=0)
     for i, width in enumerate(done.width.values):
-        ax.plot(angle, law.sel(width=width), color=plotting.PALETTE[4 + i % 4], lw=1.3)
+        ax.plot(angle, law.sel(width=width), color=tm.plotting.PALETTE[4 + i % 4], lw=1.3)
     ax.plot([], [], color="black", lw=1.3, label="law, rho² h(rho), by width")
-    colours = (*GREYS, plotting.PALETTE[1])
-    share = fallen(done)
+    share, colours = relative_amounts(done), (*GREYS, tm.plotting.PALETTE[1])
     for i, (name, colour) in enumerate(zip(share["of"].values, colours, strict=True)):
         seeds = share.sel(of=name).mean("width").transpose("seed", "rho").values
         label, marker = str(name).replace("_amount", " order"), "oox"[i]
-        plotting.means(ax, angle + i - 1, seeds, colour, label, marker, hollow=i == 1)
+        tm.plotting.means(ax, angle + i - 1, seeds, colour, label, marker, hollow=i == 1)
     ax.axhline(0, color="#999999", lw=0.8)
-    plotting.overlap_axis(ax)
+    tm.plotting.overlap_axis(ax)
     ax.set(ylabel="amount over that at rho = 1")
     ax.legend(fontsize=7)
 
 
+STUDY = tm.Study(
+    "theory_overlap",
+    __doc__,
+    PRESETS,
+    sweep,
+    analyse,
+    findings,
+    figure,
+    headline=("discrepancy", "transfer", "law_transfer", "amount"),
+)
+
 if __name__ == "__main__":
-    cli.main("theory_overlap", __doc__, PRESETS, run, plot)
+    STUDY.main()

@@ -1,4 +1,4 @@
-"""The law beside students: what is said without them, what all share, what is told of it."""
+"""The law beside students: its values without them, exact limits, findings."""
 
 import jax
 import numpy as np
@@ -8,6 +8,7 @@ from experiments import theory_overlap
 from experiments.theory_overlap import Config
 from toymodels.errors import UserError
 from toymodels.study import plotting
+from toymodels.theory import overlap_law
 
 TINY = Config(
     dataset="digits",
@@ -26,7 +27,7 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def tiny():
-    return theory_overlap.run(TINY)
+    return theory_overlap.STUDY.run(TINY)
 
 
 def test_golden(tiny, golden):
@@ -60,12 +61,12 @@ def test_transfer_is_zero_at_the_control_and_findings_follow_the_numbers(tiny):
     same = tiny.assign(transfer=tiny.law_transfer + 0 * tiny.transfer)
     assert "differ by 0.000" in theory_overlap.findings(same)[0]
     assert "differ by 0.000" not in theory_overlap.findings(tiny)[0]
-    plotting.render(theory_overlap.plot(tiny), kinds=("png",))
+    plotting.render(theory_overlap.figure(tiny), kinds=("png",))
 
 
 def test_the_square_root_is_one():
     x = jax.random.normal(jax.random.key(0), (6, 3))
-    root = theory_overlap.square_root(x @ x.T)
+    root = overlap_law.square_root(x @ x.T)
     np.testing.assert_allclose(root @ root.T, x @ x.T, atol=1e-5)
 
 

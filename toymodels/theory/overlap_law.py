@@ -214,3 +214,14 @@ def leading_order(
     """
     _, pull_back = jax.vjp(lambda params: latent(params, inputs), start)
     return jax.jvp(lambda params: latent(params, x), (start,), pull_back(pull))[1]
+
+
+def square_root(kernel: jax.Array) -> np.ndarray:
+    """A root R of a symmetric positive kernel, R R^T = kernel, computed in float64.
+
+    >>> square_root(jnp.diag(jnp.array([4.0, 9.0]))).tolist()
+    [[2.0, 0.0], [0.0, 3.0]]
+    """
+    values, vectors = np.linalg.eigh(np.asarray(kernel, np.float64))
+    root: np.ndarray = vectors * np.sqrt(np.maximum(values, 0))
+    return root.astype(np.float32)
