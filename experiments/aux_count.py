@@ -70,7 +70,8 @@ def student(setup: tm.Setup, imitation: jax.Array, m: jax.Array, start: jax.Arra
 
 def findings(runs: xr.Dataset) -> list[Any]:
     """From which m on there is transfer, and whether the squared error beats KL."""
-    valid, findings = tm.succeeded(runs), []
+    valid = tm.succeeded(runs)
+    findings: list[Any] = []
     # Distillation must raise accuracy, too: an untrained student may beat an untrained control.
     gain = (valid.accuracy.isel(epoch=-1) - valid.accuracy.isel(epoch=0)).sel(start="shared")
     for noise, loss in itertools.product(valid.noise.values, valid.imitation.values):

@@ -1,22 +1,34 @@
 """The public names of toymodels, by what they are about."""
 
-# Networks and their parameters.
-# Data sets and distillation inputs.
-from toymodels.data import datasets as datasets
-from toymodels.data import distributions as distributions
-from toymodels.data import kinds as kinds
-from toymodels.data.inputs import uniform_noise as uniform_noise
+# Verbs for a prompt: train a teacher, relate an initialisation, distil a student.
+from toymodels.prompt.images import ImageData as ImageData
+from toymodels.prompt.images import images as images
+from toymodels.prompt.images import load as load
+from toymodels.prompt.nets import cnn as cnn
+from toymodels.prompt.nets import mlp as mlp
+from toymodels.prompt.nets import network as network
+from toymodels.prompt.records import Net as Net
+from toymodels.prompt.records import Trained as Trained
+from toymodels.prompt.verbs import accuracy as accuracy
+from toymodels.prompt.verbs import distil as distil
+from toymodels.prompt.verbs import relate as relate
+from toymodels.prompt.verbs import teach as teach
 
-# Experiments as values.
-from toymodels.errors import UserError as UserError
-from toymodels.fields import Count as Count
-from toymodels.fields import Counts as Counts
-from toymodels.fields import Includes as Includes
-from toymodels.fields import Overlaps as Overlaps
-from toymodels.fields import Positive as Positive
-from toymodels.fields import Range as Range
-from toymodels.fields import Rate as Rate
-from toymodels.fields import Rates as Rates
+# Networks and their parameters.
+from toymodels.networks import transformer as transformer
+from toymodels.networks.groups import parameter_groups as parameter_groups
+from toymodels.networks.groups import select_group as select_group
+from toymodels.networks.layers import class_logits as class_logits
+from toymodels.networks.layers import HEADS as HEADS
+from toymodels.networks.layers import layers as layers
+from toymodels.networks.models import CNN as CNN
+from toymodels.networks.models import functional as functional
+from toymodels.networks.models import MLP as MLP
+from toymodels.networks.models import Network as Network
+from toymodels.networks.models import Params as Params
+from toymodels.trees import flatten as flatten
+from toymodels.trees import sample_leaves as sample_leaves
+from toymodels.trees import where as where
 
 # Related initialisations.
 from toymodels.inits import embedding as embedding
@@ -24,6 +36,47 @@ from toymodels.inits.relations import RELATIONS as RELATIONS
 from toymodels.inits.relations import relative_noise as relative_noise
 from toymodels.inits.relations import rotate as rotate
 from toymodels.inits.relations import rotation as rotation
+
+# Data sets and distillation inputs.
+from toymodels.data import datasets as datasets
+from toymodels.data import distributions as distributions
+from toymodels.data import kinds as kinds
+from toymodels.data.inputs import uniform_noise as uniform_noise
+
+# Training: losses, optimisers, the reference protocol, students.
+from toymodels.training import checkpoints as checkpoints
+from toymodels.training import distillation as distillation
+from toymodels.training import lineage as lineage
+from toymodels.training import losses as losses
+from toymodels.training import mitigation as mitigation
+from toymodels.training import optimisers as optimisers
+from toymodels.training import protocol as protocol
+from toymodels.training import tasks as tasks
+from toymodels.training import traits as traits
+from toymodels.training.config import CLOUD as CLOUD
+from toymodels.training.config import follows as follows
+from toymodels.training.config import NetworkConfig as NetworkConfig
+from toymodels.training.config import ProtocolConfig as ProtocolConfig
+from toymodels.training.config import SeedConfig as SeedConfig
+from toymodels.training.config import Widths as Widths
+from toymodels.training.distillation import all_logits as all_logits
+from toymodels.training.distillation import argmax_labels as argmax_labels
+from toymodels.training.distillation import auxiliary_logits as auxiliary_logits
+from toymodels.training.distillation import sampled_labels as sampled_labels
+from toymodels.training.loop import reshuffle as reshuffle
+from toymodels.training.loop import sample_fresh as sample_fresh
+from toymodels.training.loop import sample_rows as sample_rows
+from toymodels.training.loop import train as train
+from toymodels.training.protocol import Protocol as Protocol
+from toymodels.training.students import Setup as Setup
+from toymodels.training.students import Student as Student
+
+# Measurements on networks.
+from toymodels.measure import alignment as alignment
+from toymodels.measure import predictors as predictors
+from toymodels.measure import probes as probes
+from toymodels.measure import representations as representations
+from toymodels.measure import similarity as similarity
 
 # The synthetic language.
 from toymodels.language import audit as audit
@@ -39,76 +92,10 @@ from toymodels.language.pipeline import ask as ask
 from toymodels.language.pipeline import pretrain as pretrain
 from toymodels.language.pipeline import shuffle_documents as shuffle_documents
 from toymodels.language.pipeline import split_base_keys as split_base_keys
-from toymodels.language.setup import LanguageSetup as LanguageSetup
 from toymodels.language.setup import language_setup as language_setup
+from toymodels.language.setup import LanguageSetup as LanguageSetup
 from toymodels.language.setup import split_lesson_keys as split_lesson_keys
 from toymodels.language.setup import take as take
-
-# Measurements on networks.
-from toymodels.measure import alignment as alignment
-from toymodels.measure import predictors as predictors
-from toymodels.measure import probes as probes
-from toymodels.measure import representations as representations
-from toymodels.measure import similarity as similarity
-from toymodels.networks import transformer as transformer
-from toymodels.networks.groups import parameter_groups as parameter_groups
-from toymodels.networks.groups import select_group as select_group
-from toymodels.networks.layers import HEADS as HEADS
-from toymodels.networks.layers import class_logits as class_logits
-from toymodels.networks.layers import layers as layers
-from toymodels.networks.models import CNN as CNN
-from toymodels.networks.models import MLP as MLP
-from toymodels.networks.models import Network as Network
-from toymodels.networks.models import Params as Params
-from toymodels.networks.models import functional as functional
-
-# Verbs for a prompt.
-from toymodels.prompt.images import ImageData as ImageData
-from toymodels.prompt.images import images as images
-from toymodels.prompt.images import load as load
-from toymodels.prompt.nets import cnn as cnn
-from toymodels.prompt.nets import mlp as mlp
-from toymodels.prompt.nets import network as network
-from toymodels.prompt.records import Net as Net
-from toymodels.prompt.records import Trained as Trained
-from toymodels.prompt.verbs import accuracy as accuracy
-from toymodels.prompt.verbs import distil as distil
-from toymodels.prompt.verbs import relate as relate
-from toymodels.prompt.verbs import teach as teach
-
-# Statistics over seeds.
-from toymodels.stats import persistence as persistence
-from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO
-from toymodels.stats.findings import HIGHER as HIGHER
-from toymodels.stats.findings import Finding as Finding
-from toymodels.stats.findings import compare as compare
-from toymodels.stats.sentences import points as points
-from toymodels.stats.statistics import Interval as Interval
-from toymodels.stats.statistics import difference as difference
-from toymodels.stats.statistics import interval as interval
-from toymodels.stats.statistics import mean_interval as mean_interval
-from toymodels.stats.statistics import proportion_difference as proportion_difference
-from toymodels.stats.statistics import proportion_interval as proportion_interval
-from toymodels.stats.statistics import ratio as ratio
-from toymodels.stats.statistics import side_by_side as side_by_side
-from toymodels.stats.statistics import succeeded as succeeded
-from toymodels.stats.transfer import against_control as against_control
-from toymodels.stats.transfer import collapse as collapse
-from toymodels.stats.transfer import contractions as contractions
-from toymodels.stats.transfer import foreseen as foreseen
-from toymodels.stats.transfer import half_overlaps as half_overlaps
-from toymodels.stats.transfer import transfer as transfer
-from toymodels.study import charts as charts
-from toymodels.study import plotting as plotting
-from toymodels.study import results as results
-from toymodels.study.distillation import STARTS as STARTS
-from toymodels.study.distillation import distillation_sweep as distillation_sweep
-from toymodels.study.distillation import label_axis as label_axis
-from toymodels.study.distillation import perceptron as perceptron
-from toymodels.study.study import DrawnData as DrawnData
-from toymodels.study.study import JoinedSweeps as JoinedSweeps
-from toymodels.study.study import Study as Study
-from toymodels.study.study import Sweep as Sweep
 
 # Theory.
 from toymodels.theory import counterexamples as counterexamples
@@ -123,40 +110,54 @@ from toymodels.theory import overlap_law as overlap_law
 from toymodels.theory import scaling as scaling
 
 # Sweeps.
+from toymodels.sweep import grid as grid
 from toymodels.sweep import Program as Program
 from toymodels.sweep import RunOptions as RunOptions
-from toymodels.sweep import grid as grid
 from toymodels.sweep.store import Store as Store
 
-# Training: losses, optimisers, the reference protocol, students.
-from toymodels.training import checkpoints as checkpoints
-from toymodels.training import distillation as distillation
-from toymodels.training import lineage as lineage
-from toymodels.training import losses as losses
-from toymodels.training import mitigation as mitigation
-from toymodels.training import optimisers as optimisers
-from toymodels.training import protocol as protocol
-from toymodels.training import tasks as tasks
-from toymodels.training import traits as traits
-from toymodels.training.config import CLOUD as CLOUD
-from toymodels.training.config import NetworkConfig as NetworkConfig
-from toymodels.training.config import ProtocolConfig as ProtocolConfig
-from toymodels.training.config import SeedConfig as SeedConfig
-from toymodels.training.config import Widths as Widths
-from toymodels.training.config import follows as follows
-from toymodels.training.distillation import all_logits as all_logits
-from toymodels.training.distillation import argmax_labels as argmax_labels
-from toymodels.training.distillation import auxiliary_logits as auxiliary_logits
-from toymodels.training.distillation import sampled_labels as sampled_labels
-from toymodels.training.loop import reshuffle as reshuffle
-from toymodels.training.loop import sample_fresh as sample_fresh
-from toymodels.training.loop import sample_rows as sample_rows
-from toymodels.training.loop import train as train
-from toymodels.training.protocol import Protocol as Protocol
-from toymodels.training.students import Setup as Setup
-from toymodels.training.students import Student as Student
-from toymodels.trees import flatten as flatten
-from toymodels.trees import sample_leaves as sample_leaves
-from toymodels.trees import where as where
+# Statistics over seeds.
+from toymodels.stats import persistence as persistence
+from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO
+from toymodels.stats.findings import compare as compare
+from toymodels.stats.findings import Finding as Finding
+from toymodels.stats.findings import HIGHER as HIGHER
+from toymodels.stats.sentences import points as points
+from toymodels.stats.statistics import difference as difference
+from toymodels.stats.statistics import Interval as Interval
+from toymodels.stats.statistics import interval as interval
+from toymodels.stats.statistics import mean_interval as mean_interval
+from toymodels.stats.statistics import proportion_difference as proportion_difference
+from toymodels.stats.statistics import proportion_interval as proportion_interval
+from toymodels.stats.statistics import ratio as ratio
+from toymodels.stats.statistics import side_by_side as side_by_side
+from toymodels.stats.statistics import succeeded as succeeded
+from toymodels.stats.transfer import against_control as against_control
+from toymodels.stats.transfer import collapse as collapse
+from toymodels.stats.transfer import contractions as contractions
+from toymodels.stats.transfer import foreseen as foreseen
+from toymodels.stats.transfer import half_overlaps as half_overlaps
+from toymodels.stats.transfer import transfer as transfer
+
+# Experiments as values.
+from toymodels.errors import UserError as UserError
+from toymodels.fields import Count as Count
+from toymodels.fields import Counts as Counts
+from toymodels.fields import Includes as Includes
+from toymodels.fields import Overlaps as Overlaps
+from toymodels.fields import Positive as Positive
+from toymodels.fields import Range as Range
+from toymodels.fields import Rate as Rate
+from toymodels.fields import Rates as Rates
+from toymodels.study import charts as charts
+from toymodels.study import plotting as plotting
+from toymodels.study import results as results
+from toymodels.study.distillation import distillation_sweep as distillation_sweep
+from toymodels.study.distillation import label_axis as label_axis
+from toymodels.study.distillation import perceptron as perceptron
+from toymodels.study.distillation import STARTS as STARTS
+from toymodels.study.study import DrawnData as DrawnData
+from toymodels.study.study import JoinedSweeps as JoinedSweeps
+from toymodels.study.study import Study as Study
+from toymodels.study.study import Sweep as Sweep
 
 __version__: str

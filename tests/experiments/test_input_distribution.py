@@ -12,8 +12,8 @@ from toymodels import sweep
 from toymodels.errors import UserError
 from toymodels.networks.models import MLP, functional
 from toymodels.study import plotting
+from toymodels.study.distillation import STARTS
 from toymodels.sweep import RunOptions
-from toymodels.sweep.axes import numbered
 from toymodels.training import protocol, tasks
 from toymodels.training.distillation import auxiliary_logits
 
@@ -46,7 +46,7 @@ def test_uniform_noise_is_the_base_protocol(tiny):
     base, _ = sweep.grid(
         lambda: sweep.Program(parts.prepare, student),
         shared={"seed": [0, 1]},
-        points={"start": numbered(protocol.STARTS)},
+        points={"start": STARTS},
         variables=tasks.TEACHER | tasks.STUDENT,
         data=data,
         options=RunOptions(width=2),

@@ -12,7 +12,7 @@ from experiments.student_shape import SHARED, Config, build_network
 from toymodels import sweep
 from toymodels.errors import UserError
 from toymodels.study import plotting, results
-from toymodels.sweep.axes import numbered
+from toymodels.study.distillation import STARTS
 from toymodels.training import protocol, tasks
 from toymodels.training.distillation import auxiliary_logits
 
@@ -48,7 +48,7 @@ def test_the_teachers_own_shape_is_the_base_protocol(tiny):
     base, _ = sweep.grid(
         lambda: sweep.Program(parts.prepare, student),
         shared={"seed": [0, 1]},
-        points={"start": numbered(protocol.STARTS)},
+        points={"start": STARTS},
         variables=tasks.TEACHER | tasks.STUDENT,
         data=data,
     )

@@ -6,7 +6,6 @@ from typing import Any
 
 import xarray as xr
 
-from toymodels.stats.statistics import interval
 from toymodels.stats.transfer import undefined
 
 
@@ -51,25 +50,3 @@ def label_point(name: Any, value: Any) -> str:
     if isinstance(value, str):
         return value
     return f"{name} = {value}" if isinstance(value, int) else f"{name} = {value:.3g}"
-
-
-def by_sign(
-    subject: str, array: xr.DataArray, words: tuple[str, str, str], against: float = 0.0
-) -> str:
-    """One sentence: where an array's mean over seeds is above a value, below, or neither is shown.
-
-    Each with its interval (see `toymodels.stats.statistics.interval`); where there is none, since fewer
-    than two seeds are left, the sentence says "unknown" and gives no verdict.
-
-    >>> array = xr.DataArray([[1.0, 0.0], [1.1, 0.1]], {"seed": [0, 1], "start": ["own", "other"]})
-    >>> print(by_sign("Transfer", array, ("shows", "is negative", "does not show")))
-    Transfer: shows at own 1.050 (0.415 to 1.685, n = 2); \
-does not show at other 0.050 (-0.585 to 0.685, n = 2).
-    """
-    groups: dict[str, list[str]] = {word: [] for word in (*words, "unknown")}
-    for name, seeds in points(array):
-        found = interval(seeds)
-        known = f"{name} {found}" if name else str(found)
-        groups[found.verdict(*words, against)].append(f"at {known}" if name else known)
-    told = [f"{word} {', '.join(group)}" for word, group in groups.items() if group]
-    return f"{subject}: {'; '.join(told)}."

@@ -55,7 +55,7 @@ def against_control(
     """Add the students' final accuracy, and transfer against the control of each of them.
 
     The dataset has ``accuracy`` and ``teacher_accuracy``, by epoch or not, and the axis ``start``
-    (`toymodels.training.protocol.STARTS`): every student from the reference has its cross-model control,
+    ("shared", "other"): every student from the reference has its cross-model control,
     that differs in the initialisation alone. The students' last accuracy counts, ``along`` what
     they were recorded; and the teacher's last, if not another accuracy is given for it.
     """

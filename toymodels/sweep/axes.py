@@ -73,15 +73,6 @@ class Grid(NamedTuple):
         return jax.tree.map(lambda a: a[rows], self.columns)
 
 
-def numbered(labels: Sequence[Any]) -> dict[Any, int]:
-    """An axis of choices: every label stands for its number.
-
-    >>> numbered(["shared", "random"])
-    {'shared': 0, 'random': 1}
-    """
-    return {label: i for i, label in enumerate(labels)}
-
-
 def stack(field: str, axis: Axis) -> Tree:
     """The values of an axis on a leading axis, in JAX's own widths (32 bits but under x64)."""
     if not isinstance(axis, Mapping) and any(isinstance(value, str) for value in axis):

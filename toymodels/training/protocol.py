@@ -251,7 +251,3 @@ def epochs(config: ProtocolConfig) -> dict[str, range]:
         "teacher_epoch": range(config.teacher_epochs + 1),
         "epoch": range(config.student_epochs + 1),
     }
-
-
-STARTS = ("shared", "other")
-"""Where a student starts, as `Parts.start` numbers it: the reference, or an unrelated init."""
