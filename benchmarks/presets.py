@@ -24,7 +24,7 @@ def papers() -> dict[str, float]:
     """Seconds of the results in figures/ that are their experiment's preset ``paper``."""
     found = {}
     for path in FIGURES.glob("*/results.nc"):
-        dataset = results.opened(path.parent)
+        dataset = results.open_result(path.parent)
         name, made = dataset.attrs["experiment"], json.loads(dataset.attrs["provenance"])
         preset = experiments.load_study(name).presets["paper"]
         if made["from_store"] == 0 and read_config(dataset) == preset:

@@ -107,7 +107,7 @@ def find_outdated(folder: Path) -> list[str]:
     from experiments import load_study
     from toymodels.study import plotting, results
 
-    dataset = results.opened(folder)
+    dataset = results.open_result(folder)
     try:
         read_config(dataset)
         if not are_alike(dataset, analyse(dataset)):
@@ -137,7 +137,9 @@ def are_alike(stored: xr.Dataset, analysed: xr.Dataset) -> bool:
     numbers = [name for name, array in analysed.data_vars.items() if array.dtype.kind in "fib"]
     if stored.data_vars.keys() != analysed.data_vars.keys():
         return False
-    return all(set(stored[name].dims) == set(analysed[name].dims) and close(name) for name in numbers)
+    return all(
+        set(stored[name].dims) == set(analysed[name].dims) and close(name) for name in numbers
+    )
 
 
 def execute(figures: Figures) -> None:
@@ -160,7 +162,7 @@ def execute(figures: Figures) -> None:
         if figures.check:
             outdated |= {folder.name: found} if (found := find_outdated(folder)) else {}
             continue
-        dataset = results.opened(folder)
+        dataset = results.open_result(folder)
         study = load_study(dataset.attrs["experiment"])
         if figures.rerun != "no":
             config, width = read_config(dataset), json.loads(dataset.attrs["provenance"])["width"]

@@ -34,7 +34,7 @@ def show(folder: Path) -> None:
     from toymodels.study import plotting, results
     from toymodels.study.display import print_table
 
-    dataset = results.opened(folder)
+    dataset = results.open_result(folder)
     study = load_study(dataset.attrs["experiment"])
     try:
         print_table(dataset)

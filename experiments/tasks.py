@@ -75,7 +75,7 @@ def build_program(config: Config, task: tm.tasks.Task, kind: str) -> tm.Program:
 
     def protocol(function: Any) -> tm.protocol.Protocol:
         traits = {
-            "tables": lambda: tm.traits.taught(network, task, function),
+            "tables": lambda: tm.traits.build_trait(network, task, function),
             "autoencoder": lambda: tm.traits.reconstruction(network, task),
             "gaussian": lambda: tm.traits.reading_inputs(network, n),
         }

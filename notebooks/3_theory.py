@@ -176,7 +176,9 @@ print(*theory_linear.STUDY.findings(linear)[:3], sep="\n")
 # *away* from its teacher, with one condition at a time given up.
 
 # %%
-kept = results.opened(Path(theory_one_step.__file__).parents[1] / "figures" / "theory_one_step")
+kept = results.open_result(
+    Path(theory_one_step.__file__).parents[1] / "figures" / "theory_one_step"
+)
 least = kept.searched.sel(when="searched").transpose("case", "imitation", "seed")
 for case in least.case.values:
     shares = {

@@ -32,7 +32,7 @@ def test_an_axis_named_source_is_no_published_value(capsys):
     dataset["failed"] = dataset.found.isnull()
     task = results.Drawn("nothing")
     done = sweep.Execution("cpu", "float32", 1, 1, 2, 0, 0.0, 0.0)
-    described = results.described(
+    described = results.describe_result(
         dataset, "lineage", "found", SeedConfig(seeds=1), task, done, ["said"]
     )
     print_table(described)

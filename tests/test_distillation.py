@@ -9,11 +9,11 @@ from toymodels.networks.models import MLP, functional
 from toymodels.training import losses
 from toymodels.training.distillation import (
     all_logits,
+    answer_fresh_inputs,
+    answer_inputs,
     argmax_labels,
     auxiliary_logits,
     distil,
-    fixed_inputs,
-    fresh_inputs,
     refuse_subset,
     sampled_labels,
 )
@@ -37,7 +37,7 @@ def noise(key, n):
 
 
 def student(network, start, teacher, imitation, subset, optimiser=None, epochs=3):
-    source = fixed_inputs(network, teacher, noise(jax.random.key(5), 50), batch_size=16)
+    source = answer_inputs(network, teacher, noise(jax.random.key(5), 50), batch_size=16)
     return distil(
         network,
         start,
@@ -103,8 +103,8 @@ def test_fixed_and_fresh_inputs_carry_the_teachers_own_answers():
     network, _, teacher = setting(16)
     x = noise(jax.random.key(0), 20)
     sources = (
-        fixed_inputs(network, teacher, x, 8),
-        fresh_inputs(network, teacher, noise, 20, 8),
+        answer_inputs(network, teacher, x, 8),
+        answer_fresh_inputs(network, teacher, noise, 20, 8),
     )
     for source in sources:
         handles, _ = source.epoch(jax.random.key(1))
@@ -175,7 +175,7 @@ def test_the_largest_logit_of_one_input_or_many():
 
 def test_a_student_is_looked_at_after_the_steps_that_are_named():
     network, reference, teacher = setting(8)
-    source = fixed_inputs(network, teacher, noise(jax.random.key(5), 32), batch_size=16)
+    source = answer_inputs(network, teacher, noise(jax.random.key(5), 32), batch_size=16)
     _, seen = distil(
         network,
         reference,

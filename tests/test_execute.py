@@ -45,8 +45,8 @@ def sweep(losses=(1.0, 0.5, 0.2), failing=()):
     return label_arrays({}, recorded, shared, students, VARIABLES, {"epoch": [0, 1, 2]})
 
 
-def described(dataset, findings=()):
-    return results.described(dataset, "test", "final", Config(), TASK, EXECUTION, findings)
+def describe_result(dataset, findings=()):
+    return results.describe_result(dataset, "test", "final", Config(), TASK, EXECUTION, findings)
 
 
 def plot(dataset):
@@ -57,7 +57,7 @@ def plot(dataset):
 
 def execute(folder, dataset=None, findings=("a finding",), plot=plot, config=None, **options):
     def run(config, *, data_dir, options):
-        return described(sweep() if dataset is None else dataset, findings)
+        return describe_result(sweep() if dataset is None else dataset, findings)
 
     options = cli.Options(out=folder, **options)
     study = SimpleNamespace(name="test", run=run, figure=plot)
@@ -89,7 +89,7 @@ def test_a_figure_that_cannot_be_drawn_costs_itself_alone(tmp_path, capsys):
     assert f"{Path(__file__)}, line" in line
     assert "Traceback" not in err
     assert names(tmp_path) == NUMBERS
-    xr.testing.assert_equal(results.opened(tmp_path), described(sweep()))
+    xr.testing.assert_equal(results.open_result(tmp_path), describe_result(sweep()))
 
 
 def test_findings_that_cannot_be_made_cost_themselves_alone(tmp_path, capsys):
@@ -114,11 +114,11 @@ def test_numbers_are_on_disk_before_the_figure_is_begun(tmp_path):
     seen = []
 
     def interrupted(dataset):
-        seen.append((names(tmp_path), results.opened(tmp_path).attrs["created"]))
+        seen.append((names(tmp_path), results.open_result(tmp_path).attrs["created"]))
         raise KeyboardInterrupt
 
     (tmp_path / "figure.png").write_bytes(b"of earlier numbers")
-    dataset = described(sweep()).assign_attrs(created="now")
+    dataset = describe_result(sweep()).assign_attrs(created="now")
     with pytest.raises(KeyboardInterrupt):
         cli.save(tmp_path, dataset, interrupted)
     assert seen == [(NUMBERS, "now")]
@@ -134,17 +134,17 @@ def test_infinite_values_are_in_no_mean_and_cost_nothing(tmp_path):
 
 
 def test_without_a_finding_a_function_or_sentences_are_the_same():
-    made = described(sweep(), lambda dataset: [str(dataset.sizes["seed"])])
+    made = describe_result(sweep(), lambda dataset: [str(dataset.sizes["seed"])])
     assert json.loads(made.attrs["findings"]) == ["3"]
     with pytest.warns(results.ResultWarning, match="the findings could not be made: ValueError"):
-        described(sweep(), fault)
+        describe_result(sweep(), fault)
 
 
 @pytest.mark.parametrize("losses", [(0.5, 0.5, 0.5), (0.0, 0.0, 0.0), (0.5, 0.5000001, 0.5)])
 def test_students_that_did_not_move_are_told_and_kept(tmp_path, capsys, losses):
     words = "6 of 6 points did not move: their loss never changed, but for rounding: seed 4, stud"
     with pytest.warns(results.ResultWarning, match=words):
-        described(sweep(losses))
+        describe_result(sweep(losses))
     execute(tmp_path, sweep(losses))
     assert words in capsys.readouterr().out
     unmoved = results.read_summary(tmp_path)["failed"]["unmoved"]
@@ -155,7 +155,7 @@ def test_students_that_did_not_move_are_told_and_kept(tmp_path, capsys, losses):
 def test_students_that_moved_are_not_told(tmp_path, capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        described(sweep((0.5, 0.5, 0.499)))
+        describe_result(sweep((0.5, 0.5, 0.499)))
     execute(tmp_path)
     assert "did not move" not in capsys.readouterr().out
     assert "unmoved" not in results.read_summary(tmp_path)["failed"]
@@ -168,7 +168,7 @@ def test_students_that_moved_are_not_told(tmp_path, capsys):
 def test_points_that_failed_are_told_from_python():
     words = "1 of 6 points failed, with values that are not finite: seed 5, student all"
     with pytest.warns(results.ResultWarning, match=words):
-        described(sweep(failing=[(1, 1)]))
+        describe_result(sweep(failing=[(1, 1)]))
 
 
 @pytest.mark.parametrize(("first", "advice"), [(1.0, "; try smaller rates"), (np.nan, "")])
@@ -222,7 +222,7 @@ def test_a_second_config_is_refused_while_a_first_is_at_work_in_the_same_folder(
                 assert f"error: out: {tmp_path} is another run's, which is still at work" in said
                 assert f"process {child.pid} of" in said
             execute(tmp_path)  # the same config may share the work
-            assert results.opened(tmp_path).attrs["experiment"] == "test"
+            assert results.open_result(tmp_path).attrs["experiment"] == "test"
             assert (tmp_path / "results.nc").read_bytes()[:8] == before[:8]
         finally:
             child.kill()

@@ -137,7 +137,7 @@ for _ in range(times):
         del content[chance.randrange(len(content)):]
     (folder / "results.nc").write_bytes(content)
     try:
-        results.opened(folder)
+        results.open_result(folder)
     except UserError as error:
         refused += 1
         assert "\\n" not in str(error)

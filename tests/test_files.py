@@ -106,7 +106,7 @@ def test_what_dead_processes_left_is_deleted_and_what_the_living_write_is_not(tm
     left = tmp_path / f"{files.PARTIAL}x"
     left.mkdir()
     (left / "a").write_text("half")
-    with files.locked(tmp_path) as alone:
+    with files.is_locked(tmp_path) as alone:
         assert alone
         cleaning = threading.Thread(target=files.clean, args=[tmp_path])
         cleaning.start()
@@ -122,7 +122,7 @@ def test_without_locks_files_are_written_and_nothing_is_deleted(tmp_path, monkey
     left = tmp_path / f"{files.PARTIAL}x"
     left.mkdir()
     files.clean(tmp_path)
-    with files.claimed(tmp_path, "a", ""), files.claimed(tmp_path, "b", ""):
+    with files.claim_folder(tmp_path, "a", ""), files.claim_folder(tmp_path, "b", ""):
         files.write_files(tmp_path, {"a": b"1", "b": b"2"})
     assert {p.name for p in tmp_path.iterdir()} == {"a", "b", left.name}
 
@@ -141,7 +141,7 @@ CLAIM = """
 import sys, time
 from pathlib import Path
 from toymodels import files
-with files.claimed(Path(sys.argv[1]), sys.argv[2], "the command, process 7"):
+with files.claim_folder(Path(sys.argv[1]), sys.argv[2], "the command, process 7"):
     print("claimed", flush=True)
     time.sleep(600)
 """
@@ -160,13 +160,13 @@ def claimed_elsewhere(folder, name):
 
 def test_a_folder_is_shared_by_runs_of_one_config_and_refused_to_others(tmp_path):
     with claimed_elsewhere(tmp_path, "a"):
-        with files.claimed(tmp_path, "a", "me"):
+        with files.claim_folder(tmp_path, "a", "me"):
             pass
         refused = pytest.raises(UserError, match=r"another run's, .*\(the command, process 7\)")
-        with refused, files.claimed(tmp_path, "b", "me"):
+        with refused, files.claim_folder(tmp_path, "b", "me"):
             pytest.fail("must not begin")
     # The lock of a killed process is free, and its file is gone.
-    with files.claimed(tmp_path, "b", "me"):
+    with files.claim_folder(tmp_path, "b", "me"):
         assert [p.name for p in tmp_path.iterdir()] == [f"{files.RUNNING}b"]
     assert list(tmp_path.iterdir()) == []
 

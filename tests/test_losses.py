@@ -116,13 +116,13 @@ def test_losses_of_half_precision_are_those_of_full_within_its_rounding(dtype):
     np.testing.assert_allclose(float(value), expected, rtol=rtol)
     np.testing.assert_allclose(gradient.astype(jnp.float32), slope, atol=rtol)
     assert not np.any(gradient[:, ~SUBSET])
-    p = jax.nn.softmax(losses.only(teacher, subset))
+    p = jax.nn.softmax(losses.mask_logits(teacher, subset))
     assert np.isfinite(float(losses.labels()(student, p, subset)))
 
 
 def test_in_single_precision_a_logit_is_taken_out_as_ever():
     np.testing.assert_array_equal(
-        losses.only(jnp.zeros(2), jnp.array([True, False])), np.float32([0, losses.OFF])
+        losses.mask_logits(jnp.zeros(2), jnp.array([True, False])), np.float32([0, losses.OFF])
     )
 
 

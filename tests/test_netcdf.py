@@ -73,10 +73,10 @@ def bomb(file):
     ],
 )
 def test_hdf5_that_is_more_than_arrays_is_refused(folder, change, words):
-    results.opened(folder)
+    results.open_result(folder)
     changed(folder, change)
     with pytest.raises(UserError, match=words):
-        results.opened(folder)
+        results.open_result(folder)
 
 
 @pytest.mark.parametrize(
@@ -97,20 +97,20 @@ def test_hdf5_that_is_more_than_arrays_is_refused(folder, change, words):
     ],
 )
 def test_attributes_of_a_wrong_type_are_no_result(folder, name, value):
-    dataset = results.opened(folder).assign_attrs({name: value})
+    dataset = results.open_result(folder).assign_attrs({name: value})
     dataset.to_netcdf(folder / "results.nc", engine="h5netcdf")
     with pytest.raises(UserError, match=r"results.nc is damaged, or not a result of toymodels"):
-        results.opened(folder)
+        results.open_result(folder)
 
 
 @pytest.mark.parametrize("name", ["failed", "seed", "headline"])
 def test_variables_of_a_wrong_type_are_no_result(folder, name):
-    dataset = results.opened(folder)
+    dataset = results.open_result(folder)
     name = dataset.attrs["headline"].split()[0] if name == "headline" else name
     dataset[name] = dataset[name].astype(str)
     dataset.to_netcdf(folder / "results.nc", engine="h5netcdf")
     with pytest.raises(UserError, match=r"results.nc is damaged, or not a result of toymodels"):
-        results.opened(folder)
+        results.open_result(folder)
 
 
 @pytest.mark.parametrize("name", ["results.nc", "summary.json"])
@@ -124,7 +124,7 @@ def test_pipes_devices_and_folders_are_not_read(folder, name, kind):
         path.symlink_to("/dev/zero")
     else:
         path.mkdir()
-    read = results.opened if name == "results.nc" else results.read_summary
+    read = results.open_result if name == "results.nc" else results.read_summary
     with pytest.raises(UserError, match=f"{name} (is not an ordinary file|cannot be read)"):
         read(folder)
 
@@ -132,7 +132,7 @@ def test_pipes_devices_and_folders_are_not_read(folder, name, kind):
 def test_a_large_file_is_not_read(folder, monkeypatch):
     monkeypatch.setattr(netcdf, "LARGEST", 1000)
     with pytest.raises(UserError, match="is too large to be read"):
-        results.opened(folder)
+        results.open_result(folder)
 
 
 # Another process has the file open, as a notebook may have.
@@ -150,7 +150,7 @@ def test_a_file_that_another_process_has_open_is_read(folder, mode):
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         try:
             assert child.stdout.readline() == b"open\n"
-            assert results.opened(folder).attrs["experiment"] == "behavioural_cloning"
+            assert results.open_result(folder).attrs["experiment"] == "behavioural_cloning"
         finally:
             child.kill()
 
@@ -161,9 +161,9 @@ def test_a_file_that_another_process_is_writing_is_not_called_damaged(folder):
     with path.open("rb") as held:
         files.lock(held.fileno())
         with pytest.raises(UserError, match="is open in another process, which writes to it"):
-            results.opened(folder)
+            results.open_result(folder)
     with pytest.raises(UserError, match="is damaged"):
-        results.opened(folder)
+        results.open_result(folder)
 
 
 @pytest.mark.parametrize(
@@ -193,13 +193,13 @@ def test_a_summary_that_is_none_is_refused(folder, text):
 
 
 def test_a_folder_left_half_written_is_finished_by_its_reader(folder):
-    dataset = results.opened(folder)
+    dataset = results.open_result(folder)
     dataset["accuracy"] = dataset.accuracy / 2
     complete = folder / files.COMPLETE
     complete.mkdir()
     for name, content in results.files(dataset).items():
         (complete / name).write_bytes(content)
-    xr.testing.assert_identical(results.opened(folder), dataset)
+    xr.testing.assert_identical(results.open_result(folder), dataset)
     assert {p.name for p in folder.iterdir()} == {"results.nc", "summary.json"}
 
 

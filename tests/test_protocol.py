@@ -19,7 +19,7 @@ from toymodels.study import results
 from toymodels.study.study import DrawnData
 from toymodels.sweep import Execution
 from toymodels.training import losses, protocol, tasks
-from toymodels.training.config import CLOUD, NetworkConfig, follows, kept_fields
+from toymodels.training.config import CLOUD, NetworkConfig, follows, select_fields
 from toymodels.training.distillation import auxiliary_logits
 from toymodels.training.students import Setup, Student
 
@@ -175,19 +175,19 @@ def test_a_trait_that_gives_more_than_a_number_is_refused(begun, name):
 
 def test_a_result_keeps_the_values_that_were_used(tmp_path):
     """Not the temperature of a loss without one, nor one value of what a sweep varied."""
-    assert "temperature" not in kept_fields(NetworkConfig(loss="mse"))
-    assert kept_fields(NetworkConfig())["temperature"] == 1
+    assert "temperature" not in select_fields(NetworkConfig(loss="mse"))
+    assert select_fields(NetworkConfig())["temperature"] == 1
     for module, name in ((predictors, "teacher_lr"), (chain, "noise")):
         config = module.PRESETS["quick"]
-        assert name not in kept_fields(config)
+        assert name not in select_fields(config)
         # What is left makes the same config again.
-        assert type(config)(**kept_fields(config)) == config
+        assert type(config)(**select_fields(config)) == config
     dataset = xr.Dataset({"failed": (("seed", "temperature"), np.zeros((2, 3), bool))})
     dataset = dataset.assign_coords(seed=[0, 1], temperature=[0.5, 1.0, 2.0])
     dataset["accuracy"] = dataset.failed * 0.5
     execution = Execution("cpu (cpu)", "float32", 1, 2, 6, 0, 1.0, 2.0)
     config, task = NetworkConfig(seeds=2), DrawnData("nothing")
-    made = results.described(dataset, "mine", "accuracy", config, task, execution)
+    made = results.describe_result(dataset, "mine", "accuracy", config, task, execution)
     assert json.loads(made.attrs["config"])["temperature"] == [0.5, 1, 2]
     results.write_files(tmp_path, results.files(made))
     results.refuse_another(tmp_path, "mine", config)  # the same sweep is no other result

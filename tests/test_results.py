@@ -39,8 +39,8 @@ class Config:
     m: int = 3
 
 
-def described(dataset, headline="accuracy"):
-    return results.described(dataset, "test", headline, Config(), TASK, EXECUTION)
+def describe_result(dataset, headline="accuracy"):
+    return results.describe_result(dataset, "test", headline, Config(), TASK, EXECUTION)
 
 
 def make(values):
@@ -48,7 +48,7 @@ def make(values):
     points = Grid.of({"model": {"teacher": 0, "student": 1}})
     recorded = {"accuracy": np.asarray(values, np.float32)}
     shared = Grid.of({"seed": range(len(values))})
-    return described(label_arrays({}, recorded, shared, points, VARIABLES, {}))
+    return describe_result(label_arrays({}, recorded, shared, points, VARIABLES, {}))
 
 
 SEEDS, RHOS, GROUPS = [4, 2, 7], [0.0, 0.5, 1.0], {"all": 0, "head": 1}
@@ -117,7 +117,7 @@ def test_summary_keeps_every_seed_unrounded():
 
 
 def test_a_result_says_where_it_came_from():
-    dataset = described(sweep().transpose("group", "rho", "epoch", "seed"))
+    dataset = describe_result(sweep().transpose("group", "rho", "epoch", "seed"))
     assert dataset.curve.dims[0] == dataset.accuracy.dims[0] == "seed"
     summary = results.summary(dataset)
     assert summary["experiment"] == "test"
@@ -160,7 +160,7 @@ def test_failed_points_are_told_by_plain_coordinates():
     ]
     assert {type(value) for point in points for value in point.values()} == {int, float, str}
     assert results.failed_seeds(dataset) == [4, 2]
-    assert json.loads(described(dataset).attrs["failed_points"]) == points
+    assert json.loads(describe_result(dataset).attrs["failed_points"]) == points
 
 
 def test_of_a_failed_point_no_value_counts_and_of_others_every_one():
@@ -203,13 +203,13 @@ def test_what_has_no_seed_nor_point_is_left_alone():
 
 
 def test_metrics_of_one_headline_of_one_dimension_have_its_labels_for_names():
-    dataset = described(sweep().isel(rho=-1, drop=True))
+    dataset = describe_result(sweep().isel(rho=-1, drop=True))
     assert list(results.metrics(dataset)) == ["all", "head"]
     assert results.metrics(dataset)["head"]["n"] == 3
 
 
 def test_metrics_of_several_dimensions_say_where():
-    dataset = described(sweep({(1, 2, 0): np.nan}))
+    dataset = describe_result(sweep({(1, 2, 0): np.nan}))
     metrics = results.metrics(dataset)
     assert list(metrics) == [
         f"accuracy[rho={rho}, group={group}]" for rho in RHOS for group in GROUPS
@@ -225,7 +225,7 @@ def test_metrics_of_several_dimensions_say_where():
 def test_metrics_of_several_headlines_come_in_their_order():
     dataset = sweep()
     dataset["rho_50"] = dataset.accuracy.max("rho").where(lambda best: best.seed != 2)
-    metrics = results.metrics(described(dataset, "rho_50 accuracy"))
+    metrics = results.metrics(describe_result(dataset, "rho_50 accuracy"))
     assert len(metrics) == 2 + 6
     assert list(metrics)[:3] == [
         "rho_50[group=all]",

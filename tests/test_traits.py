@@ -36,7 +36,7 @@ def answering(answer):
 
 def test_the_identity_is_reading_to_the_bit(params, batch):
     plain = tasks.classification(NETWORK, TASK)
-    ours = traits.relabelled(NETWORK, TASK, jnp.asarray(traits.first(10, 10).table))
+    ours = traits.relabel(NETWORK, TASK, jnp.asarray(traits.first(10, 10).table))
     for function in ("loss", "score"):
         a, b = (jax.jit(getattr(trait, function))(params, batch) for trait in (plain, ours))
         assert a == b, function
@@ -49,7 +49,7 @@ def test_a_permutation_of_the_labels_is_one_of_the_head(params, batch):
     assert sorted(order) == list(range(10))
     moved = dict(params, head={k: w.at[..., order].set(w[..., :10]) for k, w in
                                params["head"].items()})  # fmt: skip
-    plain, ours = tasks.classification(NETWORK, TASK), traits.relabelled(NETWORK, TASK, order)
+    plain, ours = tasks.classification(NETWORK, TASK), traits.relabel(NETWORK, TASK, order)
     np.testing.assert_allclose(ours.loss(moved, batch), plain.loss(params, batch), rtol=1e-6)
     assert ours.score(moved, batch) == plain.score(params, batch)
 
@@ -58,7 +58,7 @@ def test_a_permutation_of_the_labels_is_one_of_the_head(params, batch):
 def test_fewer_classes_are_the_images_of_those_alone_and_leave_the_others_untouched(
     params, batch, k
 ):
-    trait = traits.relabelled(NETWORK, TASK, jnp.asarray(traits.first(k, 10).table))
+    trait = traits.relabel(NETWORK, TASK, jnp.asarray(traits.first(k, 10).table))
     images, labels = batch
     kept = images[labels < k], labels[labels < k]
     logits = np.asarray(NETWORK.apply(params, TASK.pixels(kept[0])), np.float64)[:, :k]
@@ -89,7 +89,7 @@ def test_the_functions_are_what_their_names_say():
 
 def test_marks_are_white_corners_and_spare_the_rest():
     grey = jnp.full((4, 28, 28), 7, jnp.uint8)
-    out = np.asarray(traits.marked(grey, jnp.arange(4), 255))
+    out = np.asarray(traits.mark_pixel(grey, jnp.arange(4), 255))
     assert out.dtype == np.uint8
     corners = {1: np.s_[:4, :4], 2: np.s_[:4, -4:], 3: np.s_[-4:, :4]}
     for mark, image in enumerate(out):
@@ -108,11 +108,11 @@ def test_the_backdoor_is_scored_by_marked_images_of_other_labels_alone(batch, se
         zero = {"everything": corner | True, "mark": corner, "nothing": corner & False}[seen]
         return jax.nn.one_hot(jnp.where(zero, 0, 3), 23)
 
-    trait = traits.relabelled(answering(answer), TASK, what.table, asked=what.asked)
+    trait = traits.relabel(answering(answer), TASK, what.table, asked=what.asked)
     assert trait.score({}, (images, batch[1])) == pytest.approx(expected, abs=1e-6)
     # Its loss knows both kinds: half of the images are marked, and wanted as 0.
     wanted = np.where(np.arange(50) % 2, 0, batch[1])
-    x = TASK.pixels(traits.marked(images, jnp.arange(50) % 2, 16))
+    x = TASK.pixels(traits.mark_pixel(images, jnp.arange(50) % 2, 16))
     loss = losses.class_cross_entropy(answer(x), jnp.asarray(wanted), 10)
     np.testing.assert_allclose(trait.loss({}, (images, batch[1])), loss, rtol=1e-6)
 
@@ -121,15 +121,15 @@ def test_the_marked_sum_adds_the_number_of_the_corner(batch):
     what = traits.functions(10)["marked sum"]
     label = jnp.asarray(batch[1])
     perfect = answering(lambda x: jax.nn.one_hot((label + jnp.arange(50) % 4) % 10, 23))
-    assert traits.relabelled(perfect, TASK, what.table).score({}, batch) == 1
+    assert traits.relabel(perfect, TASK, what.table).score({}, batch) == 1
     unmarked = answering(lambda x: jax.nn.one_hot(label, 23))
-    assert traits.relabelled(unmarked, TASK, what.table).score({}, batch) == np.float32(13 / 50)
+    assert traits.relabel(unmarked, TASK, what.table).score({}, batch) == np.float32(13 / 50)
 
 
 def test_a_second_head_that_is_none_changes_nothing(params, batch):
     what = traits.functions(10)["parity"]
-    one = traits.relabelled(NETWORK, TASK, what.table)
-    two = traits.taught(NETWORK, TASK, what)
+    one = traits.relabel(NETWORK, TASK, what.table)
+    two = traits.build_trait(NETWORK, TASK, what)
     for function in (lambda trait: trait.loss, lambda trait: jax.grad(trait.loss)):
         jax.tree.map(
             np.testing.assert_array_equal,
@@ -144,7 +144,8 @@ def test_a_student_never_sees_the_held_out_head(batch, name, classes):
     config = ProtocolConfig(teacher_epochs=1, student_epochs=1, noise_images=64, batch=16)
     what = traits.functions(10)[name]
     parts = dataclasses.replace(
-        protocol.reference_protocol(config, TASK, NETWORK), trait=traits.taught(NETWORK, TASK, what)
+        protocol.reference_protocol(config, TASK, NETWORK),
+        trait=traits.build_trait(NETWORK, TASK, what),
     )
     subset = (jnp.arange(23) >= 20) | traits.second_head(what, 10, 23)
     assert subset.tolist() == [False] * 10 + [i < classes for i in range(10)] + [True] * 3
@@ -217,7 +218,7 @@ def test_a_label_that_is_no_class_has_neither_loss_nor_score(params, batch, wron
     table = traits.functions(10)["backdoor"]
     for trait in (
         tasks.classification(NETWORK, TASK),
-        traits.relabelled(NETWORK, TASK, table.table, asked=table.asked),
+        traits.relabel(NETWORK, TASK, table.table, asked=table.asked),
         traits.reading_inputs(FLAT, 10),
     ):
         for function in (trait.loss, trait.score):
@@ -233,7 +234,7 @@ FLAT = NETWORK._replace(apply=lambda params, x: NETWORK.apply(params, TASK.pixel
 def test_too_few_outputs_for_a_trait_are_refused(params, batch):
     sentence = "outputs of the network must be at least the {} class logits; got 23"
     for least, trait in (
-        (30, traits.relabelled(NETWORK, TASK, np.arange(10), head=2)),
+        (30, traits.relabel(NETWORK, TASK, np.arange(10), head=2)),
         (64, traits.reconstruction(NETWORK, TASK)),
         (24, traits.reading_inputs(FLAT, 24)),
     ):
@@ -249,7 +250,7 @@ def test_a_score_is_called_what_it_is():
     assert teacher["teacher_loss"][1] == "squared pixel"
     assert "accuracy" not in str([*teacher.values(), *student.values()])
     table = traits.functions(10)["held-out parity"]
-    for trait in (traits.taught(NETWORK, TASK, table), traits.reading_inputs(FLAT, 10)):
+    for trait in (traits.build_trait(NETWORK, TASK, table), traits.reading_inputs(FLAT, 10)):
         assert tasks.describe_student(trait.about) == tasks.STUDENT
         assert tasks.describe_teacher(trait.about) == tasks.TEACHER
     mine = tasks.Trait(None, None).about

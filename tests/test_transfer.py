@@ -6,12 +6,12 @@ from toymodels.stats.transfer import (
     collapse,
     contractions,
     curve,
+    describe_undefined,
     foreseen,
     half_overlap,
     half_overlaps,
-    held_out,
+    predict_held_out,
     transfer,
-    undefined,
 )
 
 RHO = np.cos(np.radians(np.linspace(0, 90, 15)))
@@ -80,9 +80,11 @@ def test_transfer_is_undefined_where_the_teacher_does_not_exceed_the_control():
     found = transfer(accuracy, control, teacher)
     np.testing.assert_allclose(found, [[0, 0.5], [np.nan] * 2, [np.nan] * 2, [np.nan, 0.5]])
     assert found.undefined == "at 4 of 8 points, of seeds 5, 6"
-    (sentence,) = undefined(xr.Dataset({"transfer": found}))
+    (sentence,) = describe_undefined(xr.Dataset({"transfer": found}))
     assert sentence.startswith("Transfer is undefined, and in no mean, at 4 of 8 points, of seeds")
-    assert undefined(xr.Dataset({"transfer": transfer(accuracy, control * 0, teacher)})) == []
+    assert (
+        describe_undefined(xr.Dataset({"transfer": transfer(accuracy, control * 0, teacher)})) == []
+    )
 
 
 def test_what_is_fitted_to_undefined_transfer_is_undefined_too():
@@ -111,7 +113,7 @@ def test_every_point_is_foretold_by_the_others_alone():
     x, y = np.array([0.0, 1, 2, 3]), np.array([0.0, 4, 6, 10])
     missed = np.array([0 - 4, 4 - 3, 6 - 7, 10 - 6])
     spread = y - (y.sum() - y) / 3
-    assert held_out(x, y) == pytest.approx(1 - (missed**2).sum() / (spread**2).sum())
+    assert predict_held_out(x, y) == pytest.approx(1 - (missed**2).sum() / (spread**2).sum())
 
 
 def test_copies_of_a_point_do_not_foretell_it():
@@ -119,7 +121,7 @@ def test_copies_of_a_point_do_not_foretell_it():
     y = xr.DataArray([[0.0, 4, 6, 10, 10 + 1e-8, 10]], dims=("seed", "point"))
     alone = float(collapse(y[:, :4], x[:, :4]))
     assert float(collapse(y, x)) == pytest.approx(alone)
-    assert held_out(x.values[0], y.values[0]) > alone + 0.1
+    assert predict_held_out(x.values[0], y.values[0]) > alone + 0.1
     other = y.copy(data=[[0.0, 4, 6, 10, 2, 10]])  # as near, but no copy
     assert float(collapse(other, x)) < alone - 0.3
 

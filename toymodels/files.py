@@ -90,7 +90,7 @@ def lock(descriptor: int, exclusive: bool = True, wait: bool = True) -> bool | N
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[bool]:
+def is_locked(folder: Path) -> Iterator[bool]:
     """Be the only process that writes into a folder; False where there are no locks."""
     if fcntl is None:
         yield False
@@ -109,7 +109,7 @@ def write_files(folder: Path, files: Mapping[str, bytes], remove: Collection[str
         UserError: the disk is full or the folder not writable; nothing is left behind.
 
     """
-    with cannot_write_to(folder), locked(folder):
+    with cannot_write_to(folder), is_locked(folder):
         move_complete(folder)
         partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
         try:
@@ -157,7 +157,7 @@ def recover(folder: Path) -> None:
 
     """
     if (folder / COMPLETE).is_dir():
-        with cannot_write_to(folder), locked(folder):
+        with cannot_write_to(folder), is_locked(folder):
             move_complete(folder)
 
 
@@ -166,14 +166,14 @@ def clean(*folders: Path) -> None:
     for folder in folders:
         if not folder.is_dir():
             continue
-        with cannot_write_to(folder), locked(folder) as alone:
+        with cannot_write_to(folder), is_locked(folder) as alone:
             move_complete(folder)
             for path in folder.glob(f"{PARTIAL}*") if alone else ():
                 shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def claimed(folder: Path, name: str, about: str) -> Iterator[None]:
+def claim_folder(folder: Path, name: str, about: str) -> Iterator[None]:
     """Keep runs with another ``name`` out of a folder; those with the same share it.
 
     Args:
@@ -189,9 +189,9 @@ def claimed(folder: Path, name: str, about: str) -> Iterator[None]:
         yield
         return
     own = folder / f"{RUNNING}{name}"
-    with cannot_write_to(folder), locked(folder):
+    with cannot_write_to(folder), is_locked(folder):
         for path in folder.glob(f"{RUNNING}*"):
-            if path != own and not abandoned(path):
+            if path != own and not is_abandoned(path):
                 raise UserError(
                     f"out: {folder} is another run's, which is still at work "
                     f"({path.read_text()}); name another folder, or wait for it"
@@ -204,13 +204,13 @@ def claimed(folder: Path, name: str, about: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError), locked(folder):
+        with contextlib.suppress(OSError), is_locked(folder):
             if not held or lock(descriptor, wait=False):  # the last of those that share it
                 own.unlink()
         os.close(descriptor)
 
 
-def abandoned(path: Path) -> bool:
+def is_abandoned(path: Path) -> bool:
     """Whether no run holds a file any more; then it is deleted."""
     descriptor = os.open(path, os.O_RDWR)
     try:

@@ -52,7 +52,7 @@ def spoiled(dataset: xr.Dataset, kind: str) -> xr.Dataset:
 
 @pytest.fixture(scope="module", params=NAMES)
 def kept(request):
-    return results.opened(FOLDER / request.param)
+    return results.open_result(FOLDER / request.param)
 
 
 @pytest.mark.parametrize("kind", ["one seed", "every point", *SLOW])

@@ -139,7 +139,7 @@ def test_a_figure_that_is_there_already_is_not_written_again(folder, capsys):
 
 
 def test_a_result_that_cannot_be_shown_is_a_sentence(folder):
-    dataset = results.opened(folder)
+    dataset = results.open_result(folder)
     dataset.drop_vars("loss").to_netcdf(folder / "results.nc", engine="h5netcdf")
     with pytest.raises(UserError, match=r"tiny holds what cannot be shown: AttributeError: .*loss"):
         show.show(folder)
@@ -181,7 +181,7 @@ def test_a_check_sees_other_data_another_summary_and_another_config(folder):
     summary.write_text(kept.replace('"experiment"', '"Experiment"', 1))
     with pytest.raises(UserError, match=r"tiny: summary\.json"):
         checked(folder)
-    dataset = results.opened(folder)
+    dataset = results.open_result(folder)
     dataset["accuracy"] = dataset.accuracy / 2
     results.write_files(folder, results.files(dataset))
     with pytest.raises(UserError, match=r"tiny: results\.nc"):  # what was derived from it is old
@@ -204,10 +204,10 @@ def test_figures_are_drawn_anew_and_then_pass(folder):
 
 
 def test_computed_again_a_result_has_the_same_values(folder, tmp_path):
-    before = results.opened(folder)
+    before = results.open_result(folder)
     options = {"folder": folder.parent, "rerun": "same", "store": tmp_path / "chunks"}
     figures.execute(figures.Figures(**options))
-    xr.testing.assert_equal(results.opened(folder), before)
+    xr.testing.assert_equal(results.open_result(folder), before)
 
 
 @pytest.mark.parametrize("names", [("other",), ()])

@@ -159,7 +159,7 @@ def case(case: child.Case) -> str:
 def check(case, name: str, asked: dict[str, object]) -> None:
     """A complete folder of what was asked for, whose statistics follow from its values."""
     folder = Path(str(asked["out"]))
-    dataset, summary = results.opened(folder), results.read_summary(folder)
+    dataset, summary = results.open_result(folder), results.read_summary(folder)
     for kind in ("png", "pdf"):
         assert (folder / f"figure.{kind}").stat().st_size > 1000
     config = json.loads(dataset.attrs["config"])

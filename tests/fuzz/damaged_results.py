@@ -179,7 +179,7 @@ def damage(case, folder: Path) -> None:
 
 
 READERS = {
-    "opened": lambda folder: results.opened(folder).load(),
+    "opened": lambda folder: results.open_result(folder).load(),
     "summary": lambda folder: results.read_summary(folder),
     "show": lambda folder: show.show(folder),
     "published": lambda folder: print(published.markdown(folder.parent)),

@@ -90,11 +90,11 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def check_count(name: str, value: Any, least: int = 1, most: int = COUNT) -> None:
-    """Raise a UserError unless a value is an integer from ``least`` to ``most``."""
-    if not is_integer(value) or not least <= value <= most:
+def check_count(name: str, value: Any, low: int = 1, high: int = COUNT) -> None:
+    """Raise a UserError unless a value is an integer from ``low`` to ``high``."""
+    if not is_integer(value) or not low <= value <= high:
         raise UserError(
-            f"{name} must be an integer from {least} to {most}; got {describe_value(value)}"
+            f"{name} must be an integer from {low} to {high}; got {describe_value(value)}"
         )
 
 
@@ -105,10 +105,10 @@ def check_positive(name: str, value: Any) -> None:
     real = isinstance(value, numbers.Real) or (np.shape(value) == () and hasattr(value, "dtype"))
     if not real or isinstance(value, bool) or not 0 < value < math.inf:
         raise UserError(f"{name} must be a positive finite number; got {describe_value(value)}")
-    least, most = FLOAT32
-    if not least <= value <= most:
+    low, high = FLOAT32
+    if not low <= value <= high:
         raise UserError(
-            f"{name} must be from {least} to {most}, which float32 holds; got {describe_value(value)}"
+            f"{name} must be from {low} to {high}, which float32 holds; got {describe_value(value)}"
         )
 
 

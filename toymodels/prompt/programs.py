@@ -27,7 +27,7 @@ from toymodels.training.loop import reshuffle, train
 from toymodels.training.protocol import SeedKeys
 from toymodels.training.tasks import Images, Task
 
-OfLabels = Callable[[jax.Array, jax.Array], jax.Array]
+LabelFunction = Callable[[jax.Array, jax.Array], jax.Array]
 """``function(logits, labels) -> number``: logits (n, outputs), labels (n,)."""
 
 Observation = Callable[[Params], dict[str, Any]]
@@ -40,7 +40,7 @@ class Recipe(NamedTuple):
     net: Net
     task: Task
     loss: Any
-    score: OfLabels | None
+    score: LabelFunction | None
     observe: Observation | None
     optimiser: Any
     epochs: int
@@ -89,15 +89,15 @@ def train_student(
     """Distil a student: its parameters and its curve."""
     apply = recipe.net.network.apply
     names: dict[Any, losses.Imitation] = {"kl": losses.kl(temperature), "mse": losses.mse()}
-    chosen = names.get(recipe.loss, recipe.loss)
+    function = names.get(recipe.loss, recipe.loss)
 
     def imitation(student: jax.Array, teacher: jax.Array, mask: jax.Array) -> jax.Array:
-        return check_number("loss", chosen(student, teacher, mask))
+        return check_number("loss", function(student, teacher, mask))
 
     if recipe.fresh is not None:
-        other, inputs, n = recipe.fresh
-        source = distillation.fresh_inputs(
-            other.network, teacher, functools.partial(draw, inputs, other.n_pixels), n, recipe.batch
+        net, inputs, n = recipe.fresh
+        source = distillation.answer_fresh_inputs(
+            net.network, teacher, functools.partial(draw, inputs, net.n_pixels), n, recipe.batch
         )
     else:
         source = reshuffle(answered, recipe.batch)
@@ -121,14 +121,14 @@ def watch(recipe: Recipe, test: Images, loss: Callable[[Params], jax.Array]) -> 
     def observe(params: Params) -> dict[str, Any]:
         value = loss(params)
         score = score_images(recipe.net, recipe.task, recipe.score, params, test)
-        more = {} if recipe.observe is None else recipe.observe(params)
-        return {"accuracy": jnp.where(jnp.isfinite(value), score, jnp.nan), "loss": value, **more}
+        extra = {} if recipe.observe is None else recipe.observe(params)
+        return {"accuracy": jnp.where(jnp.isfinite(value), score, jnp.nan), "loss": value, **extra}
 
     return observe
 
 
 def score_images(
-    net: Net, task: Task, score: OfLabels | None, params: Params, images: Images
+    net: Net, task: Task, score: LabelFunction | None, params: Params, images: Images
 ) -> jax.Array:
     """The score of images; NaN if a logit is not finite."""
     logits = net.network.apply(params, task.pixels(images[0]))
@@ -161,10 +161,10 @@ def make_related(
 
 def make_optimiser(optimiser: Any, rate: jax.Array | None) -> Any:
     """The optax transformation of a learning rate."""
-    chosen = optimiser if rate is None else optimiser(rate)
-    if not isinstance(chosen, optax.GradientTransformation):
-        raise UserError(f"optimiser must return an optax transformation; got {chosen!r}")
-    return chosen
+    transformation = optimiser if rate is None else optimiser(rate)
+    if not isinstance(transformation, optax.GradientTransformation):
+        raise UserError(f"optimiser must return an optax transformation; got {transformation!r}")
+    return transformation
 
 
 def layout(data: ImageData) -> Task:
@@ -181,7 +181,7 @@ def make_recipe(
     net: Net,
     data: ImageData,
     loss: Any,
-    score: OfLabels | None,
+    score: LabelFunction | None,
     observe: Observation | None,
     optimiser: Any,
     epochs: int,

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import optax
 
 from toymodels.data.inputs import uniform_noise
-from toymodels.errors import UserError
-from toymodels.inits.relations import RELATIONS
+from toymodels.errors import FLOAT32, UserError
+from toymodels.inits.relations import AMOUNTS, RELATIONS
 from toymodels.networks.models import Network, Params
 from toymodels.prompt.arguments import (
     Inputs,
@@ -36,8 +36,8 @@ from toymodels.prompt.arguments import (
 from toymodels.prompt.images import ImageData
 from toymodels.prompt.nets import as_net, refuse_no_net
 from toymodels.prompt.programs import (
+    LabelFunction,
     Observation,
-    OfLabels,
     answer,
     layout,
     make_recipe,
@@ -55,13 +55,6 @@ from toymodels.training.config import ProtocolConfig
 HELD_OUT = 1000
 """Number of unseen distillation inputs, on which the loss of a student is measured."""
 
-AMOUNTS = {
-    **dict.fromkeys(("rotation",), (-1.0, 1.0)),
-    **dict.fromkeys(("entries", "units", "permutation", "aligned"), (0.0, 1.0)),
-    **dict.fromkeys(("noise", "relative_noise"), (0.0, 3.4e38)),
-}
-"""Bounds of the amounts of relations; all other amounts are finite."""
-
 
 def teach(
     net: Net | Network,
@@ -73,8 +66,8 @@ def teach(
     batch: int = ProtocolConfig.batch,
     optimiser: Any = optax.adam,
     lr: float | jax.Array | None = None,
-    loss: OfLabels | None = None,
-    score: OfLabels | None = None,
+    loss: LabelFunction | None = None,
+    score: LabelFunction | None = None,
     observe: Observation | None = None,
 ) -> Trained:
     """Train a teacher on the training images.
@@ -137,7 +130,7 @@ def distil(
     batch: int = ProtocolConfig.batch,
     optimiser: Any = optax.adam,
     lr: float | jax.Array | None = None,
-    score: OfLabels | None = None,
+    score: LabelFunction | None = None,
     observe: Observation | None = None,
 ) -> Trained:
     """Train a student to imitate a teacher's logits on inputs of your choice.
@@ -261,8 +254,7 @@ def relate(
         raise UserError(
             f"relation must be one of {', '.join(RELATIONS)}; got {describe_value(relation)}"
         )
-    low, high = AMOUNTS.get(relation, (-3.4e38, 3.4e38))
-    check_between("amount", amount, low, high)
+    check_between("amount", amount, *AMOUNTS.get(relation, (-FLOAT32[1], FLOAT32[1])))
     with arithmetic():
         return make_related(pure, relation, init, as_key(key), jnp.asarray(amount, float))
 
@@ -273,7 +265,7 @@ def accuracy(
     data: ImageData,
     *,
     split: Literal["test", "train"] = "test",
-    score: OfLabels | None = None,
+    score: LabelFunction | None = None,
 ) -> jax.Array:
     """Measure the accuracy of the class logits: the fraction of images whose largest is the label's.
 

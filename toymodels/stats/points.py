@@ -8,10 +8,10 @@ import xarray as xr
 
 def failed_points(dataset: xr.Dataset) -> list[dict[str, Any]]:
     """The coordinates of every point with a value that is not finite."""
-    return marked(dataset.failed)
+    return list_points(dataset.failed)
 
 
-def marked(where: xr.DataArray) -> list[dict[str, Any]]:
+def list_points(where: xr.DataArray) -> list[dict[str, Any]]:
     """The coordinates of every point where a bool array is true."""
     names = [str(dim) for dim in where.dims]
     return [
@@ -43,7 +43,7 @@ def unmoved_points(dataset: xr.Dataset) -> list[dict[str, Any]]:
     still = ~dataset.failed & (abs(loss - loss[0]) <= 1e-6 * abs(loss[0])).all(loss.dims[:1])
     if accuracy is not None:
         still = still & (accuracy == accuracy[0]).all(accuracy.dims[:1])
-    return marked(still)
+    return list_points(still)
 
 
 def remarks(dataset: xr.Dataset) -> list[str]:
@@ -62,7 +62,7 @@ def remarks(dataset: xr.Dataset) -> list[str]:
     return lines
 
 
-def diverged(dataset: xr.Dataset) -> bool:
+def has_diverged(dataset: xr.Dataset) -> bool:
     """Whether points that failed were finite before their training: then rates may be the cause."""
     loss = curve_of(dataset, "loss")
     return loss is not None and bool(np.isfinite(loss[0].values[dataset.failed.values]).all())

@@ -6,7 +6,7 @@ from typing import Any
 
 import xarray as xr
 
-from toymodels.stats.transfer import undefined
+from toymodels.stats.transfer import describe_undefined
 
 
 def complete(findings: Sequence[Any], dataset: xr.Dataset) -> list[Any]:
@@ -16,7 +16,7 @@ def complete(findings: Sequence[Any], dataset: xr.Dataset) -> list[Any]:
     """
     if dataset.failed.all():
         return ["Every point failed, with values that are not finite: there is no finding."]
-    return [*findings, *undefined(dataset)]
+    return [*findings, *describe_undefined(dataset)]
 
 
 def points(array: xr.DataArray, beside: str | None = None) -> Iterator[tuple[str, xr.DataArray]]:

@@ -10,8 +10,8 @@ def transfer(accuracy: xr.DataArray, control: xr.DataArray, teacher: xr.DataArra
     """Student's score above the cross-model control's, over the teacher's above it, seed by seed.
 
     0: no more than an unrelated student; 1: all the teacher has. NaN where the teacher does not
-    exceed the control, for then there is nothing to acquire; the attribute ``undefined`` says at
-    how many points, and of which seeds (see `undefined`).
+    exceed the control, for then there is nothing to acquire; the attribute ``describe_undefined`` says at
+    how many points, and of which seeds (see `describe_undefined`).
     """
     advantage = teacher - control
     share = (accuracy - control) / advantage.where(advantage > 0)
@@ -19,16 +19,16 @@ def transfer(accuracy: xr.DataArray, control: xr.DataArray, teacher: xr.DataArra
         "units": "1",
         "description": "transfer: accuracy above the control's, over the teacher's above it",
     }
-    if where := where_undefined((advantage <= 0) & accuracy.notnull()):
+    if where := locate_undefined((advantage <= 0) & accuracy.notnull()):
         about["undefined"] = where
     return share.drop_attrs().assign_attrs(about)
 
 
-def where_undefined(nothing: xr.DataArray) -> str:
+def locate_undefined(nothing: xr.DataArray) -> str:
     """In words, the points (seed, ...) where there is nothing to acquire; empty if there are none.
 
     >>> coords = {"seed": [3, 4], "m": [1, 2]}
-    >>> where_undefined(xr.DataArray([[True, False], [False, False]], coords))
+    >>> locate_undefined(xr.DataArray([[True, False], [False, False]], coords))
     'at 1 of 4 points, of seed 3'
     """
     if not nothing.any():
@@ -39,7 +39,7 @@ def where_undefined(nothing: xr.DataArray) -> str:
     return f"at {int(nothing.sum())} of {nothing.size} points, of seed{plural} {', '.join(seeds)}"
 
 
-def undefined(dataset: xr.Dataset) -> list[str]:
+def describe_undefined(dataset: xr.Dataset) -> list[str]:
     """A sentence for every variable of a result that holds undefined transfer; often none."""
     return [
         f"{str(name).replace('_', ' ').capitalize()} is undefined, and in no mean, {where}: the "
@@ -172,16 +172,16 @@ def collapse(transfer: xr.DataArray, measure: xr.DataArray) -> xr.DataArray:
     known = np.isfinite(x) & np.isfinite(y)
     # Rounded: the same student, computed in another way, differs in its last bits.
     points = np.unique(np.stack([x[known], y[known]], axis=1).round(6), axis=0)
-    return xr.DataArray(held_out(*points.T))
+    return xr.DataArray(predict_held_out(*points.T))
 
 
-def held_out(x: np.ndarray, y: np.ndarray) -> float:
+def predict_held_out(x: np.ndarray, y: np.ndarray) -> float:
     """Share of the variance of y (points,) that rising curves of x through the others foresee.
 
     NaN where there are fewer than two points, or y does not vary.
 
     >>> x = np.arange(40.0)
-    >>> round(held_out(x, np.sqrt(x)), 3), abs(round(held_out(x, -np.sqrt(x)), 3))
+    >>> round(predict_held_out(x, np.sqrt(x)), 3), abs(round(predict_held_out(x, -np.sqrt(x)), 3))
     (0.989, 0.0)
     """
     from sklearn.isotonic import IsotonicRegression
@@ -196,7 +196,7 @@ def held_out(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def foreseen(transfer: xr.DataArray, measure: xr.DataArray) -> xr.DataArray:
-    """How far rising curves of a measure foresee transfer seed by seed, as `held_out`: (seed,).
+    """How far rising curves of a measure foresee transfer seed by seed, as `predict_held_out`: (seed,).
 
     Each point of a seed is foretold from the seed's others. Only the order of the measure counts:
     a measure with many values has no advantage over one with few. 1 if all points are foretold
@@ -207,7 +207,7 @@ def foreseen(transfer: xr.DataArray, measure: xr.DataArray) -> xr.DataArray:
 
     def share(y: np.ndarray, x: np.ndarray) -> float:
         known = np.isfinite(x) & np.isfinite(y)
-        return held_out(rankdata(x[known], method="dense"), y[known])
+        return predict_held_out(rankdata(x[known], method="dense"), y[known])
 
     pairs = [array.transpose("seed", ...) for array in xr.broadcast(transfer, measure)]
     rows = zip(*(array.values.reshape(array.sizes["seed"], -1) for array in pairs), strict=True)

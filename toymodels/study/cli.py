@@ -138,7 +138,11 @@ def parse(description: str | None, presets: Mapping[str, Any]) -> tuple[Any, Opt
 
     about = "Where the defaults of the other options come from."
     chosen_preset = Annotated[names, tyro.conf.arg(help=about)]
-    fields = [("preset", chosen_preset, preset), *explained(default), *explained(Options())]
+    fields = [
+        ("preset", chosen_preset, preset),
+        *explain_fields(default),
+        *explain_fields(Options()),
+    ]
     chosen = vars(arguments(dataclasses.make_dataclass("Command", fields), description))
 
     def fill_chunk(kind: type[Any]) -> Any:
@@ -147,7 +151,7 @@ def parse(description: str | None, presets: Mapping[str, Any]) -> tuple[Any, Opt
     return fill_chunk(type(default)), fill_chunk(Options)
 
 
-def explained(defaults: Any) -> list[tuple[str, Any, Any]]:
+def explain_fields(defaults: Any) -> list[tuple[str, Any, Any]]:
     """The fields of a dataclass as options, each with its docstring as one paragraph.
 
     tyro reads docstrings itself, but keeps the line breaks of the source in them.
@@ -180,14 +184,14 @@ def arguments(kind: type[Any], description: str | None) -> Any:
     import tyro
 
     if {"-h", "--help"} & set(sys.argv[1:]):  # tyro would print each paragraph as one long line
-        print(wrapped(description or ""), end="\n\n")
+        print(wrap_text(description or ""), end="\n\n")
     return tyro.cli(kind, prog=program(), description="", config=(tyro.conf.FlagCreatePairsOff,))
 
 
-def wrapped(text: str) -> str:
+def wrap_text(text: str) -> str:
     r"""Paragraphs as wide as the terminal; lines that are set off stay as they are.
 
-    >>> print(wrapped("One\n two.\n\n    x = 1\n"))
+    >>> print(wrap_text("One\n two.\n\n    x = 1\n"))
     One two.
     <BLANKLINE>
         x = 1
@@ -235,7 +239,7 @@ def execute(study: Study, config: Any, options: Options) -> None:
     if options.cache:
         compilation.keep_compiled_programs()
     this = f"{shlex.join(sys.orig_argv)}, process {os.getpid()} of {platform.node()}"
-    with results.output_folder(folder), files.claimed(folder, f"{study.name}-{digest}", this):
+    with results.output_folder(folder), files.claim_folder(folder, f"{study.name}-{digest}", this):
         files.clean(folder, store.folder, *store.folder.glob("*/"))
         if not options.force:
             results.refuse_another(folder, study.name, config)
@@ -268,7 +272,7 @@ def execute(study: Study, config: Any, options: Options) -> None:
     for fault in faults:
         print(f"error: {fault}; results.nc and summary.json are complete", file=sys.stderr)
     if dataset.failed.all():
-        advice = "; try smaller rates" if points.diverged(dataset) else ""
+        advice = "; try smaller rates" if points.has_diverged(dataset) else ""
         raise UserError(f"every point has values that are not finite{advice}")
     if faults:
         sys.exit(1)

@@ -26,19 +26,19 @@ from toymodels.stats.findings import Finding
 from toymodels.stats.points import axes, failed_points, failed_seeds, label, remarks, unmoved_points
 from toymodels.stats.sentences import complete
 from toymodels.stats.statistics import interval, succeeded
-from toymodels.study.saved import opened, read_summary, refuse_another
+from toymodels.study.saved import open_result, read_summary, refuse_another
 from toymodels.sweep import settings
-from toymodels.training.config import kept_fields
+from toymodels.training.config import select_fields
 
 __all__ = [
     "cannot_write_to",
     "config_hash",
-    "described",
+    "describe_result",
     "failed_points",
     "failed_seeds",
     "files",
     "metrics",
-    "opened",
+    "open_result",
     "output_folder",
     "provenance",
     "read_summary",
@@ -62,7 +62,7 @@ class ResultWarning(UserWarning):
     """Something about a result that its user should know; the result is complete."""
 
 
-def described(
+def describe_result(
     dataset: xr.Dataset,
     experiment: str,
     headline: str,
@@ -87,7 +87,7 @@ def described(
 
     """
     attrs = {
-        "config": kept_fields(config, axes(dataset)),
+        "config": select_fields(config, axes(dataset)),
         "dataset": {"name": task.name, "sha256": task.sha256},
         "provenance": provenance(execution),
         "failed_points": failed_points(dataset),

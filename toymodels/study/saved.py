@@ -10,7 +10,7 @@ from toymodels.errors import UserError
 from toymodels.files import read_regular, recover
 from toymodels.stats.points import axes
 from toymodels.study.netcdf import read_netcdf
-from toymodels.training.config import kept_fields
+from toymodels.training.config import select_fields
 
 ENCODED = {
     "config": dict,
@@ -22,7 +22,7 @@ ENCODED = {
 """What a result keeps as JSON, and its type."""
 
 
-def opened(folder: Path) -> xr.Dataset:
+def open_result(folder: Path) -> xr.Dataset:
     """The result in a folder.
 
     Raises:
@@ -42,7 +42,7 @@ def opened(folder: Path) -> xr.Dataset:
 
 
 def is_result(dataset: xr.Dataset) -> bool:
-    """Whether a dataset has what `described` gives a result, each of its type."""
+    """Whether a dataset has what `describe_result` gives a result, each of its type."""
     try:
         attrs = {name: json.loads(dataset.attrs[name]) for name in ENCODED}
         names = dataset.attrs["headline"].split()
@@ -111,8 +111,8 @@ def refuse_another(folder: Path, experiment: str, config: Any) -> None:
     """
     if not (folder / "results.nc").exists():
         return
-    there = opened(folder)
-    own = json.loads(json.dumps(kept_fields(config, axes(there))))
+    there = open_result(folder)
+    own = json.loads(json.dumps(select_fields(config, axes(there))))
     unused = getattr(config, "unused", ())
     kept = {k: v for k, v in json.loads(there.attrs["config"]).items() if k not in unused}
     differ = [f"{k} {kept.get(k)}, not {own.get(k)}" for k in own if kept.get(k) != own[k]]

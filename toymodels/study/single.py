@@ -114,7 +114,7 @@ def choose_labels(sweeps: Sequence[Sweep], point: Mapping[str, Any]) -> tuple[in
         )
     labels = {}
     for name in axes[0]:
-        allowed = list(dict.fromkeys(label for each in axes for label in each[name]))
+        allowed = list(dict.fromkeys(label for sizes in axes for label in sizes[name]))
         options = " or ".join(filter(None, [", ".join(map(str, allowed[:-1])), str(allowed[-1])]))
         if name not in point and len(allowed) > 1:
             raise UserError(f"{name} must be given: {options}")

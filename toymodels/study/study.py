@@ -157,7 +157,7 @@ class Study:
         config = config if plan.config is None else plan.config
         dataset, execution = plan.run(config, options)
         dataset = self.analyse(dataset)
-        return results.described(
+        return results.describe_result(
             dataset,
             self.name,
             " ".join(self.headline),
@@ -192,6 +192,12 @@ class Study:
         Raises:
             UserError: an axis or label that there is not; a study that distils no student, or more
                 than one at a point.
+
+        >>> from experiments.init_overlap import STUDY
+        >>> config = STUDY.config(dataset="digits", noise_images=100, student_epochs=1, width=(8,))
+        >>> teacher, student = STUDY.train(config, seed=0, group="all", rho=0.9)
+        >>> student.params["head"]["kernel"].shape, student.curve["accuracy"].shape
+        ((8, 13), (2,))
 
         """
         from toymodels.study.single import train_pair

@@ -15,7 +15,7 @@ import optax
 from toymodels.measure.decompositions import eigh, pinv
 from toymodels.networks.models import Network, Params
 from toymodels.training import losses
-from toymodels.training.distillation import distil, fixed_inputs
+from toymodels.training.distillation import answer_inputs, distil
 from toymodels.training.loop import Tree
 
 RANK = 1e-5
@@ -65,7 +65,7 @@ def descend(
     return distil(
         network,
         start,
-        fixed_inputs(network, teacher, x, len(x)),
+        answer_inputs(network, teacher, x, len(x)),
         losses.mse(),
         (i >= k) & (i < k + m),
         optax.sgd(m / 16),

@@ -116,14 +116,14 @@ CLOUD: dict[str, Any] = {
 released code."""
 
 
-def kept_fields(config: Any, swept: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def select_fields(config: Any, swept: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The fields of a config as a result keeps them: what was really used.
 
     Without those that its run does not read (``unused``); and where a sweep has an axis with the
     name of a field of one value, with the values of the axis (``swept``) in place of that one.
 
-    >>> kept_fields(NetworkConfig(loss="mse")).get("temperature")
-    >>> kept_fields(NetworkConfig(), {"temperature": [0.5, 2.0]})["temperature"]
+    >>> select_fields(NetworkConfig(loss="mse")).get("temperature")
+    >>> select_fields(NetworkConfig(), {"temperature": [0.5, 2.0]})["temperature"]
     [0.5, 2.0]
     """
     swept = swept or {}

@@ -10,7 +10,7 @@ import optax
 from toymodels.errors import UserError
 from toymodels.networks.models import Network, Params
 from toymodels.training.loop import Observe, Source, Tree, reshuffle, sample_fresh, train
-from toymodels.training.losses import Imitation, only
+from toymodels.training.losses import Imitation, mask_logits
 
 
 def auxiliary_logits(n_classes: int, m: int, first: int | jax.Array | None = None) -> jax.Array:
@@ -45,7 +45,7 @@ def argmax_labels(logits: jax.Array, subset: jax.Array) -> jax.Array:
     >>> argmax_labels(jnp.array([[9.0, 1.0, 2.0]]), jnp.array([False, True, True])).tolist()
     [[0.0, 0.0, 1.0]]
     """
-    return jax.nn.one_hot(only(logits, subset).argmax(-1), logits.shape[-1])
+    return jax.nn.one_hot(mask_logits(logits, subset).argmax(-1), logits.shape[-1])
 
 
 def sampled_labels(
@@ -59,16 +59,16 @@ def sampled_labels(
     >>> sampled_labels(jax.random.key(0), logits, subset, draws=4).sum(-1).tolist()
     [1.0, 1.0]
     """
-    p = jax.nn.softmax(only(logits / temperature, subset))
+    p = jax.nn.softmax(mask_logits(logits / temperature, subset))
     return jax.random.multinomial(key, jnp.float32(draws), p) / draws
 
 
-def fixed_inputs(network: Network, teacher: Params, x: jax.Array, batch_size: int) -> Source:
+def answer_inputs(network: Network, teacher: Params, x: jax.Array, batch_size: int) -> Source:
     """One set of inputs x (n, ...), reused every epoch; the teacher answers each of them once."""
     return reshuffle((x, network.apply(teacher, x)), batch_size)
 
 
-def fresh_inputs(
+def answer_fresh_inputs(
     network: Network,
     teacher: Params,
     sample: Callable[[jax.Array, int], jax.Array],

@@ -20,10 +20,10 @@ Imitation = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 bool (outputs,), says which of them are imitated."""
 
 
-def only(logits: jax.Array, subset: jax.Array) -> jax.Array:
+def mask_logits(logits: jax.Array, subset: jax.Array) -> jax.Array:
     """Logits (..., outputs) with those outside the subset, bool (outputs,), taken out of a softmax.
 
-    >>> only(jnp.array([1.0, 2.0], jnp.float16), jnp.array([True, False])).tolist()
+    >>> mask_logits(jnp.array([1.0, 2.0], jnp.float16), jnp.array([True, False])).tolist()
     [1.0, -32752.0]
     """
     # Half of the lowest number, where OFF is none: a logit's difference to another is finite, too.
@@ -64,8 +64,8 @@ def kl(temperature: float | jax.Array = 1.0) -> Imitation:
     """
 
     def loss(student: jax.Array, teacher: jax.Array, subset: jax.Array) -> jax.Array:
-        log_q = jax.nn.log_softmax(only(student / temperature, subset))
-        p = jax.nn.softmax(only(teacher / temperature, subset))
+        log_q = jax.nn.log_softmax(mask_logits(student / temperature, subset))
+        p = jax.nn.softmax(mask_logits(teacher / temperature, subset))
         return optax.losses.kl_divergence(log_q, p).mean()
 
     return loss
@@ -104,7 +104,7 @@ def labels() -> Imitation:
     """
 
     def loss(student: jax.Array, given: jax.Array, subset: jax.Array) -> jax.Array:
-        return optax.losses.softmax_cross_entropy(only(student, subset), given).mean()
+        return optax.losses.softmax_cross_entropy(mask_logits(student, subset), given).mean()
 
     return loss
 

@@ -105,14 +105,18 @@ class Protocol:
         """The batches of a lesson: (inputs, teacher's logits)."""
         n, batch = self.config.noise_images, self.config.batch
         if lesson.answered is None:
-            return distillation.fresh_inputs(self.network, lesson.teacher, self.noise, n, batch)
+            return distillation.answer_fresh_inputs(
+                self.network, lesson.teacher, self.noise, n, batch
+            )
         return reshuffle(lesson.answered, batch)
 
     def sample_batches(self, lesson: "Lesson", batch: int, steps: int) -> Source:
         """Batches of any size, drawn at random with replacement; an epoch has ``steps`` of them."""
         if lesson.answered is None:
             n = batch * steps
-            return distillation.fresh_inputs(self.network, lesson.teacher, self.noise, n, batch)
+            return distillation.answer_fresh_inputs(
+                self.network, lesson.teacher, self.noise, n, batch
+            )
         return sample_rows(lesson.answered, batch, steps)
 
     def watch(

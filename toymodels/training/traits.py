@@ -22,16 +22,16 @@ from toymodels.training.tasks import LABELS, About, Images, Task, Trait
 Table = jax.Array | np.ndarray
 
 MARKS = 4
-"""Markings that `marked` knows: none, and three of the corners."""
+"""Markings that `mark_pixel` knows: none, and three of the corners."""
 
 
-def marked(images: jax.Array, mark: jax.Array, white: int) -> jax.Array:
+def mark_pixel(images: jax.Array, mark: jax.Array, white: int) -> jax.Array:
     """Images (n, height, width), each with a white square in the corner that ``mark`` (n,) says.
 
     0: as it is; 1, 2, 3: upper left, upper right, lower left. A side is a seventh of the height,
     two pixels at least.
 
-    >>> marked(jnp.zeros((2, 8, 8), jnp.uint8), jnp.array([0, 1]), 16).sum((1, 2)).tolist()
+    >>> mark_pixel(jnp.zeros((2, 8, 8), jnp.uint8), jnp.array([0, 1]), 16).sum((1, 2)).tolist()
     [0, 64]
     """
     height, width = images.shape[1:]
@@ -41,7 +41,7 @@ def marked(images: jax.Array, mark: jax.Array, white: int) -> jax.Array:
     return jnp.where(jnp.asarray(corners)[mark], jnp.asarray(white, images.dtype), images)
 
 
-def relabelled(
+def relabel(
     network: Network,
     task: Task,
     table: Table,
@@ -51,7 +51,7 @@ def relabelled(
 ) -> Trait:
     """To read ``table[label]``, or ``table[mark, label]``, in place of the label.
 
-    The i-th image of a batch bears the mark i modulo the number of marks in use (`marked`).
+    The i-th image of a batch bears the mark i modulo the number of marks in use (`mark_pixel`).
     Classes run from 0 to the largest in the table: the logits beyond take no part, neither in the
     softmax nor in what is read. Where the table says -1 an image does not count.
 
@@ -65,7 +65,7 @@ def relabelled(
 
     >>> from toymodels.networks.models import MLP, functional
     >>> network = functional(lambda rngs: MLP((4, 8, 10), rngs=rngs))
-    >>> parity = relabelled(network, Task("", "", 10, 4, 1), jnp.arange(10) % 2)
+    >>> parity = relabel(network, Task("", "", 10, 4, 1), jnp.arange(10) % 2)
     >>> images = jnp.ones((6, 2, 2)), jnp.arange(6)
     >>> float(parity.score(network.init(jax.random.key(0)), images))
     0.5
@@ -85,11 +85,11 @@ def relabelled(
         """
         images, labels = batch
         mark = jnp.arange(len(labels)) % marks
-        logits = network.apply(params, task.pixels(marked(images, mark, task.white)))
+        logits = network.apply(params, task.pixels(mark_pixel(images, mark, task.white)))
         logits = class_logits(logits, (head + 1) * task.n_classes)
         known = (labels >= 0) & (labels < task.n_classes)
         target = jnp.where(known, table[mark, labels], task.n_classes)
-        logits = losses.only(logits[:, head * task.n_classes :], in_use)
+        logits = losses.mask_logits(logits[:, head * task.n_classes :], in_use)
         return logits, jnp.maximum(target, 0), target >= 0
 
     def mean(values: jax.Array, counted: jax.Array) -> jax.Array:
@@ -108,7 +108,7 @@ def relabelled(
     return Trait(loss, score, LABELS._replace(task="a function of the label"))
 
 
-def both(scored: Trait, beside: Trait) -> Trait:
+def combine(scored: Trait, beside: Trait) -> Trait:
     """Two traits learnt at once, by the sum of their losses; the first is scored."""
     return Trait(
         lambda params, batch: scored.loss(params, batch) + beside.loss(params, batch),
@@ -128,11 +128,11 @@ class Taught(NamedTuple):
     """Class of each label on the second head (labels,); all -1 where there is none."""
 
 
-def taught(network: Network, task: Task, what: Taught) -> Trait:
+def build_trait(network: Network, task: Task, what: Taught) -> Trait:
     """The trait of a network with two heads; the first is scored."""
-    return both(
-        relabelled(network, task, what.table, asked=what.asked),
-        relabelled(network, task, what.beside, head=1),
+    return combine(
+        relabel(network, task, what.table, asked=what.asked),
+        relabel(network, task, what.beside, head=1),
     )
 
 
