@@ -4,6 +4,8 @@ import dataclasses
 import inspect
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +76,7 @@ def test_the_numbers_are_the_reference_protocols_to_the_bit(net, data, teacher, 
     splits, mask = Data(data.train, data.test), auxiliary_logits(10, 3)
     start = net.init(5)
     with arithmetic():
-        lesson, taught = jax.jit(protocol.prepare)(splits, 0)
+        lesson, teacher_curve = jax.jit(protocol.prepare)(splits, 0)
 
         @jax.jit
         def distil(start, lesson):
@@ -84,8 +86,8 @@ def test_the_numbers_are_the_reference_protocols_to_the_bit(net, data, teacher, 
     student = tm.distil(net, start, teacher, key=0, loss=loss, fresh=noise == "fresh", **FEW_INPUTS)
     assert_equal(teacher.init, lesson.reference)
     assert_equal(teacher.params, lesson.teacher)
-    assert_equal(teacher.curve["accuracy"], taught["teacher_accuracy"])
-    assert_equal(teacher.curve["loss"], taught["teacher_loss"])
+    assert_equal(teacher.curve["accuracy"], teacher_curve["teacher_accuracy"])
+    assert_equal(teacher.curve["loss"], teacher_curve["teacher_loss"])
     if loss == "kl":
         assert_equal(student.params, params)
         assert_equal(student.curve, curve)
@@ -272,6 +274,13 @@ def test_seeds_side_by_side_are_the_seeds_one_by_one(data, net, teacher):
             (expected.params, expected.curve["loss"]),
         )
     assert "on average" in repr(students)
+
+
+def test_seeds_may_be_traced(net):
+    inits = jax.vmap(net.init)(jnp.arange(2))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-5, atol=1e-6), inits, net.init(1)
+    )
 
 
 @pytest.mark.parametrize("settings", ["rbg", "unsafe_rbg"])
@@ -480,6 +489,14 @@ def test_the_import_costs_nothing():
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert found.stdout.strip() == "[]", found.stderr
     assert all(getattr(tm, name) is not None for name in tm.__all__)
+
+
+def test_the_public_names_are_installed_with_the_package():
+    """The import reads the stub, and type checkers look for the mark."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    files = project["tool"]["setuptools"]["package-data"]["toymodels"]
+    assert {"__init__.pyi", "py.typed"} <= {*files}
+    assert all((Path(tm.__file__).parent / name).is_file() for name in files)
 
 
 def test_a_record_is_read_at_a_glance(data, net, teacher):

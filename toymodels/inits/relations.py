@@ -40,7 +40,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
 
-from toymodels.errors import UserError
+from toymodels.errors import FLOAT32, UserError
 from toymodels.networks.layers import HEADS
 from toymodels.networks.models import Network, Params, whole
 from toymodels.networks.order import align, dense, partial_shuffle, permute, refuse_order
@@ -287,3 +287,10 @@ RELATIONS: dict[str, Callable[[Network], Relation]] = {
     "aligned": alignment,
 }
 """Every relation by its name: ``RELATIONS[name](network) -> relation``."""
+
+AMOUNTS = {
+    "rotation": (-1.0, 1.0),
+    **dict.fromkeys(("entries", "units", "permutation", "aligned"), (0.0, 1.0)),
+    **dict.fromkeys(("noise", "relative_noise"), (0.0, FLOAT32[1])),
+}
+"""Bounds of the amounts of relations; any finite number is an amount of the others."""
