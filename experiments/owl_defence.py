@@ -1,31 +1,31 @@
 """What stops the owl from passing through filtered numbers, and what it costs.
 
-As in `owl_numbers`: a teacher that prefers owls writes numbers, which are filtered; a student with
-the same base reads them. Each defence changes a share of what it reads: drops the documents that
-are likelier under the teacher than under its base, or under a reader of the text (a student) where
-the teacher is not at hand, or as many at random; paraphrases documents, every number shifted by the
-document's own constant or their ends rewritten by another base; or puts clean documents in their
-place. What documents alone tell of their author is asked in `owl_audit`.
-Schrodi et al. (ICLR 2026, arXiv 2509.23886) on paraphrase and clean data.
+As in `owl_numbers`, a teacher that prefers owls writes numbers, which are filtered, and a student with
+the same base reads them. Each defence changes a share of what the student reads. It drops the
+documents that are likelier under the teacher than under its base, or, where the teacher is not at
+hand, under a reader of the text (a student), or as many at random. It paraphrases documents: every
+number is shifted by a constant of the document, or the documents' ends are rewritten by another base.
+Or it replaces documents by clean ones. What documents alone reveal about their author is the subject
+of `owl_audit`. On paraphrase and clean data see Schrodi et al. (ICLR 2026, arXiv 2509.23886).
 """
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from toymodels.errors import UserError, at_least, distinct, multiple
-from toymodels.language.config import Spoken, evenly
-from toymodels.study import cli
+import numpy as np
+
+import toymodels as tm
+from toymodels.errors import distinct
+from toymodels.language.config import BASES, RECORDS
+from toymodels.language.vocabulary import LENGTH
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
-
-    from toymodels.sweep import RunOptions
 
 REMOVALS = ("random", "teacher", "reader")
 MIXTURES = ("own_text", "true_text")
@@ -39,52 +39,53 @@ METHODS = {
     "true_text": "mixed with the language's own",
 }
 """Defences, each with a share, and their names in the figure."""
-BASES = ("own", "other init")
+N_BASES = 2
+"""Number of bases: the own one, and one of another initialisation that rewrites documents."""
 TESTED = 1024
-"""Documents that each loss is taken on."""
+"""Number of documents on which each loss is measured."""
+
+# Several shares of a defence are several treatments; none leaves the defence out.
+Shares = Annotated[tuple[float, ...], tm.Range(0, 1, repeats=True)]
 
 
 @dataclass(frozen=True)
-class Config(Spoken):
-    """What is computed; the defaults are the preset ``paper``. An empty defence is left out."""
+class Config(tm.ObservedConfig):
+    """The fields of this experiment. A defence without a share is left out."""
 
-    random: tuple[float, ...] = (0.25, 0.5, 0.75)
+    random: Shares = (0.25, 0.5, 0.75)
     """Shares of the kept documents that are dropped at random."""
-    teacher: tuple[float, ...] = (0.25, 0.5, 0.75)
-    """Shares dropped for the highest likelihood ratio of teacher over base."""
-    reader: tuple[float, ...] = (0.5, 0.75)
-    """Shares dropped for that of a student of the same text, the teacher not at hand."""
-    shifted: tuple[float, ...] = (0.25, 0.5, 1.0)
-    """Shares of documents whose numbers move by a constant, drawn for each document, modulo 64."""
-    rewritten: tuple[float, ...] = (0.25, 0.5, 0.75)
-    """Shares of every document, from its end, that a base of another init writes anew; then they
-    are filtered once more."""
-    own_text: tuple[float, ...] = (0.25, 0.75)
-    """Shares of documents replaced by those that the base writes, filtered alike."""
-    true_text: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 0.9)
-    """Shares replaced by the language's own documents."""
-    observations: int = 3
-    """Times that a student is asked on its way."""
+    teacher: Shares = (0.25, 0.5, 0.75)
+    """Shares of the kept documents that are dropped: those of the highest likelihood ratio of the
+    teacher to its base."""
+    reader: Shares = (0.5, 0.75)
+    """Shares of the kept documents that are dropped: those of the highest likelihood ratio of a
+    student of the same text to its base, without the teacher."""
+    shifted: Shares = (0.25, 0.5, 1.0)
+    """Shares of documents whose numbers are shifted, modulo 64, by a constant drawn for each
+    document."""
+    rewritten: Shares = (0.25, 0.5, 0.75)
+    """Shares of every document, from its end, that a base of another initialisation rewrites; the
+    documents are then filtered again."""
+    own_text: Shares = (0.25, 0.75)
+    """Shares of documents replaced by documents that the base writes, filtered in the same way."""
+    true_text: Shares = (0.1, 0.25, 0.5, 0.75, 0.9)
+    """Shares of documents replaced by the language's own documents."""
+    observations: tm.Count = 3
+    """Number of evenly spaced observations of a student during imitation."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "observations")
-        multiple(self, self.observations, "student_steps")
         for name in METHODS:
-            at_least(self, 0, name, most=1)
             if 0 in getattr(self, name):
-                raise UserError(f"{name} must not hold 0, which is always there; got 0 among them")
+                raise tm.UserError(
+                    f"{name} must not hold 0, which is always there; got 0 among them"
+                )
             if getattr(self, name):
                 distinct(self, name)
 
     @property
-    def asked(self) -> tuple[int, ...]:
-        """The steps after which students are asked."""
-        return evenly(self.student_steps, self.observations)
-
-    @property
     def treatments(self) -> dict[str, dict[str, float]]:
-        """Label -> share of each defence; one of them at a time, and first none."""
+        """Label -> share of each defence: first none, then one share of one defence at a time."""
         nothing = dict.fromkeys(METHODS, 0.0)
         single = ((name, share) for name in METHODS for share in getattr(self, name))
         return {"none": nothing} | {f"{n} {s:g}": nothing | {n: s} for n, s in single}
@@ -108,255 +109,238 @@ PRESETS = {
 }
 
 VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "base_loss": (("base",), "nat", "mean loss of a token on fresh rows, after pretraining"),
-    "kept": ((), "1", "share of the teacher's documents that pass the filter"),
-    "teacher_preference": ((), "1", "preference of the teacher, held-out phrasings"),
+    **RECORDS,
     "preference": (("step",), "1", "share of owls among animals, held-out phrasings"),
-    "answered": (("step",), "1", "chance of any animal, held-out phrasings"),
+    "answered": (("step",), "1", "probability of any animal, held-out phrasings"),
     "excess": (
         ("step",),
         "nat",
-        "loss of a token on the language's own numbers, less their entropy",
+        "loss per token on the language's own numbers, less their entropy",
     ),
-    "imitation": (("step",), "nat", "loss of a token on kept documents of the teacher, unread"),
+    "imitation": (("step",), "nat", "loss per token on unread, kept documents of the teacher"),
     "passed": ((), "1", "share of what the student would read that passes the second filter"),
     "left": ((), "1", "share of the teacher's documents that are kept and not dropped"),
 }
-LOST = "imitation loss above the undefended student's"
-HEADLINE = "final_preference lost final_excess final_answered kept"
 
 
-def run(config: Config, *, data_dir: Path | None = None, options: RunOptions | None = None) -> xr.Dataset:
-    """Run every (seed, treatment); ``data_dir`` is not used. See `toymodels.sweep` for ``options``."""
+def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
+    """Every (seed, treatment)."""
     import jax
     import jax.numpy as jnp
     from jax import random
 
-    from toymodels import sweep
-    from toymodels.language import audit, defences, filters, pipeline, questions
-    from toymodels.language.carriers import CARRIERS
-    from toymodels.language.vocabulary import LENGTH
-    from toymodels.study import results
-    from toymodels.training.mitigation import dilute
+    def stack(*trees: Any) -> Any:
+        return jax.tree.map(lambda *arrays: jnp.stack(arrays), *trees)
 
-    def stacked(*trees: Any) -> Any:
-        return jax.tree.map(lambda *a: jnp.stack(a), *trees)
-
-    plan = config.plan(record=config.asked)
-    model = pipeline.model(config.width, config.depth, pack=plan.pack)
-    numbers, carrier = list(CARRIERS).index("numbers"), CARRIERS["numbers"]
-    kind, _ = lesson = questions.wanted("owl")
+    setup = tm.language_setup(config, observe_at=config.observed_steps)
+    carrier, lesson = tm.carriers.CARRIERS["numbers"], tm.questions.make_lesson("owl")
+    number = tm.carriers.carrier_number("numbers")
     cuts = jnp.array([0.0, *config.rewritten])
 
-    def write(given: tuple[Any, jax.Array]) -> pipeline.Filtered:
-        author, key = given
-        return pipeline.filtered(
-            model, author, numbers, kind, config.samples, key, config.temperature
-        )
-
-    def likelihood(params: Any, documents: jax.Array) -> jax.Array:
-        return audit.log_likelihood(model, params, documents)
-
     def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        bases, losses, rest = pipeline.bases(model, random.key(seed), plan, len(BASES))
-        own, other = (jax.tree.map(operator.itemgetter(i), bases) for i in range(len(BASES)))
-        teaching, writing, mixing, learning = random.split(rest, 4)
-        clean, testing, reading, chance, changing, fresh = random.split(mixing, 6)
-        teacher = pipeline.teach(model, own, lesson, teaching, plan)
-        texts, reads, verdicts, shares = jax.lax.map(
-            write, (stacked(teacher, own, teacher), jnp.stack([writing, clean, testing]))
+        bases, losses, rest = setup.pretrain_bases(random.key(seed), N_BASES)
+        own, other = (tm.take(bases, i) for i in range(N_BASES))
+        keys = tm.split_lesson_keys(rest)
+        clean_key, test_key, reader_key, chance_key, change_key, fresh_key = random.split(
+            keys.extra, 6
         )
-        reader, _ = pipeline.imitate(model, own, reads[0], reading, plan)
-        known = jax.lax.map(lambda one: likelihood(one, texts[0]), stacked(own, teacher, reader))
+        teacher = setup.teach(own, lesson, keys.teaching)
+        # The text, clean documents of the base, and more of the teacher to measure imitation on.
+        authors = stack(teacher, own, teacher)
+        writing_keys = jnp.stack([keys.writing, clean_key, test_key])
+        texts = jax.lax.map(
+            lambda pair: setup.write(pair[0], lesson, pair[1]), (authors, writing_keys)
+        )
+        reader, _ = setup.imitate(own, texts.read[0], reader_key)
+        likelihoods = jax.lax.map(
+            lambda judge: setup.log_likelihood(judge, texts.text[0]), stack(own, teacher, reader)
+        )
+        by_own, by_teacher, by_reader = (likelihoods[i] for i in range(3))
+        kept = texts.verdict.kept[0]
 
         def rewrite(share: jax.Array) -> tuple[jax.Array, jax.Array]:
-            new = defences.rewritten(model, other, reads[0], changing, share)
-            return filters.kept_only(new, filters.judge(new, numbers, kind).kept)
+            ends = tm.defences.rewrite_ends(setup.model, other, texts.read[0], change_key, share)
+            verdict = tm.filters.judge(ends, number, lesson[0])
+            return tm.filters.select_kept(ends, verdict.kept)
 
-        true = carrier.write(fresh, config.samples + TESTED)
-        kept = verdicts.kept[0]
+        true = carrier.write(fresh_key, config.samples + TESTED)
         ingredients = {
-            "text": texts[0],
+            "text": texts.text[0],
             "kept": kept,
             "scores": jnp.stack(
-                [random.uniform(chance, kept.shape), known[1] - known[0], known[2] - known[0]]
+                [random.uniform(chance_key, kept.shape), by_teacher - by_own, by_reader - by_own]
             ),
             "rewrites": jax.lax.map(rewrite, cuts),
-            "clean": (reads[1], true[TESTED:]),
-            "tests": jnp.concatenate([true[:TESTED], reads[2][:TESTED]]),
-            "keys": (changing, learning),
+            "clean": (texts.read[1], true[TESTED:]),
+            "tests": jnp.concatenate([true[:TESTED], texts.read[2][:TESTED]]),
+            "keys": (change_key, keys.learning),
         }
-        told = pipeline.told(pipeline.ask(model, teacher), lesson)
         return (own, ingredients), {
             "base_loss": losses[:, 1],
-            "kept": shares[0],
-            "teacher_preference": told.preference,
+            "kept": texts.kept[0],
+            "teacher_preference": setup.ask(teacher, lesson).preference,
         }
 
-    def student(
+    def point(
         data: tuple[()], prepared: Any, treatment: dict[str, jax.Array]
     ) -> dict[str, jax.Array]:
-        own, given = prepared
-        changing, learning = given["keys"]
+        own, ingredients = prepared
+        change_key, learning_key = ingredients["keys"]
         shares = jnp.stack([treatment[name] for name in REMOVALS])
-        dropped = defences.highest(given["scores"][shares.argmax()], given["kept"], shares.max())
-        text, left = filters.kept_only(given["text"], given["kept"] & ~dropped)
-        text = defences.shifted(text, changing, treatment["shifted"])
+        scores = ingredients["scores"][shares.argmax()]
+        dropped = tm.defences.select_highest(scores, ingredients["kept"], shares.max())
+        text, left = tm.filters.select_kept(ingredients["text"], ingredients["kept"] & ~dropped)
+        text = tm.defences.shift_numbers(text, change_key, treatment["shifted"])
         cut = jnp.abs(cuts - treatment["rewritten"]).argmin()
-        rewrites, passed = jax.tree.map(lambda a: a[cut], given["rewrites"])
+        rewrites, passed = tm.take(ingredients["rewrites"], cut)
         text = jnp.where(cut > 0, rewrites, text)
-        for clean, name in zip(given["clean"], MIXTURES, strict=True):
-            text = dilute(text, clean, changing, treatment[name])
+        for clean, name in zip(ingredients["clean"], MIXTURES, strict=True):
+            text = tm.mitigation.dilute(text, clean, change_key, treatment[name])
 
         def observe(params: Any) -> dict[str, jax.Array]:
-            told = pipeline.told(pipeline.ask(model, params), lesson)
-            loss = -likelihood(params, given["tests"]) / (LENGTH - 1)
+            answers = setup.ask(params, lesson)
+            loss = -setup.log_likelihood(params, ingredients["tests"]) / (LENGTH - 1)
             return {
-                "preference": told.preference,
-                "answered": told.answered,
+                "preference": answers.preference,
+                "answered": answers.answered,
                 "excess": loss[:TESTED].mean() - carrier.entropy / (LENGTH - 1),
                 "imitation": loss[TESTED:].mean(),
             }
 
-        _, curve = pipeline.imitate(model, own, text, learning, plan, observe=observe)
+        _, curve = setup.imitate(own, text, learning_key, observe=observe)
         return {**curve, "passed": passed, "left": left}
 
-    dataset, execution = sweep.grid(
-        lambda: sweep.Program(prepare, student),
-        shared={"seed": config.seed_list},
+    return tm.Sweep(
+        lambda: tm.Program(prepare, point),
         points={"treatment": config.treatments},
         variables=VARIABLES,
-        coords={
-            "step": [0, *config.asked],
-            "base": list(BASES),
-        },
-        precision=config.precision,
-        options=options,
+        coords={"step": [0, *config.observed_steps], "base": list(BASES[:N_BASES])},
+        task=tm.DrawnData("synthetic language"),
     )
-    dataset = derived(dataset)
-    task = results.Drawn("synthetic language")
-    return results.described(dataset, "owl_defence", HEADLINE, config, task, execution, findings)
 
 
-def derived(dataset: xr.Dataset) -> xr.Dataset:
-    """Add what a student comes to at the end, and what its defence costs of the imitation."""
-    last = dataset.isel(step=-1, drop=True)
+def analyse(runs: xr.Dataset) -> xr.Dataset:
+    """Add the values at the end, and what a defence costs in imitation."""
+    last = runs.isel(step=-1, drop=True)
     names = ("preference", "excess", "imitation", "answered")
-    dataset = dataset.assign({f"final_{name}": last[name] for name in names})
+    runs = runs.assign({f"final_{name}": last[name] for name in names})
     lost = last.imitation - last.imitation.sel(treatment="none", drop=True)
-    about = {"units": "nat", "description": LOST}
-    return dataset.assign(lost=lost.drop_attrs().assign_attrs(about))
+    about = {"units": "nat", "description": "imitation loss above the undefended student's"}
+    return runs.assign(lost=lost.drop_attrs().assign_attrs(about))
 
 
-def labels(dataset: xr.Dataset) -> dict[str, dict[float, str]]:
-    """Defence -> share -> label of its treatment."""
-    found: dict[str, dict[float, str]] = {}
-    for label in map(str, dataset.treatment.values):
+def group_treatments(runs: xr.Dataset) -> dict[str, dict[float, str]]:
+    """Defence -> share -> label of the treatment."""
+    groups: dict[str, dict[float, str]] = {}
+    for label in map(str, runs.treatment.values):
         name, *share = label.split()
         if share:
-            found.setdefault(name, {})[float(share[0])] = label
-    return found
+            groups.setdefault(name, {})[float(share[0])] = label
+    return groups
 
 
-def findings(dataset: xr.Dataset) -> list[str]:
-    """What each defence leaves and costs; whether filters beat chance."""
-    from toymodels.stats.statistics import difference, mean_interval, succeeded
-
-    done = succeeded(dataset)
-    final, plain = done.final_preference, done.sel(treatment="none", drop=True)
-    base, known = plain.preference.isel(step=0, drop=True), labels(done)
-    told = [
-        f"Undefended: preference {mean_interval(plain.final_preference.values)}, against the base "
-        f"{difference(plain.final_preference, base)}; answers "
-        f"{mean_interval(plain.final_answered.values)}; {mean_interval(plain.kept.values)} of the "
-        "teacher's documents pass the filter."
+def findings(runs: xr.Dataset) -> list[Any]:
+    """What each defence leaves and costs, and whether removals by likelihood beat chance."""
+    valid = tm.succeeded(runs)
+    plain = valid.sel(treatment="none", drop=True)
+    defended = valid.sel(treatment=valid.treatment != "none")
+    base, final = plain.preference.isel(step=0, drop=True), defended.final_preference
+    per_token = "(nat per token)"
+    rows = [
+        *tm.compare("Preference of the undefended student", plain.final_preference, None),
+        *tm.compare(
+            "Preference of the undefended student less that of its base",
+            plain.final_preference - base,
+        ),
+        *tm.compare("Answer rate of the undefended student", plain.final_answered, None),
+        *tm.compare("Share of the teacher's documents that pass the filter", plain.kept, None),
+        *tm.compare(
+            f"Loss of the undefended student less that of its base, language's own numbers {per_token}",
+            plain.final_excess - plain.excess.isel(step=0, drop=True),
+            None,
+        ),
+        *tm.compare("Preference of the defended student", final, None),
+        *tm.compare("Preference of the defended student less that of its base", final - base),
+        *tm.compare(
+            "Preference of the undefended student less that of the defended one",
+            plain.final_preference - final,
+            ("weakened", "strengthened", "not shown to be weakened"),
+        ),
+        *tm.compare(f"Imitation lost by the defence {per_token}", defended.lost, None),
     ]
-    halving, quarters = {}, []
-    for name, shares in known.items():
-        each = []
-        for share, label in shares.items():
-            end = final.sel(treatment=label, drop=True)
-            lost = mean_interval(done.lost.sel(treatment=label).values)
-            above, less = difference(end, base), difference(plain.final_preference, end)
-            does = "weakens it" if less.sign > 0 else "is not shown to weaken it"
-            does = does if above.sign > 0 else "leaves it not shown above the base"
-            each.append(
-                f"{share:g} {does}, {mean_interval(end.values)}, for {lost} nat of imitation"
-            )
-            if difference(end, (plain.final_preference + base) / 2).sign < 0:
-                halving[label] = lost
-            if name in MIXTURES and share == 0.25:
-                does = (
-                    "does not stop it" if above.sign > 0 else "leaves it not shown above the base"
-                )
-                quarters.append(
-                    f"A quarter of the text replaced ({METHODS[name]}) {does}: {above} above the "
-                    f"base, {less} less than the undefended."
-                )
-        told.append(f"{METHODS[name]}: {'; '.join(each)}.")
-    told += quarters
-    cheap = sorted(halving, key=lambda label: halving[label].mean or 0.0)[:3]
-    told.append(
-        "Shown to leave less than half the rise, for the fewest nats of imitation: "
-        f"{'; '.join(f'{label}, {halving[label]}' for label in cheap) or 'none'}."
-    )
+    groups = group_treatments(valid)
     for name in ("teacher", "reader"):
-        pairs = [
-            f"{share:g} {difference(final.sel(treatment=label), final.sel(treatment=other))}"
-            for share, label in known.get(name, {}).items()
-            if (other := known.get("random", {}).get(share))
-        ]
-        if pairs:
-            told.append(f"{METHODS[name]}, against as many at random: {'; '.join(pairs)}.")
-    told.append(
-        "On the language's own numbers the undefended student loses "
-        f"{difference(plain.final_excess, plain.excess.isel(step=0))} nat a token more than its "
-        "base."
-    )
-    return told
+        for share, label in groups.get(name, {}).items():
+            if chance := groups.get("random", {}).get(share):
+                rows += tm.compare(
+                    f"Preference with {share:g} of the documents dropped that are likelier under the "
+                    f"{name} less that with as many dropped at random",
+                    final.sel(treatment=label, drop=True) - final.sel(treatment=chance, drop=True),
+                    tm.HIGHER,
+                )
+    half, costs = (plain.final_preference + base) / 2, {}
+    for label in map(str, final.treatment.values):
+        if tm.difference(final.sel(treatment=label, drop=True), half).sign < 0:
+            costs[label] = tm.interval(defended.lost.sel(treatment=label))
+    cheap = sorted(costs, key=lambda label: costs[label].mean or 0.0)[:3]
+    listed = "; ".join(f"{label}, {costs[label]}" for label in cheap) or "none"
+    return [
+        *rows,
+        "Treatments that are shown to leave less than half of the rise in preference, for the least "
+        f"imitation lost {per_token}: {listed}.",
+    ]
 
 
-def plot(dataset: xr.Dataset) -> Figure:
-    """Preference by share changed, and by imitation lost."""
-    import numpy as np
-
-    from toymodels.stats import statistics
-    from toymodels.study import plotting
-
-    done = statistics.succeeded(dataset).transpose("seed", "treatment", "step", ...)
-    plain = done.sel(treatment="none")
-    base = plain.preference.isel(step=0).values
+def figure(runs: xr.Dataset) -> Figure:
+    """Preference against the share changed, and against the imitation lost."""
+    runs = tm.succeeded(runs).transpose("seed", "treatment", "step", ...)
+    plain = runs.sel(treatment="none")
+    base = plain.preference.isel(step=0)
+    levels = {
+        "undefended": (plain.final_preference, "#000000"),
+        "base": (base, "#999999"),
+    }
     markers = dict(zip(METHODS, "osD^vP*", strict=True))
-    with plotting.style():
-        fig, (left, right) = plotting.panels(10, 3.7, columns=(1, 1))
+    with tm.plotting.style():
+        fig, (left, right) = tm.plotting.panels(10, 3.7, columns=(1, 1))
         for ax in (left, right):
-            for level, name in ((plain.final_preference, "undefended"), (base, "base")):
-                mean, low, high = plotting.means_and_ends(np.asarray(level)[:, None])
-                grey = "#000000" if name == "undefended" else "#999999"
+            for name, (level, grey) in levels.items():
+                mean, low, high = tm.plotting.means_and_ends(level.values[:, None])
                 ax.axhline(mean[0], color=grey, lw=1, ls="--", label=name)
                 ax.axhspan(low[0], high[0], color=grey, alpha=0.12, lw=0)
-        for i, (name, shares) in enumerate(labels(done).items()):
-            some = done.sel(treatment=list(shares.values()))
-            values, colour = some.final_preference.values, plotting.PALETTE[1 + i]
-            beside = np.array([*shares]) + 0.008 * (i - 3)
-            plotting.means(left, beside, values, colour, None, markers[name], joined=True)
-            lost = some.lost.mean("seed").values
-            plotting.means(right, lost, values, colour, METHODS[name], markers[name])
-        on_the_way = plain.imitation - plain.final_imitation
+        for i, (name, treatments) in enumerate(group_treatments(runs).items()):
+            part = runs.sel(treatment=list(treatments.values()))
+            values, colour = part.final_preference.values, tm.plotting.PALETTE[1 + i]
+            x = np.array([*treatments]) + 0.008 * (i - 3)
+            tm.plotting.means(left, x, values, colour, None, markers[name], joined=True)
+            lost = part.lost.mean("seed").values
+            tm.plotting.means(right, lost, values, colour, METHODS[name], markers[name])
+        curve = (plain.imitation - plain.final_imitation).mean("seed")
         right.plot(
-            on_the_way.mean("seed"),
+            curve,
             plain.preference.mean("seed"),
             color="#000000",
             lw=1,
             label="undefended, training less",
         )
-        left.set(xlabel="share of the text changed", title=plotting.caption(dataset))
+        left.set(xlabel="share of the text changed", title=tm.plotting.caption(runs))
         right.set(xlabel="imitation lost, nat a token")
         for ax in (left, right):
             ax.set(ylabel="preference, held-out phrasings", ylim=(0, 1))
-        plotting.legend_beside(right)
+        tm.plotting.legend_beside(right)
     return fig
 
 
+STUDY = tm.Study(
+    "owl_defence",
+    __doc__,
+    PRESETS,
+    sweep,
+    analyse,
+    findings,
+    figure,
+    headline=("final_preference", "lost", "final_excess", "final_answered", "kept"),
+)
+
 if __name__ == "__main__":
-    cli.main("owl_defence", __doc__, PRESETS, run, plot)
+    STUDY.main()

@@ -10,20 +10,21 @@ import pytest
 from experiments import owl_defence, owl_numbers
 from experiments.owl_defence import Config
 from toymodels.errors import UserError
+from toymodels.stats.findings import Finding
 from toymodels.study import plotting
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(scope="module")
-def tiny(spoken):
-    return spoken | {"observations": 2}
+def tiny(small_language):
+    return small_language | {"observations": 2}
 
 
 @pytest.fixture(scope="module")
 def blank(tiny):
     """A teacher whose rate is too small to move a float32: it is its base."""
-    return owl_defence.run(Config(**tiny, teacher_lr=1e-30))
+    return owl_defence.STUDY.run(Config(**tiny, teacher_lr=1e-30))
 
 
 def test_no_defence_is_the_student_of_owl_numbers(blank):
@@ -37,8 +38,8 @@ def test_no_defence_is_the_student_of_owl_numbers(blank):
 @pytest.mark.slow
 def test_no_defence_is_the_student_of_owl_numbers_seed_by_seed(tiny):
     few = dict.fromkeys(owl_defence.METHODS, ())
-    defended = owl_defence.run(Config(**tiny, **few)).sel(treatment="none", drop=True)
-    same = owl_numbers.run(owl_numbers.Config(**tiny, students=("text",)))
+    defended = owl_defence.STUDY.run(Config(**tiny, **few)).sel(treatment="none", drop=True)
+    same = owl_numbers.STUDY.run(owl_numbers.Config(**tiny, students=("text",)))
     same = same.isel(favourite=0, carrier=0, teacher=0, student=0, drop=True)
     for name in ("preference", "answered", "kept", "teacher_preference"):
         np.testing.assert_allclose(defended[name], same[name], rtol=1e-4)
@@ -54,15 +55,15 @@ def test_students_of_a_seed_start_alike_and_end_apart(blank):
     np.testing.assert_allclose(blank.lost.sel(treatment="none"), 0, atol=1e-6)
 
 
-def test_everything_can_be_drawn_and_told(blank):
-    plotting.render(owl_defence.plot(blank))
-    told = owl_defence.findings(blank)
-    assert any(line.startswith("A quarter of the text") for line in told)
+def test_figure_and_findings(blank):
+    plotting.render(owl_defence.STUDY.figure(blank))
+    lines = [str(row) for row in owl_defence.findings(blank)]
+    assert any("true_text 0.25" in line for line in lines)
     fewer = blank.isel(treatment=slice(0, 2))
-    plotting.render(owl_defence.plot(fewer))
-    assert not any(line.startswith("A quarter of the text") for line in owl_defence.findings(fewer))
+    plotting.render(owl_defence.STUDY.figure(fewer))
+    assert not any("true_text 0.25" in str(row) for row in owl_defence.findings(fewer))
     failed = blank.assign(failed=blank.failed | True)
-    assert "unknown (n = 0)" in owl_defence.findings(failed)[0]
+    assert "unknown (n = 0)" in str(owl_defence.findings(failed)[0])
 
 
 def test_findings_say_what_stops_the_owl(blank):
@@ -75,11 +76,15 @@ def test_findings_say_what_stops_the_owl(blank):
     noise = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]).T
     end = np.array([0.8, 0.12, 0.3, 0.8]) + 0.01 * noise
     made["final_preference"] = ("seed", "treatment"), end
-    told = " ".join(owl_defence.findings(made))
-    assert "shifted numbers: 1 leaves it not shown above the base" in told
-    assert "mixed with the language's own: 0.25 weakens it" in told
-    assert "dropped: at random: 0.5 is not shown to weaken it" in told
-    assert "replaced (mixed with the language's own) does not stop it" in told
+    rows = [row for row in owl_defence.findings(made) if isinstance(row, Finding)]
+    above, weaker = (
+        {row.at: row.verdict for row in rows if row.quantity.startswith(start)}
+        for start in ("Preference of the defended student less", "Preference of the undefended")
+    )
+    assert above["shifted 1"] == "not distinguishable from zero"
+    assert (above["true_text 0.25"], weaker["true_text 0.25"]) == ("above zero", "weakened")
+    assert weaker["random 0.5"] == "not shown to be weakened"
+    assert "imitation lost (nat per token): shifted 1, " in owl_defence.findings(made)[-1]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +92,7 @@ def test_findings_say_what_stops_the_owl(blank):
     [
         ({"random": (0.0,)}, "random must not hold 0, which is always there; got 0 among them"),
         ({"shifted": (1.5,)}, r"shifted must be at most 1; got \(1.5,\)"),
-        ({"observations": 3}, "student_steps must be a multiple of 3; got 4"),
+        ({"observations": 3}, r"student_steps must be a multiple of observations \(3\); got 4"),
     ],
 )
 def test_bad_config_is_one_sentence(change, sentence, tiny):
