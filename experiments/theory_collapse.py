@@ -144,22 +144,22 @@ def predict(config: Config, task: Any) -> dict[str, xr.DataArray]:
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
     """Add transfer, and the variables on which each quantity collapses."""
-    done = tm.succeeded(runs)
-    control = done.accuracy.sel(lesson="control", drop=True)
-    teacher = done.teacher_accuracy.isel(teacher_epoch=-1, drop=True)
-    runs = runs.assign(transfer=tm.transfer(done.accuracy, control, teacher))
+    valid = tm.succeeded(runs)
+    control = valid.accuracy.sel(lesson="control", drop=True)
+    teacher = valid.teacher_accuracy.isel(teacher_epoch=-1, drop=True)
+    runs = runs.assign(transfer=tm.transfer(valid.accuracy, control, teacher))
     return runs.assign(measure_collapse(tm.succeeded(runs)))
 
 
-def measure_collapse(done: xr.Dataset) -> dict[str, xr.DataArray]:
+def measure_collapse(valid: xr.Dataset) -> dict[str, xr.DataArray]:
     """Goodness of each collapse at all samples, powers of the width, growth with samples."""
-    names = [name for name in done.lesson.values if name != "control"]
-    by_samples = done.sel(lesson=names).rename(lesson="samples")
+    names = [name for name in valid.lesson.values if name != "control"]
+    by_samples = valid.sel(lesson=names).rename(lesson="samples")
     by_samples = by_samples.assign_coords(samples=[int(name) for name in names])
     about = "jackknife pseudo-values, whose mean and Student-t interval are the result"
 
     def fit_width(values: xr.DataArray) -> xr.DataArray:
-        powers = tm.scaling.exponents(values, done.m, {"width": done.width})
+        powers = tm.scaling.exponents(values, valid.m, {"width": valid.width})
         return powers.isel(exponent=0, drop=True)
 
     collapse, power, growth = {}, {}, {}
@@ -167,7 +167,7 @@ def measure_collapse(done: xr.Dataset) -> dict[str, xr.DataArray]:
         parts = {int(n): by_samples[name].sel(samples=n, drop=True) for n in by_samples.samples}
         whole = parts[max(parts)]
         collapses = {
-            c: tm.scaling.collapse(whole, done.m / done.width**b) for c, b in CANDIDATES.items()
+            c: tm.scaling.collapse(whole, valid.m / valid.width**b) for c, b in CANDIDATES.items()
         }
         powers = {n: fit_width(part) for n, part in parts.items()}
         collapse[name] = tm.side_by_side("candidate", collapses, "")
@@ -186,9 +186,9 @@ def measure_collapse(done: xr.Dataset) -> dict[str, xr.DataArray]:
 
 def findings(runs: xr.Dataset) -> list[Any]:
     """Which variable each quantity collapses on, with which power, and what theory predicts."""
-    done = tm.succeeded(runs)
-    teacher = done.teacher_accuracy.isel(teacher_epoch=-1, drop=True)
-    explained = done.collapse.transpose("candidate", ...)
+    valid = tm.succeeded(runs)
+    teacher = valid.teacher_accuracy.isel(teacher_epoch=-1, drop=True)
+    explained = valid.collapse.transpose("candidate", ...)
     by_width = explained.sel(candidate="m / width", drop=True)
     rows = [
         *tm.compare("Teacher's test accuracy", teacher, None),
@@ -201,7 +201,7 @@ def findings(runs: xr.Dataset) -> list[Any]:
     ]
     inside = []
     for name in QUANTITIES:
-        power = done.power.sel(samples=done.samples.values[-1], quantity=name, drop=True)
+        power = valid.power.sel(samples=valid.samples.values[-1], quantity=name, drop=True)
         estimate, words = tm.interval(power), ""
         if name in LINEAR:
             theory = f"linear theory (b = {LINEAR[name]:g})"
@@ -210,12 +210,12 @@ def findings(runs: xr.Dataset) -> list[Any]:
         rows.append(tm.Finding("Best b of m / width^b with all samples", name, estimate, words))
         candidates = [c for c, b in CANDIDATES.items() if contains(estimate, b)]
         inside.append(f"{name}: {' and '.join(candidates) or 'none'}")
-    growth = [f"{step.step.item()}: {step.item():.3f}" for step in done.predicted_growth]
+    growth = [f"{step.step.item()}: {step.item():.3f}" for step in valid.predicted_growth]
     return [
         *rows,
         f"Candidates within the interval of the best b with all samples: {'; '.join(inside)}.",
-        *tm.compare("Best b of m / width^b by number of samples", done.power, None),
-        *tm.compare("Growth with samples: c of samples^c", done.growth, None),
+        *tm.compare("Best b of m / width^b by number of samples", valid.power, None),
+        *tm.compare("Growth with samples: c of samples^c", valid.growth, None),
         f"Growth of the amount with samples in linear theory: {', '.join(growth)}.",
     ]
 
@@ -227,22 +227,22 @@ def contains(interval: tm.Interval, value: float) -> bool:
 
 def figure(runs: xr.Dataset) -> Figure:
     """Transfer against the candidates; amount and faithfulness against theirs; the powers."""
-    done = tm.succeeded(runs)
-    full = done.sel(lesson=str(done.samples.values[-1]))
+    valid = tm.succeeded(runs)
+    full = valid.sel(lesson=str(valid.samples.values[-1]))
     panels = [("transfer", candidate) for candidate in CANDIDATES]
     panels += [("amount", "m / width"), ("cosine", "m")]
     with tm.plotting.style():
         fig, axes = tm.plotting.panels(11, 6.6, columns=(1, 1, 1), rows=2)
         for ax, (name, candidate) in zip(axes, panels, strict=False):
-            for i, width in enumerate(done.width.values):
-                x = done.m.values / width ** CANDIDATES[candidate]
+            for i, width in enumerate(valid.width.values):
+                x = valid.m.values / width ** CANDIDATES[candidate]
                 seeds = full[name].sel(width=width).transpose("seed", "m").values
                 colour = tm.plotting.PALETTE[1 + i]
                 tm.plotting.means(ax, x, seeds, colour, f"width {width}", joined=True)
                 if name in LINEAR:
-                    line = done.predicted.sel(width=width, law=name)
+                    line = valid.predicted.sel(width=width, law=name)
                     ax.plot(x, line, color=colour, lw=1, ls="--")
-            share = tm.interval(done.collapse.sel(quantity=name, candidate=candidate))
+            share = tm.interval(valid.collapse.sel(quantity=name, candidate=candidate))
             tm.plotting.log_axis(ax, "x")
             ax.set(xlabel=candidate, ylabel=QUANTITIES[name], title=f"collapse {share}")
             ax.axhline(0, color="#999999", lw=0.8)
@@ -252,7 +252,7 @@ def figure(runs: xr.Dataset) -> Figure:
         ax, label = axes[5], "{samples} samples"
         tm.charts.dots(
             ax,
-            done.power,
+            valid.power,
             "quantity",
             "samples",
             label=label,

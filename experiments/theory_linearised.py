@@ -59,10 +59,10 @@ class Config(tm.ProtocolConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        least, steps = 2 ** (TIMES - 1), -(-self.noise_images // self.batch)
-        if self.student_epochs * steps < least:
+        minimum, steps = 2 ** (TIMES - 1), -(-self.noise_images // self.batch)
+        if self.student_epochs * steps < minimum:
             raise tm.UserError(
-                f"student_epochs must come to at least {least} steps; got {self.student_epochs} of "
+                f"student_epochs must come to at least {minimum} steps; got {self.student_epochs} of "
                 f"{steps}"
             )
 
@@ -223,14 +223,14 @@ def findings(runs: xr.Dataset) -> list[Any]:
 
 def figure(runs: xr.Dataset) -> Figure:
     """Accuracy trained and predicted by width; the discrepancy by width, by rates, by time."""
-    done = tm.succeeded(runs)
-    share = done.off / done.moved.where(done.moved > 0)
-    varied = [name for name in AXES if done.sizes[name] > 1]
+    valid = tm.succeeded(runs)
+    share = valid.off / valid.moved.where(valid.moved > 0)
+    varied = [name for name in AXES if valid.sizes[name] > 1]
     first = varied[0] if varied else "width"
     with tm.plotting.style():
         fig, axes = tm.plotting.panels(3.1 * (len(varied) + 2), 3.3, [1] * (len(varied) + 2))
         for start, model in {"shared": "student_aux", "other": "cross_aux"}.items():
-            colour, part = tm.plotting.COLOURS[model], done.sel(start=start)
+            colour, part = tm.plotting.COLOURS[model], valid.sel(start=start)
             ends = select_largest(part, first).transpose("seed", first, ...)
             label, x = f"{start} init", ends[first]
             tm.plotting.means(axes[0], x, ends.final_accuracy.values, colour, label)
@@ -246,7 +246,7 @@ def figure(runs: xr.Dataset) -> Figure:
                 set_ticks(ax, line[name].values)
                 tm.plotting.log_axis(ax, "y")
         axes[0].set(xlabel=AXES[first], ylim=(0, 1), ylabel="test accuracy")
-        set_ticks(axes[0], done[first].values)
+        set_ticks(axes[0], valid[first].values)
         axes[0].set_title(tm.plotting.caption(runs))
         axes[0].legend(fontsize=7)
         axes[1].set_ylabel("discrepancy / change of the class logits")

@@ -188,8 +188,8 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
 def findings(runs: xr.Dataset) -> list[Any]:
     """Where the identity holds, how alignment falls, and what the search found."""
     runs = tm.succeeded(runs).transpose("seed", ...)
-    shared, least = runs.sel(rho=1.0, drop=True), runs.searched.sel(when="searched", drop=True)
-    first, path = shared["first"], shared.path
+    smallest = runs.searched.sel(when="searched", drop=True)
+    first, path = (runs[name].sel(rho=1.0, drop=True) for name in ("first", "path"))
     sentences = [sentence for loss in runs.imitation.values for sentence in count_steps(runs, loss)]
     return [
         *sentences,
@@ -203,21 +203,21 @@ def findings(runs: xr.Dataset) -> list[Any]:
             path.isel(student_step=[0, -1]),
         ),
         *tm.compare("Cosine of both first steps on noise", runs.searched.sel(when="noise")),
-        *tm.compare("Smallest cosine of both first steps that the search found", least),
+        *tm.compare("Smallest cosine of both first steps that the search found", smallest),
     ]
 
 
 def count_steps(runs: xr.Dataset, loss: str) -> list[str]:
     """The error of the identity, and how often a student moves away from its teacher."""
     runs = runs.sel(imitation=loss)
-    error, least = abs(runs.identity.sel(rho=1.0) - 1), runs.searched.sel(when="searched")
+    error, smallest = abs(runs.identity.sel(rho=1.0) - 1), runs.searched.sel(when="searched")
     errors = [f"{eps:g}: {scientific(error.sel(eps=eps))}" for eps in sorted(runs.eps.values)]
-    away = [f"{rho:g}: {count_negative(runs.cosine.sel(rho=rho))}" for rho in runs.rho.values]
-    cases = [f"{case}: {count_negative(least.sel(case=case))}" for case in runs.case.values]
+    negative = [f"{rho:g}: {count_negative(runs.cosine.sel(rho=rho))}" for rho in runs.rho.values]
+    cases = [f"{case}: {count_negative(smallest.sel(case=case))}" for case in runs.case.values]
     return [
         f"{loss}, shared init: mean relative error of the identity by eps {', '.join(errors)}.",
         f"{loss}: first steps away from the teacher (of every eps and seed), by overlap "
-        f"{', '.join(away)}.",
+        f"{', '.join(negative)}.",
         f"{loss}: seeds with a negative cosine after the search, by case {', '.join(cases)}.",
     ]
 
@@ -256,12 +256,12 @@ def compare_overlaps(cosine: xr.DataArray) -> list[tm.Finding]:
 
 def figure(runs: xr.Dataset) -> Figure:
     """The identity, cosines by eps, by overlap and by steps, and what the search found."""
-    done = tm.succeeded(runs).transpose("seed", ...)
-    smallest = min(done.rho.values)
+    valid = tm.succeeded(runs).transpose("seed", ...)
+    smallest = min(valid.rho.values)
     with tm.plotting.style():
         fig, axes = tm.plotting.panels(13, 6.6, [1, 1, 1.2], rows=2)
-        for i, imitation in enumerate(done.imitation.values):
-            part, colour = done.sel(imitation=imitation), tm.plotting.PALETTE[(1, 4)[i]]
+        for i, imitation in enumerate(valid.imitation.values):
+            part, colour = valid.sel(imitation=imitation), tm.plotting.PALETTE[(1, 4)[i]]
             name = {"kl": "KL", "mse": "MSE"}[str(imitation)]
             draw(axes[0], abs(part.identity.sel(rho=1.0) - 1), "o-", name, colour)
             for rho, fmt in ((1.0, "o-"), (smallest, "o:")):
@@ -272,13 +272,13 @@ def figure(runs: xr.Dataset) -> Figure:
             limit = float(part.limit.sel(rho=1.0).mean())
             axes[1].axhline(limit, color=colour, lw=0.8, ls="--", label=f"{name}, eps to 0")
             draw_overlaps(axes[2], part.cosine.mean("seed"), name, ("-", "--")[i])
-            rows = np.arange(done.sizes["case"]) + 0.16 * (1 - 2 * i)
-            for when, face in (("noise", "white"), ("searched", colour)):
-                x, label = part.searched.sel(when=when).values, f"{name}, {when}"
+            rows = np.arange(valid.sizes["case"]) + 0.16 * (1 - 2 * i)
+            for stage, face in (("noise", "white"), ("searched", colour)):
+                x, label = part.searched.sel(when=stage).values, f"{name}, {stage}"
                 y = np.broadcast_to(rows, x.shape).ravel()
                 axes[5].plot(x.ravel(), y, "o", ms=3.5, mec=colour, mfc=face, label=label)
-        slope = done.eps / max(done.eps.values)
-        axes[0].plot(done.eps, slope, color="grey", lw=0.8, label="slope 1")
+        slope = valid.eps / max(valid.eps.values)
+        axes[0].plot(valid.eps, slope, color="grey", lw=0.8, label="slope 1")
         for ax in axes[:2]:
             ax.set(xscale="log", xlabel="eps: rate of the teacher's one step")
         axes[0].set(yscale="log", ylabel="relative error of the identity")
@@ -287,7 +287,7 @@ def figure(runs: xr.Dataset) -> Figure:
         axes[2].set_ylabel("cosine of both first steps, mean over seeds")
         axes[3].set(xscale="log", xlabel="teacher's steps", ylabel="student's first step, cosine")
         axes[4].set(xscale="log", xlabel="student's steps", ylabel="student's path, cosine")
-        axes[5].set_yticks(range(done.sizes["case"]), [str(case) for case in done.case.values])
+        axes[5].set_yticks(range(valid.sizes["case"]), [str(case) for case in valid.case.values])
         axes[5].set(xlabel="cosine of both first steps", title="search over inputs for the least")
         axes[5].invert_yaxis()
         for ax in axes[1:5]:

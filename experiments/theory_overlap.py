@@ -92,7 +92,7 @@ VARIABLES = {
 }
 
 
-class Given(NamedTuple):
+class SharedData(NamedTuple):
     """Images, and a root of the NNGP kernel on the test images compared."""
 
     images: Any
@@ -110,7 +110,7 @@ class Teacher(NamedTuple):
     """K^-1 times the change of the latent on the distillation inputs."""
 
 
-def compared_images(setup: tm.Setup) -> tuple[jax.Array, jax.Array]:
+def test_images(setup: tm.Setup) -> tuple[jax.Array, jax.Array]:
     """The test images, with their labels, on which law and students are scored alike."""
     x, labels = setup.data.test
     return x[:IMAGES], labels[:IMAGES]
@@ -132,12 +132,12 @@ def prepare(setup: tm.Setup) -> Teacher:
     import jax
 
     network, k = setup.network, setup.task.n_classes
-    x, inputs = setup.task.pixels(compared_images(setup)[0]), setup.inputs[: setup.config.told]
-    change, told = (
+    x, inputs = setup.task.pixels(test_images(setup)[0]), setup.inputs[: setup.config.told]
+    change, answers = (
         network.latent(setup.teacher, z) - network.latent(setup.reference, z) for z in (x, inputs)
     )
     kernel = tm.infinite_width.cross_kernels(kernel_init(setup), inputs, inputs).ntk()
-    pull = jax.scipy.linalg.solve(kernel, told, assume_a="pos")
+    pull = jax.scipy.linalg.solve(kernel, answers, assume_a="pos")
     return Teacher(change, network.apply(setup.reference, x)[:, :k], pull)
 
 
@@ -149,7 +149,7 @@ def student(setup: tm.Setup, root: jax.Array, m: jax.Array, rho: jax.Array) -> d
     network, config, k = setup.network, setup.config, setup.task.n_classes
     teacher, imitated = setup.extra, setup.auxiliary(m)
     start = tm.rotation(network.init)(setup.reference, setup.keys.relation, rho)
-    compared = compared_images(setup)
+    compared = test_images(setup)
     x = setup.task.pixels(compared[0])
     inputs, answers = setup.inputs[: config.told], setup.answers[: config.told]
     trained, _ = setup.distil(
@@ -210,14 +210,18 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
         at = config.at(width=width)
         protocol = tm.protocol.reference_protocol(at, task, tm.perceptron(at, task))
 
-        def prepare_seed(given: Given, seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-            lesson, _ = protocol.prepare(given.images, seed)
-            setup = tm.Setup(at, protocol, given.images, lesson)
-            accuracy = protocol.trait.score(lesson.teacher, compared_images(setup))
+        def prepare_seed(
+            shared_data: SharedData, seed: jax.Array
+        ) -> tuple[Any, dict[str, jax.Array]]:
+            lesson, _ = protocol.prepare(shared_data.images, seed)
+            setup = tm.Setup(at, protocol, shared_data.images, lesson)
+            accuracy = protocol.trait.score(lesson.teacher, test_images(setup))
             return (lesson, prepare(setup)), {"teacher_accuracy": accuracy}
 
-        def point(given: Given, prepared: Any, **values: jax.Array) -> dict[str, Any]:
-            return student(tm.Setup(at, protocol, given.images, *prepared), given.root, **values)
+        def point(shared_data: SharedData, prepared: Any, **values: jax.Array) -> dict[str, Any]:
+            return student(
+                tm.Setup(at, protocol, shared_data.images, *prepared), shared_data.root, **values
+            )
 
         return tm.Program(prepare_seed, point)
 
@@ -229,19 +233,19 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
         task=task,
         shapes={"width": config.width},
         coords={"student": list(STUDENTS)},
-        data=Given(images, root),
+        data=SharedData(images, root),
     )
 
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
     """Add transfer, simulated and by the law, and by how much the law has more of it."""
-    done = tm.succeeded(runs)
+    valid = tm.succeeded(runs)
     transfer, law = (
-        tm.transfer(score, score.sel(rho=0, drop=True), done.teacher_accuracy)
-        for score in (done.accuracy, done.law_accuracy)
+        tm.transfer(score, score.sel(rho=0, drop=True), valid.teacher_accuracy)
+        for score in (valid.accuracy, valid.law_accuracy)
     )
     law.attrs["description"] += ", by the law"
-    gap = (law - transfer).where(done.rho != 0).mean("rho")  # at rho = 0 both are 0 by definition
+    gap = (law - transfer).where(valid.rho != 0).mean("rho")  # at rho = 0 both are 0 by definition
     about = "law less simulated transfer, mean over overlaps"
     return runs.assign(
         transfer=transfer,
@@ -252,8 +256,8 @@ def analyse(runs: xr.Dataset) -> xr.Dataset:
 
 def findings(runs: xr.Dataset) -> list[Any]:
     """How far the law is from lazy and from trained students, where, and why."""
-    done = tm.succeeded(runs)
-    shared, overlaps = done.sel(rho=1, drop=True), done.isel(rho=np.flatnonzero(done.rho.values))
+    valid = tm.succeeded(runs)
+    shared, overlaps = valid.sel(rho=1, drop=True), valid.isel(rho=np.flatnonzero(valid.rho.values))
     sentences = []
     for name in STUDENTS:
         gaps = (overlaps.law_transfer - overlaps.transfer).sel(student=name)
@@ -265,8 +269,8 @@ def findings(runs: xr.Dataset) -> list[Any]:
             f"{np.isfinite(mean).sum()} points with rho > 0); {inside} of {known} intervals hold "
             "the law."
         )
-    law = (done.law_amount / shared.law_amount).mean("seed").isel(m=0, drop=True)
-    error = (relative_amounts(done).mean("seed") - law).isel(rho=np.flatnonzero(done.rho < 1))
+    law = (valid.law_amount / shared.law_amount).mean("seed").isel(m=0, drop=True)
+    error = (relative_amounts(valid).mean("seed") - law).isel(rho=np.flatnonzero(valid.rho < 1))
     for name in error["of"].values:
         gaps = error.sel(of=name).values
         sentences.append(
@@ -274,9 +278,9 @@ def findings(runs: xr.Dataset) -> list[Any]:
             f"rho^2 h(rho) differ by {rms(gaps)} (rms over widths and overlaps), at most by "
             f"{np.nanmax(abs(gaps), initial=0):.3f}."
         )
-    gaps = done.discrepancy.mean("width").transpose("student", "m", "seed")
+    gaps = valid.discrepancy.mean("width").transpose("student", "m", "seed")
     amounts = (shared.amount / shared.law_amount).transpose("student", "width", "m", "seed")
-    leading = (shared.leading_amount / shared.law_amount).sel(m=done.m.values.min(), drop=True)
+    leading = (shared.leading_amount / shared.law_amount).sel(m=valid.m.values.min(), drop=True)
     return [
         *sentences,
         *tm.compare("Transfer by the law less that of the student", gaps, tm.HIGHER),
@@ -293,10 +297,10 @@ def rms(values: np.ndarray) -> str:
     return f"{np.sqrt(np.square(known).mean()):.3f}" if known.size else "unknown"
 
 
-def relative_amounts(done: xr.Dataset) -> xr.DataArray:
+def relative_amounts(valid: xr.Dataset) -> xr.DataArray:
     """Amounts over those at rho = 1, summed over m: (of, width, seed, rho)."""
-    parts = {name: done.amount.sel(student=name, drop=True) for name in STUDENTS}
-    parts["leading_amount"] = done.leading_amount
+    parts = {name: valid.amount.sel(student=name, drop=True) for name in STUDENTS}
+    parts["leading_amount"] = valid.leading_amount
     sums = {name: part.sum("m", skipna=False) for name, part in parts.items()}
     amounts = tm.side_by_side("of", sums, "amounts, summed over m")
     whole = amounts.sel(rho=1)
@@ -308,26 +312,26 @@ GREYS = ("#000000", "#777777")
 
 def figure(runs: xr.Dataset) -> Figure:
     """Transfer by overlap for each width; amounts by m / width and by overlap; the discrepancy."""
-    done = tm.succeeded(runs)
-    columns = max(3, done.sizes["width"])
-    angle = np.degrees(np.arccos(done.rho.values))
+    valid = tm.succeeded(runs)
+    columns = max(3, valid.sizes["width"])
+    angle = np.degrees(np.arccos(valid.rho.values))
     with tm.plotting.style():
         fig, axes = tm.plotting.panels(3.7 * columns, 6.8, [1] * columns, 2)
-        for ax, width in zip(axes, done.width.values, strict=False):
-            draw_transfer(ax, angle, done.sel(width=width))
+        for ax, width in zip(axes, valid.width.values, strict=False):
+            draw_transfer(ax, angle, valid.sel(width=width))
         axes[0].set(ylabel="transfer")
         axes[0].legend()
         below = axes[columns:]
-        draw_amounts(below[0], done)
-        draw_falls(below[1], angle, done)
+        draw_amounts(below[0], valid)
+        draw_falls(below[1], angle, valid)
         for i, name in enumerate(STUDENTS):
-            gap = done.discrepancy.sel(student=name).mean("width").transpose("seed", "m").values
-            tm.plotting.means(below[2], done.m, gap, GREYS[i], name, hollow=i > 0, joined=True)
+            gap = valid.discrepancy.sel(student=name).mean("width").transpose("seed", "m").values
+            tm.plotting.means(below[2], valid.m, gap, GREYS[i], name, hollow=i > 0, joined=True)
         below[2].axhline(0, color="#999999", lw=0.8)
         tm.plotting.log_axis(below[2], "x")
         below[2].set(xlabel="auxiliary logits m", ylabel="law less simulated transfer")
         below[2].legend()
-        for ax in [*axes[done.sizes["width"] : columns], *below[3:]]:
+        for ax in [*axes[valid.sizes["width"] : columns], *below[3:]]:
             ax.set_visible(False)
         fig.suptitle(
             f"lines: law of lazy students, nothing fitted; points: means of students with 95 % "
@@ -337,22 +341,22 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-def draw_transfer(ax: Axes, angle: np.ndarray, done: xr.Dataset) -> None:
+def draw_transfer(ax: Axes, angle: np.ndarray, valid: xr.Dataset) -> None:
     """Transfer at one width: a line and two kinds of points for every m."""
-    for i, m in enumerate(done.m.values):
-        colour, part = tm.plotting.PALETTE[1 + i % 7], done.sel(m=m)
+    for i, m in enumerate(valid.m.values):
+        colour, part = tm.plotting.PALETTE[1 + i % 7], valid.sel(m=m)
         ax.plot(angle, part.law_transfer.mean("seed"), color=colour, lw=1.3, label=f"m = {m}")
         for j, name in enumerate(STUDENTS):
             seeds = part.transfer.sel(student=name).transpose("seed", "rho").values
             tm.plotting.means(ax, angle + 2 * j - 1, seeds, colour, hollow=j > 0)
     tm.plotting.overlap_axis(ax)
-    ax.set(title=f"width {done.width.item()}", ylim=(-0.15, 1.05))
+    ax.set(title=f"width {valid.width.item()}", ylim=(-0.15, 1.05))
 
 
-def draw_amounts(ax: Axes, done: xr.Dataset) -> None:
+def draw_amounts(ax: Axes, valid: xr.Dataset) -> None:
     """The amount of the teacher's change at rho = 1 against m / width: law and students."""
-    for i, width in enumerate(done.width.values):
-        part, x = done.sel(rho=1, width=width), done.m.values / width
+    for i, width in enumerate(valid.width.values):
+        part, x = valid.sel(rho=1, width=width), valid.m.values / width
         colour, marker = tm.plotting.PALETTE[4 + i % 4], "sD^v"[i % 4]
         for j, name in enumerate(STUDENTS):
             seeds = part.amount.sel(student=name).transpose("seed", "m").values
@@ -360,7 +364,7 @@ def draw_amounts(ax: Axes, done: xr.Dataset) -> None:
             tm.plotting.means(ax, x, seeds, colour, label, marker, hollow=j > 0)
         leading = part.leading_amount.mean("seed").values
         ax.plot(x[leading < 1], leading[leading < 1], color=colour, lw=1, ls=":")
-    ends = [float(done.m.min() / done.width.max()), 1.0]
+    ends = [float(valid.m.min() / valid.width.max()), 1.0]
     ax.plot(ends, ends, color="black", lw=1.3, label="law, m / width")
     ax.plot([], [], color="black", lw=1, ls=":", label="leading order, inputs as they are")
     tm.plotting.log_axis(ax, "x")
@@ -370,13 +374,13 @@ def draw_amounts(ax: Axes, done: xr.Dataset) -> None:
     ax.legend(fontsize=7, loc="lower right")
 
 
-def draw_falls(ax: Axes, angle: np.ndarray, done: xr.Dataset) -> None:
+def draw_falls(ax: Axes, angle: np.ndarray, valid: xr.Dataset) -> None:
     """The fall of the amount with the overlap, relative to rho = 1; mean over widths, sum over m."""
-    law = (done.law_amount / done.law_amount.sel(rho=1)).mean("seed").isel(m=0)
-    for i, width in enumerate(done.width.values):
+    law = (valid.law_amount / valid.law_amount.sel(rho=1)).mean("seed").isel(m=0)
+    for i, width in enumerate(valid.width.values):
         ax.plot(angle, law.sel(width=width), color=tm.plotting.PALETTE[4 + i % 4], lw=1.3)
     ax.plot([], [], color="black", lw=1.3, label="law, rho² h(rho), by width")
-    share, colours = relative_amounts(done), (*GREYS, tm.plotting.PALETTE[1])
+    share, colours = relative_amounts(valid), (*GREYS, tm.plotting.PALETTE[1])
     for i, (name, colour) in enumerate(zip(share["of"].values, colours, strict=True)):
         seeds = share.sel(of=name).mean("width").transpose("seed", "rho").values
         label, marker = str(name).replace("_amount", " order"), "oox"[i]

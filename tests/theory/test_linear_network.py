@@ -8,7 +8,7 @@ import pytest
 
 from toymodels.theory import linear_network as theory
 from toymodels.training import losses
-from toymodels.training.distillation import distil, fixed_inputs
+from toymodels.training.distillation import answer_inputs, distil
 
 K, M, D, P, N = 3, 4, 7, 6, 12
 SUBSET = jnp.arange(K + M) >= K
@@ -18,12 +18,12 @@ def draw(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def trained(network, start, teacher, x, imitation, rate, steps):
+def train_student(network, start, teacher, x, imitation, rate, steps):
     """Full-batch gradient descent on the auxiliary logits alone."""
     params, _ = distil(
         network,
         jax.tree.map(jnp.asarray, start),
-        fixed_inputs(network, jax.tree.map(jnp.asarray, teacher), jnp.asarray(x), len(x)),
+        answer_inputs(network, jax.tree.map(jnp.asarray, teacher), jnp.asarray(x), len(x)),
         imitation,
         SUBSET,
         optax.sgd(rate),
@@ -43,7 +43,7 @@ def test_a_student_of_one_layer_transfers_nothing_to_the_bit(imitation, optimise
     student, _ = distil(
         network,
         start,
-        fixed_inputs(network, teacher, x, 5),
+        answer_inputs(network, teacher, x, 5),
         imitation,
         SUBSET,
         optimiser,
@@ -64,7 +64,7 @@ class TestFloat64:
     def test_one_layer_is_its_own_training(self):
         start, target = draw(1, K + M, P), draw(2, K + M, P)
         found = theory.single_layer_flow(start, target, SUBSET, self.covariance, 0.8)
-        small = trained(
+        small = train_student(
             theory.single_layer(P, K + M),
             {"rows": start},
             {"rows": target},
@@ -80,7 +80,7 @@ class TestFloat64:
 
     def test_gradient_descent_is_the_training_of_the_network_step_by_step(self):
         heads = np.concatenate([draw(9, K, D), self.aux])
-        student = trained(
+        student = train_student(
             theory.two_layers(P, D, K + M),
             {"latent": self.start, "heads": heads},
             {"latent": self.target, "heads": heads},
@@ -96,7 +96,7 @@ class TestFloat64:
     def test_a_student_with_other_heads_sees_another_target(self):
         own = self.aux + draw(10, M, D)
         classes = draw(9, K, D)
-        student = trained(
+        student = train_student(
             theory.two_layers(P, D, K + M),
             {"latent": self.start, "heads": np.concatenate([classes, own])},
             {"latent": self.target, "heads": np.concatenate([classes, self.aux])},
@@ -151,7 +151,7 @@ class TestFloat64:
 
     def test_trained_heads_are_the_training_of_the_network(self):
         heads = np.concatenate([draw(9, K, D), self.aux])
-        student = trained(
+        student = train_student(
             theory.two_layers(P, D, K + M, trained=True),
             {"latent": self.start, "heads": heads},
             {"latent": self.target, "heads": heads},
@@ -185,7 +185,7 @@ def heads(rng, m, d):
     return rng.normal(size=(m, d)) / np.sqrt(d)
 
 
-def projected(rows):
+def project(rows):
     return np.linalg.pinv(rows) @ rows
 
 
@@ -194,11 +194,11 @@ def test_recovered_energy_is_the_share_of_the_rows_in_expectation(m):
     """Of a change of a single direction as of one of all."""
     rng, d = np.random.default_rng(m), 9
     one = np.eye(d)[:, :1]
-    found = [np.square(projected(heads(rng, m, d)) @ one).sum() for _ in range(2000)]
+    found = [np.square(project(heads(rng, m, d)) @ one).sum() for _ in range(2000)]
     mean, error = averages(found)
     assert abs(mean - theory.energy(m, d)) <= 4 * error + 1e-12
     change = np.eye(d)
-    found = np.square(projected(heads(rng, m, d)) @ change).sum() / d
+    found = np.square(project(heads(rng, m, d)) @ change).sum() / d
     assert found == pytest.approx(theory.energy(m, d), abs=1e-10)
 
 
@@ -235,7 +235,7 @@ def test_class_logits_change_as_correlated_as_said(m, k):
     rng, d, found = np.random.default_rng(m), 25, []
     for _ in range(400):
         frame = np.linalg.qr(rng.normal(size=(d, k)))[0].T
-        moved = frame @ projected(heads(rng, m, d)) @ frame.T
+        moved = frame @ project(heads(rng, m, d)) @ frame.T
         found.append([np.trace(moved) ** 2, k * np.square(moved).sum(), np.trace(moved) / k])
     (square, norm, share), error = averages(found)
     exact = theory.class_correlation(m, d, k)
@@ -262,7 +262,7 @@ def test_rotated_latents_and_heads_in_expectation(m, d):
         first, second = np.sqrt(init) * rng.normal(size=(2, d, p)) / np.sqrt(d * p)
         aux, aux2 = heads(rng, m, d), heads(rng, m, d)
         start = rho * first + turn * second
-        seen = projected(aux)
+        seen = project(aux)
         step = seen @ (first + change - start)
         latents.append(
             [(step * change).sum(), (step**2).sum(), ((start + step - first - change) ** 2).sum()]

@@ -22,7 +22,7 @@ from toymodels.theory.linearised import (
     tangent,
 )
 from toymodels.training import losses
-from toymodels.training.distillation import distil, fixed_inputs
+from toymodels.training.distillation import answer_inputs, distil
 from toymodels.trees import flatten
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -51,7 +51,7 @@ NETWORKS = {
 }
 
 
-def drawn(network, seed):
+def sample(network, seed):
     """Parameters in float64, biases too."""
     draw = np.random.default_rng(seed)
     shapes = jax.eval_shape(network.init, jax.random.key(0))
@@ -62,9 +62,9 @@ def inputs(n, seed):
     return jnp.asarray(np.random.default_rng(seed).normal(size=(n, 9)))
 
 
-def trained(network, start, teacher, x, rate, steps):
+def train_student(network, start, teacher, x, rate, steps):
     """A student by the one training loop: full batches, squared error, the auxiliary outputs."""
-    source, key = fixed_inputs(network, teacher, x, len(x)), jax.random.key(0)
+    source, key = answer_inputs(network, teacher, x, len(x)), jax.random.key(0)
     return distil(
         network,
         start,
@@ -86,7 +86,7 @@ def test_a_linear_model_trained_is_the_linearised_student():
         for _ in range(2)
     )
     x, side = inputs(N, 1), Side(start, inputs(N, 1), AUX)
-    expected = trained(linear, start, teacher, x, 0.05, 40)
+    expected = train_student(linear, start, teacher, x, 0.05, 40)
     modes = hessian_modes(linear, side, linear.apply(teacher, x)[:, AUX])
     got = student(linear, side, modes, descent(0.05, 40))
     jax.tree.map(
@@ -102,7 +102,7 @@ def test_every_architecture_and_either_init_through_one_function(name):
     network = NETWORKS[name]
     # jax.nn.dot_product_attention takes its softmax in float32, whatever it is given.
     exact = 1e-6 if name == "transformer" else 1e-10
-    reference, other, teacher = (drawn(network, seed) for seed in range(3))
+    reference, other, teacher = (sample(network, seed) for seed in range(3))
     x, unseen = inputs(N, 3), inputs(4, 4)
 
     @jax.jit
@@ -116,7 +116,7 @@ def test_every_architecture_and_either_init_through_one_function(name):
         by_training = distil(
             line,
             start,
-            fixed_inputs(network, teacher, x, N),
+            answer_inputs(network, teacher, x, N),
             losses.mse(),
             SUBSET,
             optax.sgd(0.01),
@@ -146,7 +146,7 @@ def test_every_architecture_and_either_init_through_one_function(name):
 def test_at_the_same_init_the_student_moves_by_a_share_of_its_teacher():
     """theta(t) - theta_0 = (1 - exp(-c t J^T J)) (theta_T - theta_0), so its product is >= 0."""
     network, t = NETWORKS["mlp"], 2.0
-    reference, teacher = drawn(network, 0), drawn(network, 1)
+    reference, teacher = sample(network, 0), sample(network, 1)
     x = inputs(N, 2)
 
     @jax.jit
@@ -168,7 +168,7 @@ def test_at_the_same_init_the_student_moves_by_a_share_of_its_teacher():
 
 def test_integration_is_the_closed_form_for_squared_error_and_an_ode_solvers_for_kl():
     network = NETWORKS["mlp"]
-    start, teacher = drawn(network, 0), drawn(network, 1)
+    start, teacher = sample(network, 0), sample(network, 1)
     x = inputs(N, 2)
     side, line = Side(start, x, AUX), tangent(network, start)
 

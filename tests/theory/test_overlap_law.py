@@ -23,7 +23,7 @@ INIT = Init((5, 40, WIDTH))
 
 
 @pytest.fixture
-def given(x64):
+def setting(x64):
     """Test inputs; the teacher's change of the latent, class rows and initial logits; a root."""
     keys = jax.random.split(jax.random.key(0), 4)
     x = jax.random.normal(keys[0], (N, 5))
@@ -34,25 +34,25 @@ def given(x64):
     return x, change, rows, root @ jax.random.normal(keys[3], (N, K)), root
 
 
-def seen(m):
+def mask(m):
     return jnp.arange(MOST) < m
 
 
-def test_a_student_that_sees_all_is_its_teacher(given):
+def test_a_student_that_sees_all_is_its_teacher(setting):
     """m >= n and the same init: the teacher's initial logits and all of its change."""
-    _, change, rows, logits, root = given
+    _, change, rows, logits, root = setting
     got, share = sample_class_logits(
-        jax.random.key(1), change, rows, logits, root, seen(MOST), 1.0, 1.0, 1.0
+        jax.random.key(1), change, rows, logits, root, mask(MOST), 1.0, 1.0, 1.0
     )
     size = jnp.sqrt(jnp.square(rows).sum(0))
     np.testing.assert_allclose(got, size * logits + change @ rows, atol=1e-10)
     assert float(share) == pytest.approx(1, abs=1e-12)
 
 
-def test_a_student_that_is_told_nothing_keeps_its_own_logits(given):
-    _, change, rows, logits, root = given
+def test_a_student_that_is_told_nothing_keeps_its_own_logits(setting):
+    _, change, rows, logits, root = setting
     got, share = sample_class_logits(
-        jax.random.key(1), change, rows, logits, root, seen(0), 1.0, 1.0, 1.0
+        jax.random.key(1), change, rows, logits, root, mask(0), 1.0, 1.0, 1.0
     )
     np.testing.assert_allclose(got, jnp.sqrt(jnp.square(rows).sum(0)) * logits, atol=1e-12)
     assert share == 0
@@ -62,10 +62,10 @@ def test_a_student_that_is_told_nothing_keeps_its_own_logits(given):
     ("m", "rho_class", "rho_answers"), [(6, 1.0, 1.0), (6, 0.8, 0.5), (12, 0.9, 0.9), (6, 1.0, 0.0)]
 )
 def test_the_mean_share_is_the_formula_and_signal_over_noise_goes_by_m(
-    given, m, rho_class, rho_answers
+    setting, m, rho_class, rho_answers
 ):
-    _, change, rows, logits, root = given
-    args = change, rows, logits, root, seen(m), rho_class, rho_answers, 1.0
+    _, change, rows, logits, root = setting
+    args = change, rows, logits, root, mask(m), rho_class, rho_answers, 1.0
     keys = jax.random.split(jax.random.key(2), 2000)
     shares = jax.jit(jax.vmap(lambda key: sample_class_logits(key, *args)[1]))(keys)
     expected = amount(m, WIDTH, rho_class, rho_answers)
@@ -76,10 +76,10 @@ def test_the_mean_share_is_the_formula_and_signal_over_noise_goes_by_m(
         assert expected == linear_network.energy(m, WIDTH)
 
 
-def test_of_a_class_row_that_is_no_ones_a_projection_arrives_as_noise(given):
+def test_of_a_class_row_that_is_no_ones_a_projection_arrives_as_noise(setting):
     """Rows drawn for themselves show m of n directions: m k / n^2 of the change, squared."""
-    _, change, rows, logits, root = given
-    args = change, rows, 0 * logits, root, seen(6), 0.0, 1.0, 1.0
+    _, change, rows, logits, root = setting
+    args = change, rows, 0 * logits, root, mask(6), 0.0, 1.0, 1.0
     keys = jax.random.split(jax.random.key(3), 2000)
     noise = jax.jit(jax.vmap(lambda key: jnp.square(sample_class_logits(key, *args)[0]).sum()))(
         keys
@@ -143,14 +143,14 @@ def test_fewer_steps_of_a_lazy_student_are_an_earlier_stop():
     got, _ = lazy_student(network, start, x, answers, jnp.ones(3, bool), steps=1)
     missing = answers - affine(start, x)
     step = {"w": x.T @ missing, "b": missing.sum(0)}
-    seen = affine(step, x)
-    far = (seen * missing).sum() / (seen * seen).sum()
+    response = affine(step, x)
+    far = (response * missing).sum() / (response * response).sum()
     for name in start:
         np.testing.assert_allclose(got[name], start[name] + far * step[name], rtol=1e-9)
 
 
-def test_hidden_overlap_is_one_zero_and_between(given):
-    x = given[0]
+def test_hidden_overlap_is_one_zero_and_between(setting):
+    x = setting[0]
     assert float(hidden_overlap(INIT, x, (1.0, 1.0))) == 1
     assert float(hidden_overlap(INIT, x, (0.0, 0.0))) > 0  # the signs that two networks share
     rising = [float(hidden_overlap(INIT, x, (r, r))) for r in (0.2, 0.5, 0.8, 0.95, 1.0)]
@@ -171,8 +171,8 @@ def test_hidden_overlap_is_one_zero_and_between(given):
     assert got == pytest.approx(float(expected), rel=1e-12)
 
 
-def test_logit_overlap_is_the_correlation_of_outputs(given):
-    x = given[0]
+def test_logit_overlap_is_the_correlation_of_outputs(setting):
+    x = setting[0]
     assert float(logit_overlap(INIT, x, (1.0, 1.0, 1.0))) == 1
     assert float(logit_overlap(INIT, x, (1.0, 1.0, 0.4))) == pytest.approx(0.4, rel=1e-12)
 
@@ -186,9 +186,9 @@ def test_leading_order_of_a_linear_latent_is_the_teachers_change():
     np.testing.assert_allclose(got, x @ change, rtol=1e-9)
 
 
-def test_a_full_overlap_that_rounds_above_one_is_full(given):
-    _, change, rows, logits, root = given
-    some = (jax.random.key(1), change, rows, logits, root, seen(4))
+def test_a_full_overlap_that_rounds_above_one_is_full(setting):
+    _, change, rows, logits, root = setting
+    some = (jax.random.key(1), change, rows, logits, root, mask(4))
     np.testing.assert_allclose(
         sample_class_logits(*some, 1.0, 1.0, 1 + 1e-7)[0],
         sample_class_logits(*some, 1.0, 1.0, 1.0)[0],

@@ -25,14 +25,14 @@ def side(init, x, dtype, outputs=AUX):
     )
 
 
-def linearised_outputs(dtype, krylov=None):
+def predict_outputs(dtype, krylov=None):
     times = jnp.array([0.5, 50.0], dtype)
     return linearised.predict(
         NETWORK, side(INIT, X, dtype), ANSWERS.astype(dtype), OTHERS.astype(dtype), times, krylov
     )
 
 
-def linearised_by_kl(dtype):
+def integrate_kl(dtype):
     at = side(INIT, X, dtype)
     moved = linearised.integrate(
         NETWORK, at, ANSWERS.astype(dtype), losses.kl(), jnp.asarray(5.0, dtype), 50
@@ -64,9 +64,9 @@ PATHS = {
     "product": lambda d: kernels.product(NETWORK, side(INIT, X, d), side(INIT, X, d))(
         jnp.asarray(ANSWERS, d)
     ),
-    "linearised": linearised_outputs,
-    "linearised, Lanczos": lambda d: linearised_outputs(d, krylov=12),
-    "linearised, KL": linearised_by_kl,
+    "linearised": predict_outputs,
+    "linearised, Lanczos": lambda d: predict_outputs(d, krylov=12),
+    "linearised, KL": integrate_kl,
     "one_step": first_step,
     "infinite_width": lambda d: infinite_width.cross_kernels(
         infinite_width.Init((5, 64, 64)), jnp.asarray(X, d), jnp.asarray(OTHERS, d), rho=0.7

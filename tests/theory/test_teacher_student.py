@@ -8,7 +8,7 @@ from toymodels.theory.linear_network import energy
 from toymodels.theory.random_matrices import marchenko_pastur
 
 
-def solved(rng, m, d, n, p, noise, penalty, scale=1.0):
+def solve_student(rng, m, d, n, p, noise, penalty, scale=1.0):
     """Overlap and error of one student, by ridge regression in its latent; one trait direction."""
     aux, x = rng.normal(size=(m, d)) / np.sqrt(d), rng.normal(size=(n, p)) * scale
     change = np.outer(rng.normal(size=d), rng.normal(size=p))
@@ -21,22 +21,22 @@ def solved(rng, m, d, n, p, noise, penalty, scale=1.0):
     return (moved * change).sum(), np.square(moved - change).sum()
 
 
-def simulated(*args, students, **options):
+def simulate(*args, students, **options):
     rng = np.random.default_rng(0)
-    found = np.array([solved(rng, *args, **options) for _ in range(students)])
+    found = np.array([solve_student(rng, *args, **options) for _ in range(students)])
     return found.mean(0), found.std(0, ddof=1) / np.sqrt(students)
 
 
 @pytest.mark.parametrize("m", [4, 20])
 @pytest.mark.parametrize("n", [10, 50])
 def test_without_penalty_small_students_are_as_said_too(m, n):
-    means, errors = simulated(m, 10, n, 20, 0.3, 0.0, students=1000)
+    means, errors = simulate(m, 10, n, 20, 0.3, 0.0, students=1000)
     np.testing.assert_array_less(abs(means - theory.ridgeless(m, 10, n, 20, 0.3)), 4 * errors)
 
 
 @pytest.mark.parametrize(("m", "n"), [(12, 24), (30, 72), (24, 48)])
 def test_with_a_penalty_large_students_are_as_said(m, n):
-    means, errors = simulated(m, 24, n, 48, 0.5, 0.2, students=60)
+    means, errors = simulate(m, 24, n, 48, 0.5, 0.2, students=60)
     np.testing.assert_array_less(
         abs(means - theory.ridge(m, 24, n, 48, 0.5, 0.2)), 4 * errors + 1 / 48
     )
@@ -45,7 +45,7 @@ def test_with_a_penalty_large_students_are_as_said(m, n):
 def test_with_inputs_of_another_covariance():
     m, d, n, p = 12, 24, 60, 48
     spectrum = np.geomspace(0.002, 2.0, p)
-    means, errors = simulated(m, d, n, p, 0.5, 0.2, students=100, scale=np.sqrt(spectrum))
+    means, errors = simulate(m, d, n, p, 0.5, 0.2, students=100, scale=np.sqrt(spectrum))
     found, white = (theory.ridge(m, d, n, p, 0.5, 0.2, s) for s in (spectrum, None))
     np.testing.assert_array_less(abs(means - found), 4 * errors + 1 / 48)
     assert (abs(means - white) > 4 * errors + 1 / 48).all()

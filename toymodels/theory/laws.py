@@ -288,11 +288,11 @@ def leaks() -> Law:
             # Inputs times labels are distributed as inputs.
             z = explicit.gaussian_rows(key, largest, d, n)
             weights = explicit.logistic_weights(z, PENALTY)
-            i, shown = jnp.arange(largest), count(rho, n)
-            shown_rows = jnp.where(i[:, None] < shown, z, 0.0)
+            i, answered = jnp.arange(largest), count(rho, n)
+            shown_rows = jnp.where(i[:, None] < answered, z, 0.0)
             _, v, spanned = explicit.spectra(shown_rows.T @ shown_rows)
             projection = v @ jnp.where(spanned, v.T @ weights, 0.0)
-            held_out = (i >= shown) & (i < n)
+            held_out = (i >= answered) & (i < n)
             return (held_out & (z @ projection > 0)).sum() / held_out.sum()
 
         return student
@@ -330,7 +330,7 @@ def tabulate(laws: Mapping[str, Law], size: int, line: int = 61) -> dict[str, tu
 
     """
 
-    def spread(law: Law) -> np.ndarray:
+    def space_points(law: Law) -> np.ndarray:
         space = np.geomspace if law.scales[0] == "log" else np.linspace
         return space(law.points[0], law.points[-1], line)
 
@@ -343,7 +343,7 @@ def tabulate(laws: Mapping[str, Law], size: int, line: int = 61) -> dict[str, tu
         )
 
     at = np.array([law.points for law in laws.values()])
-    fine = np.array([spread(law) for law in laws.values()])
+    fine = np.array([space_points(law) for law in laws.values()])
     labels = [list(law.curves) for law in laws.values()]
     about = "closed form at the points", "closed form along the lines"
     return {

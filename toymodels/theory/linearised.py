@@ -154,8 +154,8 @@ def lanczos(multiply: Callable[[jax.Array], jax.Array], vector: jax.Array, k: in
 
     start = basis, jnp.zeros((), vector.dtype)
     (basis, _), (along, beside) = jax.lax.scan(step, start, jnp.arange(k))
-    off = jnp.diag(beside[:-1], 1)
-    values, rotation = eigh(jnp.diag(along) + off + off.T)
+    coupling = jnp.diag(beside[:-1], 1)
+    values, rotation = eigh(jnp.diag(along) + coupling + coupling.T)
     vectors = (basis[:-1].T @ rotation).reshape(*vector.shape, k)
     return Modes(jnp.maximum(values, 0), vectors, size * rotation[0])
 

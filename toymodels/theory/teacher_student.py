@@ -114,6 +114,6 @@ def ridge(
     """
     x, weight = marchenko_pastur(m, d, nodes=100)
     parts = equivalents(n, np.ones(p) if spectrum is None else spectrum, penalty / x)
-    seen = energy(m, d)
-    error = 1 - seen + seen * weight @ (parts.bias + noise * parts.variance / x)
-    return Recovery(seen * float(weight @ parts.overlap), float(error))
+    visible = energy(m, d)
+    error = 1 - visible + visible * weight @ (parts.bias + noise * parts.variance / x)
+    return Recovery(visible * float(weight @ parts.overlap), float(error))
