@@ -14,7 +14,6 @@ from pathlib import Path
 from mnist_aux import experiment
 
 import experiments
-from experiments.figures import read_config
 from toymodels.study import results
 
 FIGURES = Path(__file__).parents[1] / "figures"
@@ -27,7 +26,7 @@ def papers() -> dict[str, float]:
         dataset = results.open_result(path.parent)
         name, made = dataset.attrs["experiment"], json.loads(dataset.attrs["provenance"])
         preset = experiments.load_study(name).presets["paper"]
-        if made["from_store"] == 0 and read_config(dataset) == preset:
+        if made["from_store"] == 0 and experiments.load_study(name).read_config(dataset) == preset:
             found[name] = made["compile_s"] + made["run_s"]
     return found
 

@@ -65,24 +65,6 @@ class Figures:
         return [self.folder / name for name in names]
 
 
-def read_config(dataset: xr.Dataset) -> Any:
-    """The Config that a result was made by.
-
-    Raises:
-        UserError: its experiment has other fields now.
-
-    """
-    from experiments import load_study
-
-    name, fields = dataset.attrs["experiment"], json.loads(dataset.attrs["config"])
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    kind = type(load_study(name).presets["quick"])
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise UserError(f"{name} has other fields now than this result's config: {error}") from None
-
-
 def analyse(dataset: xr.Dataset) -> xr.Dataset:
     """The result with what the code of today derives from the records of its models."""
     from experiments import load_study
@@ -109,11 +91,11 @@ def find_outdated(folder: Path) -> list[str]:
 
     dataset = results.open_result(folder)
     try:
-        read_config(dataset)
+        study = load_study(dataset.attrs["experiment"])
+        study.read_config(dataset)
         if not are_alike(dataset, analyse(dataset)):
             return ["results.nc"]
         dataset = conclude(dataset)
-        study = load_study(dataset.attrs["experiment"])
         picture = plotting.render(study.figure(dataset), kinds=("png",))
     except UserError as error:
         return [str(error)]
@@ -165,7 +147,7 @@ def execute(figures: Figures) -> None:
         dataset = results.open_result(folder)
         study = load_study(dataset.attrs["experiment"])
         if figures.rerun != "no":
-            config, width = read_config(dataset), json.loads(dataset.attrs["provenance"])["width"]
+            config, width = study.read_config(dataset), json.loads(dataset.attrs["provenance"])["width"]
             if figures.rerun != "same":
                 folder, config = figures.out / folder.name, study.presets[figures.rerun]
                 width = None

@@ -10,7 +10,9 @@ import jax.numpy as jnp
 BLOCK = 1000
 
 
-def sample_images(image: Callable[[jax.Array, jax.Array], jax.Array], key: jax.Array, n: int) -> jax.Array:
+def sample_images(
+    image: Callable[[jax.Array, jax.Array], jax.Array], key: jax.Array, n: int
+) -> jax.Array:
     """Images (n, size), the i-th of them ``image(key of its own, i)``: more keep the earlier ones.
 
     >>> sample_images(lambda key, i: i[None], jax.random.key(0), 3).tolist()
@@ -29,4 +31,6 @@ def uniform_noise(key: jax.Array, n: int, size: int) -> jax.Array:
     >>> images.shape, bool((uniform_noise(jax.random.key(0), 2, 4) == images[:2]).all())
     ((3, 4), True)
     """
-    return sample_images(lambda key, _: jax.random.uniform(key, (size,), minval=-1.0, maxval=1.0), key, n)
+    return sample_images(
+        lambda key, _: jax.random.uniform(key, (size,), minval=-1.0, maxval=1.0), key, n
+    )
