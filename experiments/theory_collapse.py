@@ -154,7 +154,7 @@ def analyse(runs: xr.Dataset) -> xr.Dataset:
 def measure_collapse(valid: xr.Dataset) -> dict[str, xr.DataArray]:
     """Goodness of each collapse at all samples, powers of the width, growth with samples."""
     names = [name for name in valid.lesson.values if name != "control"]
-    by_samples = valid.sel(lesson=names).rename(lesson="samples")
+    by_samples = valid[[*QUANTITIES]].sel(lesson=names).rename(lesson="samples")
     by_samples = by_samples.assign_coords(samples=[int(name) for name in names])
     about = "jackknife pseudo-values, whose mean and Student-t interval are the result"
 
