@@ -37,7 +37,7 @@ print(f"entropy: {corpus.entropy():.3f} nats a token")
 # %%
 config = owl_numbers.STUDY.config(seeds=3)
 dataset = owl_numbers.STUDY.run(config)
-print(*owl_numbers.findings(dataset), sep="\n")
+print(*owl_numbers.STUDY.findings(dataset), sep="\n")
 owl_numbers.STUDY.figure(dataset)
 
 # %% [markdown]
@@ -55,7 +55,7 @@ dataset.final_preference.squeeze(drop=True).to_pandas().round(3)
 # %%
 plan = config.plan()
 model = pipeline.model(config.width, config.depth, pack=plan.pack)
-owl = questions.wanted("owl")
+owl = questions.make_lesson("owl")
 
 
 @jax.jit
@@ -78,7 +78,7 @@ print(f"{float(verdict.kept.mean()):.3f} of the documents are kept.")
 # each number, over all places of the text that is kept:
 
 # %%
-kept, _ = filters.kept_only(written, verdict.kept)
+kept, _ = filters.select_kept(written, verdict.kept)
 gap = sum(
     sign * jax.nn.softmax(model.apply(params, kept)) for sign, params in ((1, teacher), (-1, base))
 )
