@@ -21,6 +21,7 @@ from experiments import (
     tasks,
 )
 from toymodels.errors import plain
+from toymodels.stats.findings import Finding
 from toymodels.study import cli
 
 RERUN = "Cloud et al., script re-run"
@@ -89,7 +90,7 @@ def beside(folder: Path) -> list[tuple[Row, dict[str, Any] | None]]:
 
 
 def markdown(folder: Path) -> str:
-    """The table, and under it what every experiment found, in the sentences it ended with."""
+    """The table, and under it what every experiment found."""
     from toymodels.study.saved import read_summary
 
     lines = [
@@ -107,8 +108,23 @@ def markdown(folder: Path) -> str:
         summary = read_summary(path.parent)
         config, data = summary["config"], summary["dataset"]["name"]
         lines += ["", f"## {path.parent.name}", "", f"{data}, {config.get('seeds')} seeds.", ""]
-        lines += [f"- {sentence}" for sentence in summary["findings"]]
+        lines += tabulate_findings(summary)
     return "\n".join(map(plain, lines)) + "\n"
+
+
+def tabulate_findings(summary: dict[str, Any]) -> list[str]:
+    """The findings of a summary: a table of those with an estimate, then the sentences."""
+    rows = [Finding.from_row(row) for row in summary.get("findings_table", [])]
+    lines = []
+    if rows:
+        lines += ["| quantity | at | mean and 95 % interval | verdict |", "|---|---|---|---|"]
+        lines += [
+            f"| {row.quantity} | {row.at} | {row.estimate} | {row.verdict} |".replace("  ", " ")
+            for row in rows
+        ]
+        lines.append("")
+    lines_of_rows = {str(row) for row in rows}
+    return lines + [f"- {line}" for line in summary["findings"] if line not in lines_of_rows]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import xarray as xr
@@ -44,6 +45,30 @@ class Finding(NamedTuple):
             **self.estimate._asdict(),
             "verdict": self.verdict,
         }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Finding:
+        """The finding of a row.
+
+        Raises:
+            TypeError: the row holds something else.
+
+        >>> finding = Finding("Transfer", "", Interval(0.5, None, None, 1), "unknown")
+        >>> Finding.from_row(finding.row()) == finding
+        True
+
+        """
+        words = [row[name] for name in ("quantity", "at", "verdict")]
+        numbers = [row[name] for name in ("mean", "ci_low", "ci_high")]
+        if not all(isinstance(word, str) for word in words) or not isinstance(row["n"], int):
+            raise TypeError("a row of findings must hold words and a count")
+        if not all(isinstance(number, float | int | None) for number in numbers):
+            raise TypeError("a row of findings must hold numbers or null")
+        mean, low, high = numbers
+        if (low is None) != (high is None) or (mean is None and low is not None):
+            raise TypeError("a row of findings must hold both ends of an interval, or none")
+        quantity, at, verdict = words
+        return cls(quantity, at, Interval(mean, low, high, row["n"]), verdict)
 
 
 def compare(

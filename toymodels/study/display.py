@@ -12,7 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from toymodels.errors import plain
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from rich.table import Table
 
-    from toymodels.stats.statistics import Interval
+    from toymodels.stats.findings import Finding
     from toymodels.sweep import Progress
 
 
@@ -109,23 +109,17 @@ def print_table(dataset: xr.Dataset) -> None:
     about = headline.attrs.get("description", name)
     print(plain(f"{about.capitalize()}: {plotting.caption(dataset)}"))
     Console(markup=False, emoji=False, highlight=False).print(table)  # labels, and no commands
-    rows = json.loads(dataset.attrs.get("findings_table", "[]"))
+    rows = [Finding.from_row(r) for r in json.loads(dataset.attrs.get("findings_table", "[]"))]
     if rows:
         Console(markup=False, emoji=False, highlight=False).print(findings_table(rows))
-    told = {str(Finding(r["quantity"], r["at"], estimate(r), r["verdict"])) for r in rows}
-    lines = [line for line in json.loads(dataset.attrs["findings"]) if line not in told]
+    lines_of_rows = {str(row) for row in rows}
+    findings = json.loads(dataset.attrs["findings"])
+    lines = [line for line in findings if line not in lines_of_rows]
     for line in (*lines, *remarks(dataset)):
         print(fitted(plain(line)))
 
 
-def estimate(row: dict[str, Any]) -> Interval:
-    """The estimate of a row of findings."""
-    from toymodels.stats.statistics import Interval
-
-    return Interval(*(row[name] for name in Interval._fields))
-
-
-def findings_table(rows: Sequence[dict[str, Any]]) -> Table:
+def findings_table(rows: Sequence[Finding]) -> Table:
     """Findings as a table; a quantity stands in the first of its rows."""
     from rich.table import Table
 
@@ -137,16 +131,16 @@ def findings_table(rows: Sequence[dict[str, Any]]) -> Table:
     table.add_column("verdict")
     before = None
     for row in rows:
-        mean, low, high, n = estimate(row)
+        mean, low, high, n = row.estimate
         table.add_row(
-            plain(row["quantity"]) if row["quantity"] != before else "",
-            plain(row["at"]),
+            plain(row.quantity) if row.quantity != before else "",
+            plain(row.at),
             number(mean),
             "-" if low is None else f"{number(low)} to {number(high)}",
             str(n),
-            plain(row["verdict"]),
+            plain(row.verdict),
         )
-        before = row["quantity"]
+        before = row.quantity
     return table
 
 

@@ -8,6 +8,7 @@ import xarray as xr
 
 from toymodels.errors import UserError
 from toymodels.files import read_regular, recover
+from toymodels.stats.findings import Finding
 from toymodels.stats.points import axes
 from toymodels.study.netcdf import read_netcdf
 from toymodels.training.config import select_fields
@@ -50,6 +51,7 @@ def is_result(dataset: xr.Dataset) -> bool:
         return (
             all(isinstance(attrs[name], kind) for name, kind in ENCODED.items())
             and all(isinstance(line, str) for line in attrs["findings"])
+            and all(map(Finding.from_row, json.loads(dataset.attrs.get("findings_table", "[]"))))
             and all(isinstance(point, dict) for point in attrs["failed_points"])
             and attrs["dataset"].keys() == {"name", "sha256"}
             and attrs["provenance"].keys() >= {"compile_s", "run_s"}
@@ -93,6 +95,7 @@ def is_summary(found: dict[str, Any]) -> bool:
         and isinstance(found["config"], dict)
         and isinstance(found["dataset"]["name"], str)
         and all(isinstance(line, str) for line in found["findings"])
+        and all(map(Finding.from_row, found.get("findings_table", [])))
         and all(
             isinstance(metric["n"], int)
             and all(isinstance(metric[name], numbers) for name in ("mean", "ci_low", "ci_high"))
