@@ -33,33 +33,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """How an experiment runs; none of these changes what comes out."""
+    """How an experiment runs; none of these options changes the result beyond rounding."""
 
     data_dir: Path | None = None
-    """Folder with MNIST's idx files, raw or gz (None: $TOYMODELS_DATA, else the user's cache)."""
+    """Folder of the data set's idx files, raw or gz (None: $TOYMODELS_DATA, else the user's cache)."""
     out: Path | None = None
-    """Folder of the results (None: results/<experiment>/<hash of the config>)."""
+    """Folder for the result (None: results/<experiment>/<hash of the config>)."""
     chunk: int | None = None
-    """Models side by side on a device (None: up to 8 on a CPU, up to 64 on an accelerator)."""
+    """Number of models side by side on a device (None: 4 on a CPU, 64 on an accelerator)."""
     memory: float | None = None
-    """Gigabytes to use on a device (None: 80 % of what is free)."""
+    """Memory to use on a device, in gigabytes (None: 80 % of the free memory)."""
     devices: int | None = None
     """Number of local devices (None: all)."""
     store: Path | None = None
-    """Folder of finished chunks, with which a killed run goes on, and one with more seeds computes
-    only those (None: chunks/ beside the results)."""
+    """Folder of finished chunks. A run that was killed continues from it, and a run with more seeds
+    computes only the new seeds (None: chunks/ beside the result)."""
     shard: str = "1/1"
-    """Which of how many workers this is, as 2/8: workers with the same command and STORE share the
-    work, in any number and order; what one leaves undone another does."""
+    """Number of this worker among all workers, as 2/8. Workers with the same command and STORE share
+    the work, in any number and order; each takes over what another has left unfinished."""
     distributed: bool = False
-    """Join the processes that SLURM, MPI or a TPU pod has started with this command: one sweep over
-    all their devices; the first of them writes."""
+    """Join the processes that SLURM, MPI or a TPU pod has started with this command to one sweep over
+    all their devices. The first process writes the result."""
     cache: bool = False
     """Keep compiled programs on disk for the next run of the same shapes."""
     force: bool = False
-    """Compute again what is known already, and replace the results of another config in OUT."""
+    """Compute all points again, and replace the result of another config in OUT."""
     quiet: bool = False
-    """Print nothing but errors."""
+    """Print errors only."""
 
     def __post_init__(self) -> None:
         at_least(self, 1, "chunk", "devices")
@@ -136,7 +136,7 @@ def parse(description: str | None, presets: Mapping[str, Any]) -> tuple[Any, Opt
     preset = found[0].preset
     default = presets[preset]
 
-    about = "Where the defaults of the other options come from."
+    about = "Preset: the defaults of the other options."
     chosen_preset = Annotated[names, tyro.conf.arg(help=about)]
     fields = [
         ("preset", chosen_preset, preset),
