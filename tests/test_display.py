@@ -4,6 +4,7 @@ import xarray as xr
 from toymodels import sweep
 from toymodels.study import results
 from toymodels.study.display import PlainLines, duration, number, print_table
+from toymodels.study.study import DrawnData
 from toymodels.training.config import SeedConfig
 
 
@@ -30,7 +31,7 @@ def test_an_axis_named_source_is_no_published_value(capsys):
     values = xr.DataArray([[0.5, 0.7]], dims=("seed", "source"), coords={"source": ["a", "b"]})
     dataset = xr.Dataset({"found": values.assign_attrs(description="found")})
     dataset["failed"] = dataset.found.isnull()
-    task = results.Drawn("nothing")
+    task = DrawnData("nothing")
     done = sweep.Execution("cpu", "float32", 1, 1, 2, 0, 0.0, 0.0)
     described = results.describe_result(
         dataset, "lineage", "found", SeedConfig(seeds=1), task, done, ["said"]

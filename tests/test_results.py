@@ -104,6 +104,7 @@ def test_summary_keeps_every_seed_unrounded():
         "dataset",
         "metrics",
         "findings",
+        "findings_table",
         "failed",
         "provenance",
         "timing",

@@ -54,7 +54,7 @@ def swept():
 @pytest.mark.parametrize("version", AFFECTED)
 def test_an_affected_version_is_refused_by_name_and_told_what_to_do(monkeypatch, version):
     monkeypatch.setattr(soundness.metadata, "version", lambda package: version)
-    monkeypatch.setattr(soundness, "protected", lambda: False)
+    monkeypatch.setattr(soundness, "is_protected", lambda: False)
     with pytest.raises(UserError) as refused:
         swept()
     sentence = str(refused.value)
@@ -67,14 +67,14 @@ def test_an_affected_version_is_refused_by_name_and_told_what_to_do(monkeypatch,
 @pytest.mark.parametrize("version", AFFECTED)
 def test_an_affected_version_computes_under_protection(monkeypatch, version):
     monkeypatch.setattr(soundness.metadata, "version", lambda package: version)
-    monkeypatch.setattr(soundness, "protected", lambda: True)
+    monkeypatch.setattr(soundness, "is_protected", lambda: True)
     assert swept() == 2.0
 
 
 @pytest.mark.parametrize("version", SOUND)
 def test_a_sound_version_computes_without_protection(monkeypatch, version):
     monkeypatch.setattr(soundness.metadata, "version", lambda package: version)
-    monkeypatch.setattr(soundness, "protected", lambda: False)
+    monkeypatch.setattr(soundness, "is_protected", lambda: False)
     assert swept() == 2.0
 
 

@@ -19,7 +19,7 @@ import xarray as xr
 
 from toymodels import sweep
 from toymodels.errors import UserError
-from toymodels.sweep import Program, RunOptions, chunks, programs
+from toymodels.sweep import Program, RunOptions, chunks, engine, programs
 from toymodels.sweep.axes import Grid
 from toymodels.sweep.store import Store, signature
 
@@ -175,7 +175,7 @@ def test_the_times_told_are_parts_of_the_time_it_took():
 
 
 def test_seeds_side_by_side_as_on_an_accelerator_change_rounding_at_most(monkeypatch):
-    monkeypatch.setattr(sweep, "widest", lambda *_: programs.Width(2, 3))
+    monkeypatch.setattr(engine, "widest", lambda *_: programs.Width(2, 3))
     dataset, _ = run()
     monkeypatch.undo()
     assert_close(dataset, run()[0])
@@ -355,8 +355,8 @@ def test_seeds_side_by_side_are_given_up_before_points(fits, tried, monkeypatch)
         widths.append(tuple(width))
         return (width,)
 
-    monkeypatch.setattr(programs, "compiled_now", compiled)
-    monkeypatch.setattr(programs.memory, "needed", lambda width: width[0] * width[1])
+    monkeypatch.setattr(programs, "compile_both", compiled)
+    monkeypatch.setattr(programs.memory, "required_bytes", lambda width: width[0] * width[1])
     found, _ = programs.compile_within(fits[0] * fits[1], programs.Width(8, 5), lambda width: width)
     assert found == fits
     assert widths == [(8, 5), (4, 5), (2, 5), (1, 5), (1, 3), (1, 2)][:tried]
@@ -825,7 +825,7 @@ def test_our_generator_holds_whatever_the_users_is():
         ({"data": {"x": np.array(["a"])}}, "data must be arrays of numbers; got"),
         ({"data": np.ma.masked_array([1.0], [True])}, "data must not be masked; got"),
         ({"precision": "float31"}, "precision must be one of float32, tensorfloat32, bfloat16"),
-        ({"how": "fast"}, "how must be a RunOptions, or None; got 'fast'"),
+        ({"options": "fast"}, "options must be RunOptions, or None; got 'fast'"),
     ],
     ids=str,
 )
