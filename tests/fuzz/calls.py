@@ -65,7 +65,7 @@ def arguments() -> dict:
         "coords": {"i": [0, 1]},
         "data": {"d": np.zeros(3, np.float32)},
         "precision": "float32",
-        "how": sweep.RunOptions(),
+        "options": sweep.RunOptions(),
     }
 
 
@@ -131,8 +131,8 @@ def data(case, call):
 def options(case, call):
     """Another option."""
     name = case.draw(pools.HOW)
-    if isinstance(call["how"], sweep.RunOptions):
-        call["how"] = call["how"]._replace(**{name: case.draw(pools.HOW[name])})
+    if isinstance(call["options"], sweep.RunOptions):
+        call["options"] = call["options"]._replace(**{name: case.draw(pools.HOW[name])})
 
 
 def record(case, call):
@@ -151,7 +151,7 @@ def ordinary(case, call):
 
 def whole(case, call):
     """An argument of another kind altogether."""
-    name = case.draw(("shared", "points", "shapes", "variables", "coords", "precision", "how"))
+    name = case.draw(("shared", "points", "shapes", "variables", "coords", "precision", "options"))
     call[name] = case.draw(pools.ANYTHING)
 
 

@@ -49,8 +49,8 @@ def run(store=None, *, factor=1.0, data=DATA, seeds=(0, 1), rates=(0.1, 0.3, 1.0
 def compile_once() -> None:
     """Trace and compile a program once; its name holds all that decides its bits."""
     chunks.trace = once(chunks.trace, lambda program, *args: (id(program), repr(args[1:])))
-    compiled_now = once(chunks.compiled_now, lambda traced: (traced.prepare_key, traced.point_key))
-    programs.compiled_now = chunks.compiled_now = compiled_now
+    compile_both = once(chunks.compile_both, lambda traced: (traced.prepare_key, traced.point_key))
+    programs.compile_both = chunks.compile_both = compile_both
 
 
 def once(function, key):
