@@ -24,24 +24,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+import toymodels as tm
 from experiments import theory_linear, theory_one_step
-from toymodels.networks.models import MLP, functional
-from toymodels.study import plotting, results
-from toymodels.theory import linearised, one_step
+from toymodels.theory import linearised
 from toymodels.theory.kernels import Side
-from toymodels.training import protocol, tasks
-from toymodels.training.config import NetworkConfig
-from toymodels.training.distillation import auxiliary_logits
 
-config = NetworkConfig(dataset="digits", m=50, batch=50, loss="mse", noise_images=300)
-config, task, data = tasks.load(config, None)
+config = tm.NetworkConfig(dataset="digits", m=50, batch=50, loss="mse", noise_images=300)
+config, task, data = tm.tasks.load(config, None)
 data = jax.device_put(data)
-aux, subset = slice(task.n_classes, None), auxiliary_logits(task.n_classes, config.m)
+aux, subset = slice(task.n_classes, None), tm.auxiliary_logits(task.n_classes, config.m)
 
 
 def network_of(width):
     sizes = (task.n_pixels, width, width, task.n_classes + config.m)
-    return functional(lambda rngs: MLP(sizes, rngs=rngs))
+    return tm.functional(lambda rngs: tm.MLP(sizes, rngs=rngs))
 
 
 # %% [markdown]
@@ -58,15 +54,15 @@ def network_of(width):
 
 # %%
 network = network_of(64)
-parts = protocol.reference_protocol(config, task, network)
+protocol = tm.protocol.reference_protocol(config, task, network)
 reference, other = (network.init(jax.random.key(i)) for i in (0, 1))
-x = parts.noise(jax.random.key(2), 300)
+x = protocol.noise(jax.random.key(2), 300)
 
 
 @jax.jit
 def first(data, student, eps):
-    step = one_step.gradient_step(lambda p: parts.trait.loss(p, data.train), reference, eps)
-    return one_step.first_step(network, student, reference, step, x, parts.imitation, subset)
+    step = tm.one_step.gradient_step(lambda p: protocol.trait.loss(p, data.train), reference, eps)
+    return tm.one_step.first_step(network, student, reference, step, x, protocol.imitation, subset)
 
 
 print("teacher's rate   <dS, dT> / quadratic form   cosine      the same from another init")
@@ -97,8 +93,8 @@ for eps in (1e-3, 1e-2, 1e-1, 1.0):
 def trained_and_predicted(width, other, steps=(10, 20, 40, 80, 160, 320)):
     """Test accuracy at some steps: of a student trained by SGD, and of the linear one."""
     network = network_of(width)
-    parts = replace(
-        protocol.reference_protocol(config, task, network), teacher_optimiser=optax.sgd(0.1)
+    protocol = replace(
+        tm.protocol.reference_protocol(config, task, network), teacher_optimiser=optax.sgd(0.1)
     )
 
     def accuracy(logits):
@@ -106,9 +102,9 @@ def trained_and_predicted(width, other, steps=(10, 20, 40, 80, 160, 320)):
 
     @jax.jit
     def run(data, other):
-        begun, _ = parts.prepare(data, 0)
-        init, tests = parts.start(begun, other), task.pixels(data.test[0])
-        x, answers = begun.answered
+        lesson, _ = protocol.prepare(data, 0)
+        init, tests = protocol.start(lesson, other), task.pixels(data.test[0])
+        x, answers = lesson.answered
         side = Side(init, x, aux)
         modes = linearised.hessian_modes(network, side, answers[:, aux], krylov=50)
         rate = 1 / modes.values.max()
@@ -118,35 +114,32 @@ def trained_and_predicted(width, other, steps=(10, 20, 40, 80, 160, 320)):
             params = linearised.student(network, side, modes, linearised.flow(t))
             return accuracy(line.apply(params, tests))
 
-        stepwise = replace(
-            parts,
-            student_optimiser=optax.sgd(rate),
-            config=replace(config, student_epochs=steps[-1]),
-        )
-        _, seen = stepwise.distil(
+        trained = replace(protocol, student_optimiser=optax.sgd(rate))
+        _, curve = trained.distil(
             init,
-            begun,
+            lesson,
             subset,
             lambda params: accuracy(network.apply(params, tests)),
-            stepwise.sample_batches(begun, config.batch, 1),
-            steps,
+            trained.sample_batches(lesson, config.batch, 1),
+            epochs=steps[-1],
+            observe_at=steps,
         )
-        return seen[1:], jax.lax.map(predicted, rate * jnp.array(steps))
+        return curve[1:], jax.lax.map(predicted, rate * jnp.array(steps))
 
     return steps, *run(data, other)
 
 
 # %%
-with plotting.style():
-    figure, axes = plotting.panels(8, 3, (1, 1))
+with tm.plotting.style():
+    figure, axes = tm.plotting.panels(8, 3, (1, 1))
     for ax, width in zip(axes, (32, 256), strict=True):
         for other, name in enumerate(("shared", "other")):
             steps, seen, said = trained_and_predicted(width, other)
-            colour = plotting.COLOURS[("student_aux", "cross_aux")[other]]
+            colour = tm.plotting.COLOURS[("student_aux", "cross_aux")[other]]
             ax.plot(steps, seen, "o", color=colour, label=f"{name} init, trained")
             ax.plot(steps, said, color=colour, label=f"{name} init, linear")
         ax.set(xlabel="steps", ylim=(0, 1), title=f"width {width}, one seed (digits)")
-        plotting.log_axis(ax, "x")
+        tm.plotting.log_axis(ax, "x")
     axes[0].set_ylabel("test accuracy")
     axes[1].legend()
 figure
@@ -176,7 +169,7 @@ print(*theory_linear.STUDY.findings(linear)[:3], sep="\n")
 # *away* from its teacher, with one condition at a time given up.
 
 # %%
-kept = results.open_result(
+kept = tm.results.open_result(
     Path(theory_one_step.__file__).parents[1] / "figures" / "theory_one_step"
 )
 least = kept.searched.sel(when="searched").transpose("case", "imitation", "seed")
