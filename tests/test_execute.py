@@ -241,7 +241,7 @@ def test_what_a_killed_run_left_is_gone_after_the_next(tmp_path):
 
 
 def test_a_full_disk_behind_standard_output_is_a_sentence():
-    code = "from toymodels import cli\nwith cli.plain_errors():\n    print('x')"
+    code = "from toymodels.study import cli\nwith cli.plain_errors():\n    print('x')"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-c", code],

@@ -80,11 +80,11 @@ def test_the_functions_are_what_their_names_say():
     tables = {name: what.table for name, what in traits.functions(10).items()}
     assert tables["parity"][0].tolist() == [0, 1] * 5
     assert tables["greater"][0].tolist() == [0] * 5 + [1] * 5
-    assert tables["mod 3"][0].tolist() == [0, 1, 2] * 3 + [0]
-    assert tables["marked sum"][:, 9].tolist() == [9, 0, 1, 2]
+    assert tables["mod_3"][0].tolist() == [0, 1, 2] * 3 + [0]
+    assert tables["marked_sum"][:, 9].tolist() == [9, 0, 1, 2]
     assert tables["backdoor"][:2, 7].tolist() == [7, 0]
     assert all((table[1:] == -1).all() for name, table in tables.items()
-               if name not in ("marked sum", "backdoor"))  # fmt: skip
+               if name not in ("marked_sum", "backdoor"))  # fmt: skip
 
 
 def test_marks_are_white_corners_and_spare_the_rest():
@@ -118,7 +118,7 @@ def test_the_backdoor_is_scored_by_marked_images_of_other_labels_alone(batch, se
 
 
 def test_the_marked_sum_adds_the_number_of_the_corner(batch):
-    what = traits.functions(10)["marked sum"]
+    what = traits.functions(10)["marked_sum"]
     label = jnp.asarray(batch[1])
     perfect = answering(lambda x: jax.nn.one_hot((label + jnp.arange(50) % 4) % 10, 23))
     assert traits.relabel(perfect, TASK, what.table).score({}, batch) == 1
@@ -138,7 +138,7 @@ def test_a_second_head_that_is_none_changes_nothing(params, batch):
         )
 
 
-@pytest.mark.parametrize(("name", "classes"), [("held-out parity", 10), ("held-out label", 2)])
+@pytest.mark.parametrize(("name", "classes"), [("held_out_parity", 10), ("held_out_label", 2)])
 def test_a_student_never_sees_the_held_out_head(batch, name, classes):
     """Its columns end where they began, whatever the teacher's say; the other head's move."""
     config = ProtocolConfig(teacher_epochs=1, student_epochs=1, noise_images=64, batch=16)
@@ -249,7 +249,7 @@ def test_a_score_is_called_what_it_is():
     assert student["accuracy"][2] == "student's test explained variance"
     assert teacher["teacher_loss"][1] == "squared pixel"
     assert "accuracy" not in str([*teacher.values(), *student.values()])
-    table = traits.functions(10)["held-out parity"]
+    table = traits.functions(10)["held_out_parity"]
     for trait in (traits.build_trait(NETWORK, TASK, table), traits.reading_inputs(FLAT, 10)):
         assert tasks.describe_student(trait.about) == tasks.STUDENT
         assert tasks.describe_teacher(trait.about) == tasks.TEACHER

@@ -76,17 +76,20 @@ def made(gap):
 
 
 @pytest.mark.parametrize(
-    ("gap", "sentence"),
+    ("gap", "verdict"),
     [
-        (0.2, "more at m = 3 0.200 "),
-        (-0.2, "less at m = 3 -0.200 "),
+        (0.2, "higher"),
+        (-0.2, "lower"),
     ],
 )
-def test_findings_follow_the_numbers(gap, sentence):
-    told = aux_count.findings(made(gap))
-    assert told[0].startswith("kl, fixed noise: transfer is shown from m = 3 on: 0.500")
-    assert told[-1].startswith(f"fixed noise: accuracy by MSE against KL: {sentence}")
-    assert "; no difference shown at m = 1 0.000 " in told[-1]
+def test_findings_follow_the_numbers(gap, verdict):
+    first, *_ = aux_count.findings(made(gap))
+    assert first.startswith("kl, fixed noise: transfer is shown from m = 3 on: 0.500")
+    rows = {row.at: row for row in aux_count.findings(made(gap)) if not isinstance(row, str)}
+    assert rows["m = 3"].estimate.mean == pytest.approx(gap)
+    assert rows["m = 3"].verdict == verdict
+    assert rows["m = 1"].estimate.mean == pytest.approx(0)
+    assert rows["m = 1"].verdict == "no difference shown"
 
 
 def test_published_points_stand_only_beside_the_reference_protocol(tiny):

@@ -66,7 +66,7 @@ def minimise(
         size: length of the first step.
         guide: the function to descend, where the score itself has no slope.
 
-    >>> float(least(lambda x: x.sum(), jnp.array([[0.0, 0.5]]), 40, 0.1))
+    >>> float(minimise(lambda x: x.sum(), jnp.array([[0.0, 0.5]]), 40, 0.1))
     -2.0
 
     """
