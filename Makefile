@@ -6,15 +6,18 @@ CONSTRAINTS ?= constraints.txt
 SOURCES := pyproject.toml $(CONSTRAINTS)
 CORE := attention axes decompositions distillation models results soundness sweep training transformer
 
-.PHONY: quick test test-core test-core-lowest test-slow lint types docs notebooks figures \
+.PHONY: quick test test-thorough test-core test-core-lowest test-slow lint types docs notebooks figures \
   benchmark benchmark-overlap benchmark-kernels benchmark-transformer benchmark-soundness \
   benchmark-accelerator clean
 
 quick: $(VENV)/run  ## the main experiment, small, in under a minute
 	$(BIN)/python -m experiments.mnist_aux
 
-test: $(VENV)/dev  ## all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+test: $(VENV)/dev  ## what would break first: five minutes on 2 cores
+	$(BIN)/python -m pytest -m "not slow and not thorough" -n auto --dist loadfile
+
+test-thorough: $(VENV)/dev  ## all other tests but the slow ones
+	$(BIN)/python -m pytest -m "thorough and not slow" -n auto --dist loadfile
 
 test-core: $(VENV)/dev  ## what all else stands on; for another Python: PYTHON=python3.12 VENV=.venv312
 	$(BIN)/python -m pytest -n auto --dist loadfile $(CORE:%=tests/test_%.py)

@@ -20,6 +20,32 @@ hypothesis.settings.load_profile("toymodels")
 MNIST = Path(__file__).parents[2] / "shared" / "mnist"
 
 
+FIRST = {
+    *("test_mnist_aux", "test_init_overlap", "test_owl_numbers", "test_theory_linear"),
+    *("test_one_step", "test_linear_network", "test_laws", "test_kernels", "test_scaling"),
+    "test_teacher_student",
+}
+"""Files below tests/experiments, tests/theory and tests/fuzz that the first command runs."""
+
+LATER = {
+    *("test_cli", "test_notebooks", "test_overlap", "test_language", "test_verbs"),
+    *("test_processes", "test_faults", "test_study_train", "test_distributions", "test_audit"),
+    *("test_netcdf", "test_mechanism", "test_datasets", "test_transformer", "test_attention"),
+}
+"""Files in tests/ that the second command runs: what they guard breaks seldom, or takes minutes."""
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what the second command runs, so that the first one takes minutes on two cores."""
+    tests = Path(__file__).parent
+    for item in items:
+        path = item.path
+        if tests in path.parents:
+            later = path.stem in LATER if path.parent == tests else path.stem not in FIRST
+            if later:
+                item.add_marker(pytest.mark.thorough)
+
+
 def pytest_configure(config):
     """Points that fail or do not move are told in a warning, which is no fault of a test."""
     config.addinivalue_line("filterwarnings", r"ignore:\d+ of \d+ points:UserWarning")

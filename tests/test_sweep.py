@@ -264,6 +264,7 @@ def test_a_value_that_is_not_finite_marks_its_point_and_no_other():
     )
 
 
+@pytest.mark.thorough
 def test_devices_share_the_work_and_change_rounding_at_most(tmp_path):
     script = (
         "import jax, numpy as np, sys; sys.path.insert(0, 'tests')\n"

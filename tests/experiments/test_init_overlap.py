@@ -105,6 +105,7 @@ def test_transfer_falls_with_the_overlap(quick):
     assert 0.85 < half < 0.99
 
 
+@pytest.mark.thorough
 def test_no_overlap_is_the_cross_model_control_in_distribution(quick):
     """The smaller form of the slow test."""
     control = mnist_aux.STUDY.run(mnist_aux.Config(dataset="digits"))
@@ -122,6 +123,7 @@ def test_no_overlap_is_the_cross_model_control_in_distribution_of_many_seeds():
     assert stats.ks_2samp(at_zero, theirs).pvalue > 0.01
 
 
+@pytest.mark.thorough
 def test_shapes_are_axes_and_everything_can_be_drawn():
     config = dataclasses.replace(TINY, m=(3, 1), width=(8, 16), groups=("all", "biases"))
     dataset = init_overlap.STUDY.run(config)

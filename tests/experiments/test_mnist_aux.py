@@ -219,6 +219,7 @@ def test_paper_protocol_lands_within_the_joint_intervals_of_the_published_rerun(
         assert_within_joint_interval(metrics[name], published, half_width)
 
 
+@pytest.mark.thorough
 def test_paper_protocol_small(mnist_dir):
     """The smaller form of the slow test: one seed, within what single seeds spread over."""
     metrics = results.metrics(
