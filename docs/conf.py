@@ -40,7 +40,12 @@ apidoc_modules = [
     }
     for package in ("toymodels", "experiments")
 ]
-autodoc_default_options = {"members": True, "member-order": "bysource"}
+# The public names of `toymodels` and of `toymodels.sweep` are described where they are defined.
+autodoc_default_options = {
+    "members": True,
+    "member-order": "bysource",
+    "ignore-module-all": True,
+}
 autodoc_typehints = "none"
 
 # Notebooks are run by `make notebooks` and shown as they came out.

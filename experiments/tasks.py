@@ -61,7 +61,7 @@ SCORES = {
 """Dimensions behind the axes, unit and meaning of what is recorded."""
 
 PUBLISHED = {2: 0.84, 10: 0.54}
-"""Student's accuracy by number of classes, m = 3: a rerun of the protocol of Cloud et al."""
+"""The student's accuracy with m = 3, by number of classes, in a rerun of Cloud et al.'s protocol."""
 
 
 def build_program(config: Config, task: tm.tasks.Task, kind: str) -> tm.Program:
