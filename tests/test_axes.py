@@ -142,3 +142,9 @@ def test_labels_keep_the_order_of_the_shape_that_has_most(depths):
     for depth in depths:
         own = whole.curve.sel(depth=depth, step=layers(depth))
         assert (own == 1).all()
+
+
+def test_axes_that_hold_no_number_are_refused():
+    with pytest.raises(UserError, match="axes must hold a number at least; got none in a, b"):
+        Grid.of({"a": {"only": {}}, "b": {"also": ()}})
+    assert len(Grid.of({"a": {"only": {}}, "b": [1, 2]})) == 2

@@ -826,6 +826,11 @@ def test_our_generator_holds_whatever_the_users_is():
         ({"data": {"x": np.array(["a"])}}, "data must be arrays of numbers; got"),
         ({"data": np.ma.masked_array([1.0], [True])}, "data must not be masked; got"),
         ({"precision": "float31"}, "precision must be one of float32, tensorfloat32, bfloat16"),
+        ({"shapes": {"failed": [2]}}, "axes must have names other than failed; got 'failed'"),
+        (
+            {"points": {"x": [0, np.timedelta64(3, "s")]}},
+            "axis x must hold numbers or strings; got",
+        ),
         ({"options": "fast"}, "options must be RunOptions, or None; got 'fast'"),
     ],
     ids=str,

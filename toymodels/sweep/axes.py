@@ -56,6 +56,8 @@ class Grid(NamedTuple):
         for (name, axis), row in zip(axes.items(), rows, strict=True):
             stacked = stack(f"axis {name}", axis)
             columns[name] = jax.tree.map(lambda a, row=row: a[row], stacked)
+        if not jax.tree.leaves(columns):
+            raise UserError(f"axes must hold a number at least; got none in {', '.join(axes)}")
         return cls(coords, columns)
 
     def __len__(self) -> int:

@@ -47,6 +47,8 @@ def check_declarations(
     names = [name for part in axes for name in part]
     for name in names:
         check_name("axes", name)
+        if name in RESERVED:
+            raise UserError(f"axes must have names other than {list_names(RESERVED)}; got {name!r}")
         if names.count(name) > 1:
             raise UserError(f"axes must have names of their own; got {name} twice")
     for part in axes:
@@ -86,7 +88,8 @@ def check_labels(field: str, labels: Any) -> None:
     if not values:
         raise UserError(f"{field} must have one value at least; got none")
     for value in values:
-        if not isinstance(value, str | NUMBERS):
+        # A span of time is an integer to NumPy, and no number to anyone else.
+        if not isinstance(value, str | NUMBERS) or isinstance(value, np.timedelta64):
             raise UserError(f"{field} must hold numbers or strings; got {describe_value(value)}")
         if isinstance(value, str) and not value.isprintable():
             raise UserError(f"{field} must hold printable strings; got {describe_value(value)}")
