@@ -5,11 +5,13 @@ the bits of one without a store, or end in one sentence that names the place in 
 """
 
 import atexit
+import contextlib
 import functools
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from zipfile import BadZipFile
 
 import child
 import engine
@@ -175,7 +177,10 @@ def case(case: child.Case) -> str:
     own = case.folder / "store"
     shutil.copytree(stores()["own"], own)
     for _ in range(case.random.choice((1, 1, 2, 4))):
-        case.draw((damage_file, damage_file, damage_file, damage_folder))(case, own)
+        damage = case.draw((damage_file, damage_file, damage_file, damage_folder))
+        # What an earlier damage has left (a link, a torn archive) may not take another one.
+        with contextlib.suppress(OSError, ValueError, EOFError, MemoryError, BadZipFile):
+            damage(case, own)
     try:
         first, _ = engine.run(Store(own))
         second, execution = engine.run(Store(own))
