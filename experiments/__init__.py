@@ -29,7 +29,7 @@ def load_study(name: str) -> Study:
 
     """
     if name not in names():
-        raise UserError(f"experiment must be one of {', '.join(names())}; got {name!r}")
+        raise UserError(f"experiment must be one of {', '.join(names())}; got {name[:80]!r}")
     study: Study = importlib.import_module(f"experiments.{name}").STUDY
     return study
 
