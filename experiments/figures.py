@@ -147,7 +147,10 @@ def execute(figures: Figures) -> None:
         dataset = results.open_result(folder)
         study = load_study(dataset.attrs["experiment"])
         if figures.rerun != "no":
-            config, width = study.read_config(dataset), json.loads(dataset.attrs["provenance"])["width"]
+            config, width = (
+                study.read_config(dataset),
+                json.loads(dataset.attrs["provenance"])["width"],
+            )
             if figures.rerun != "same":
                 folder, config = figures.out / folder.name, study.presets[figures.rerun]
                 width = None
