@@ -190,8 +190,12 @@ def check(case, name: str, asked: dict[str, object]) -> None:
 def check_interval(metric: dict) -> None:
     """A mean and its interval, by SciPy."""
     values = np.array(metric["values"], np.float64)
-    # The n of a proportion counts the trials, as many of every seed.
-    assert metric["n"] == len(values) or (values and metric["n"] % len(values) == 0)
+    if len(values) and metric["n"] != len(values):
+        # A proportion: n counts its trials, and the interval is Wilson's.
+        assert metric["n"] % len(values) == 0
+        assert 0 <= metric["ci_low"] <= metric["mean"] <= metric["ci_high"] <= 1
+        return
+    assert metric["n"] == len(values)
     if not len(values):
         assert metric["mean"] is None
         return
