@@ -13,7 +13,7 @@ CORE := attention axes decompositions distillation models results soundness swee
 quick: $(VENV)/run  ## the main experiment, small, in under a minute
 	$(BIN)/python -m experiments.mnist_aux
 
-test: $(VENV)/dev  ## what would break first: five minutes on 2 cores
+test: $(VENV)/dev  ## what would break first: some minutes on 2 cores
 	$(BIN)/python -m pytest -m "not slow and not thorough" -n auto --dist loadfile
 
 test-thorough: $(VENV)/dev  ## all other tests but the slow ones
