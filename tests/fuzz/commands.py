@@ -193,7 +193,11 @@ def check_interval(metric: dict) -> None:
     if len(values) and metric["n"] != len(values):
         # A proportion: n counts its trials, and the interval is Wilson's.
         assert metric["n"] % len(values) == 0
-        assert 0 <= metric["ci_low"] <= metric["mean"] <= metric["ci_high"] <= 1
+        share, n, z = values.mean(), metric["n"], stats.norm.ppf(0.975)
+        centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+        ends = [metric["mean"], metric["ci_low"], metric["ci_high"]]
+        np.testing.assert_allclose(ends, [share, centre - half, centre + half], atol=1e-9)
         return
     assert metric["n"] == len(values)
     if not len(values):
