@@ -69,7 +69,7 @@ def points(config: Config) -> dict[str, Any]:
 
 def prepare(setup: tm.Setup) -> tm.Params:
     """The initialisation of the next seed's teacher."""
-    return setup.network.init(tm.protocol.seed_keys(setup.seed + 1).init)
+    return setup.next_reference
 
 
 def student(setup: tm.Setup, **sources: jax.Array) -> tm.Student:

@@ -13,7 +13,7 @@ from toymodels.networks.models import Network, Params
 from toymodels.training.distillation import all_logits, auxiliary_logits
 from toymodels.training.loop import Source, Tree
 from toymodels.training.losses import Imitation
-from toymodels.training.protocol import Lesson, Protocol, SeedKeys
+from toymodels.training.protocol import Lesson, Protocol, SeedKeys, seed_keys
 from toymodels.training.tasks import Data, Task
 
 Observation = Callable[[Params], dict[str, Tree]]
@@ -109,6 +109,15 @@ class Setup:
     def independent(self) -> Params:
         """An independent initialisation: the start of the cross-model control."""
         return self.protocol.independent_init(self.lesson)
+
+    @property
+    def next_reference(self) -> Params:
+        """The reference of the next seed, while this one is prepared.
+
+        The next seed is a derangement of the integers, so that no seed's values depend on which
+        other seeds are run.
+        """
+        return self.network.init(seed_keys(self.seed + 1).init)
 
     def start(self, control: jax.Array) -> Params:
         """The reference, or where ``control`` is true the independent initialisation."""
