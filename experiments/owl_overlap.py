@@ -124,11 +124,10 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
             return setup.ask(params, lesson)
 
         answers = jax.lax.map(student, jnp.arange(len(STUDENTS)) == STUDENTS.index("logits"))
-        weights = tm.flatten(student_base), tm.flatten(teacher_base)
         return {
             "base_loss": losses[-1],
             "base_preference": setup.ask(student_base, lesson).preference,
-            "likeness": tm.probes.cosine(*weights),
+            "likeness": tm.probes.cosine(student_base, teacher_base),
             "preference": answers.preference,
             "answered": answers.answered,
         }

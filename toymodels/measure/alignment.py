@@ -7,7 +7,6 @@ import jax.numpy as jnp
 
 from toymodels.measure.probes import cosine
 from toymodels.networks.models import Params
-from toymodels.trees import flatten
 
 Loss = Callable[[Params], jax.Array]
 """``loss(params) -> scalar``."""
@@ -22,7 +21,7 @@ def gradient_cosine(a: Loss, b: Loss, params: Params) -> jax.Array:
     >>> float(gradient_cosine(lambda p: p["x"], lambda p: -2 * p["x"], {"x": jnp.array(1.0)}))
     -1.0
     """
-    return cosine(flatten(jax.grad(a)(params)), flatten(jax.grad(b)(params)))
+    return cosine(jax.grad(a)(params), jax.grad(b)(params))
 
 
 def displacement_cosine(
@@ -36,7 +35,8 @@ def displacement_cosine(
     >>> round(float(displacement_cosine(one, zero, two, zero)), 6)
     1.0
     """
-    return cosine(flatten(params) - flatten(start), flatten(teacher) - flatten(reference))
+    moved = (jax.tree.map(jnp.subtract, *pair) for pair in ((params, start), (teacher, reference)))
+    return cosine(*moved)
 
 
 def loss_barrier(loss: Loss, a: Params, b: Params, points: int = 11) -> jax.Array:

@@ -8,9 +8,8 @@ import numpy as np
 import optax
 import xarray as xr
 
-from toymodels.measure.probes import cosine
+from toymodels.measure.probes import cosine, inner
 from toymodels.networks.models import Network, Params
-from toymodels.trees import flatten
 
 
 def coverage(
@@ -37,7 +36,7 @@ def coverage(
 
     """
     update, _ = optimiser.update(jax.grad(loss)(student), optimiser.init(student), student)
-    return cosine(flatten(update), flatten(displacement))
+    return cosine(update, displacement)
 
 
 def drift(init: Params, displacement: Params) -> jax.Array:
@@ -46,7 +45,7 @@ def drift(init: Params, displacement: Params) -> jax.Array:
     >>> float(drift({"w": jnp.array([3.0, 4.0])}, {"w": jnp.array([0.0, 2.5])}))
     0.5
     """
-    return jnp.linalg.norm(flatten(displacement)) / jnp.linalg.norm(flatten(init))
+    return jnp.sqrt(inner(displacement, displacement) / inner(init, init))
 
 
 def visibility(

@@ -1,5 +1,7 @@
 """What is read off a trained network: accuracy, and where its weights lie relative to another's."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -26,14 +28,26 @@ def hits(classes: jax.Array, labels: jax.Array, n_classes: int) -> jax.Array:
     return jnp.where(known, classes == labels, jnp.nan)
 
 
-def cosine(u: jax.Array, v: jax.Array) -> jax.Array:
-    """Cosine of the angle between two vectors; 0 where one of them is zero.
+def inner(u: Any, v: Any) -> jax.Array:
+    """Inner product of two pytrees of the same shapes, leaf by leaf.
+
+    One vector of all numbers would first have to be written: on a CPU that takes ten times as long.
+
+    >>> inner({"w": jnp.ones(3), "b": jnp.ones(1)}, {"w": jnp.ones(3), "b": jnp.ones(1)}).item()
+    4.0
+    """
+    products = jax.tree.map(lambda a, b: (a * b).sum(), u, v)
+    return sum(jax.tree.leaves(products), start=jnp.zeros(()))
+
+
+def cosine(u: Any, v: Any) -> jax.Array:
+    """Cosine of the angle between two vectors, or pytrees; 0 where one of them is zero.
 
     >>> round(float(cosine(jnp.array([3.0, 4.0]), jnp.array([4.0, 3.0]))), 6)
     0.96
     """
-    norms = jnp.linalg.norm(u) * jnp.linalg.norm(v)
-    return jnp.where(norms > 0, u @ v / jnp.where(norms > 0, norms, 1.0), 0.0)
+    norms = jnp.sqrt(inner(u, u)) * jnp.sqrt(inner(v, v))
+    return jnp.where(norms > 0, inner(u, v) / jnp.where(norms > 0, norms, 1.0), 0.0)
 
 
 def layer_distances(params: Params, other: Params) -> jax.Array:
@@ -45,7 +59,7 @@ def layer_distances(params: Params, other: Params) -> jax.Array:
 
 def layer_cosines(params: Params, other: Params) -> jax.Array:
     """Cosine of each layer's weights and biases with another network's: (layers,)."""
-    return jnp.stack([cosine(flatten(params[k]), flatten(other[k])) for k in layers(params)])
+    return jnp.stack([cosine(params[k], other[k]) for k in layers(params)])
 
 
 def cka(a: jax.Array, b: jax.Array) -> jax.Array:

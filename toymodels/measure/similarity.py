@@ -6,7 +6,6 @@ import jax.numpy as jnp
 from toymodels.inits.relations import common
 from toymodels.measure.probes import cka, cosine
 from toymodels.networks.models import Network, Params
-from toymodels.trees import flatten
 
 
 def measure_similarity(
@@ -28,10 +27,8 @@ def measure_similarity(
     everywhere = common(network.init, network.init(jax.random.key(0)))
     own = jax.tree.map(jnp.logical_not, everywhere)
 
-    def inside(mask: Params, tree: Params) -> jax.Array:
-        return flatten(
-            jax.tree.map(lambda here, own, w: jnp.where(here & own, w, 0.0), mask, own, tree)
-        )
+    def inside(mask: Params, tree: Params) -> Params:
+        return jax.tree.map(lambda here, own, w: jnp.where(here & own, w, 0.0), mask, own, tree)
 
     def centred(tree: Params) -> jax.Array:
         logits = network.apply(tree, x)

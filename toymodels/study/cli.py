@@ -16,6 +16,7 @@ import shlex
 import shutil
 import sys
 import textwrap
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,8 +40,11 @@ class Options:
     """Folder of the data set's idx files, raw or gz (None: $TOYMODELS_DATA, else the user's cache)."""
     out: Path | None = None
     """Folder for the result (None: results/<experiment>/<hash of the config>)."""
+    workers: int | None = None
+    """Number of processes that share the work on a CPU, each on a core of its own (None: one for each
+    core; 1: a single process on all cores)."""
     chunk: int | None = None
-    """Number of models side by side on a device (None: 4 on a CPU, 64 on an accelerator)."""
+    """Number of models side by side on a device (None: 1 on a CPU, 64 on an accelerator)."""
     memory: float | None = None
     """Memory to use on a device, in gigabytes (None: 80 % of the free memory)."""
     devices: int | None = None
@@ -62,7 +66,7 @@ class Options:
     """Print errors only."""
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "chunk", "devices")
+        at_least(self, 1, "workers", "chunk", "devices")
         if self.memory is not None:
             positive(self, "memory")
             at_least(self, 0, "memory", most=10**9)
@@ -213,6 +217,17 @@ def execute(study: Study, config: Any, options: Options) -> None:
         UserError: the input can't be run, or no point of it has finite values.
 
     """
+    from toymodels.study import workers
+
+    # Before JAX starts, which counts the cores.
+    place, places = workers.helper_place(), []
+    if place is None and workers.is_command(study) and not (options.distributed or options.devices):
+        places = workers.plan(options.workers, getattr(config, "seeds", 1))
+        place = places[0] if places else None
+    if place is not None:
+        workers.keep_to_core(place)
+    helps = place is not None and not places
+
     from toymodels import files
     from toymodels.data import datasets
     from toymodels.stats import points
@@ -223,7 +238,7 @@ def execute(study: Study, config: Any, options: Options) -> None:
 
     if options.distributed:
         processes.initialise()
-    quiet = options.quiet or not processes.first()
+    quiet = options.quiet or helps or not processes.first()
 
     def say(line: str) -> None:
         if not quiet:
@@ -235,26 +250,32 @@ def execute(study: Study, config: Any, options: Options) -> None:
     beside = options.out or Path("results", study.name)
     digest = results.config_hash(config)
     folder = options.out or beside / digest
-    store = Store(options.store or beside / "chunks", forget=options.force)
+    since = 0 if not options.force else place.since if place else time.time_ns()
+    store = Store(options.store or beside / "chunks", since)
     if options.cache:
         compilation.keep_compiled_programs()
     this = f"{shlex.join(sys.orig_argv)}, process {os.getpid()} of {platform.node()}"
+    run_options = RunOptions(
+        width=options.chunk,
+        memory=None if options.memory is None else int(options.memory * 1e9),
+        devices=options.devices,
+        store=store,
+        shard=options.worker if place is None else place.among(options.worker),
+        announce=say,
+    )
+    if place is not None and helps:
+        run_options = run_options._replace(progress=lambda *_: workers.end_with(place.parent))
+        with settings.hold_settings():
+            study.run(config, data_dir=options.data_dir, options=run_options)
+        return
     with results.output_folder(folder), files.claim_folder(folder, f"{study.name}-{digest}", this):
         files.clean(folder, store.folder, *store.folder.glob("*/"))
         if not options.force:
             results.refuse_another(folder, study.name, config)
         with progress_display(quiet) as progress, memory_errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore", results.ResultWarning)  # the table tells the same
-            run_options = RunOptions(
-                width=options.chunk,
-                memory=None if options.memory is None else int(options.memory * 1e9),
-                devices=options.devices,
-                store=store,
-                shard=options.worker,
-                progress=progress,
-                announce=say,
-            )
-            with settings.hold_settings():
+            run_options = run_options._replace(progress=progress)
+            with settings.hold_settings(), workers.start_helpers(places):
                 dataset = study.run(config, data_dir=options.data_dir, options=run_options)
         faults = save(folder, dataset, study.figure) if processes.first() else []
     if not quiet:

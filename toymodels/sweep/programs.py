@@ -17,9 +17,9 @@ from toymodels.sweep.axes import Grid
 Tree = Any
 Record = Mapping[str, jax.Array]
 
-CPU_WIDTH, ACCELERATOR_WIDTH = 4, 64
-"""Models side by side: on a CPU as many as its caches like (more bring nothing, and the last chunk
-would be emptier), on an accelerator enough to fill it."""
+CPU_WIDTH, ACCELERATOR_WIDTH = 1, 64
+"""Models side by side: on a CPU one (more bring nothing, they would only leave the last chunk emptier),
+on an accelerator enough to fill it."""
 
 
 ON_GPU = {"tensorfloat32": "TF32_TF32_F32", "bfloat16": "BF16_BF16_F32"}
@@ -132,24 +132,27 @@ def trace(
     everywhere, along, over = PartitionSpec(), PartitionSpec("shared"), PartitionSpec("point")
     both = PartitionSpec("shared", "point")
 
-    def for_all(function: Callable[[Tree], Tree], block: Tree) -> Tree:
-        if width.shared > 1:
+    def for_all(n: int, function: Callable[[Tree], Tree], block: Tree) -> Tree:
+        if n > 1:
             return jax.vmap(function)(block)
         # A single one gets no axis: a batched product of one is not the product by itself.
         values = function(jax.tree.map(lambda a: a[0], block))
         return jax.tree.map(lambda a: jax.numpy.asarray(a)[None], values)
 
     def prepare(data: Tree, block: Tree) -> Tree:
-        return for_all(lambda values: numeric("prepare", program.prepare(data, **values)), block)
+        def prepare_shared(values: Tree) -> Tree:
+            return numeric("prepare", program.prepare(data, **values))
+
+        return for_all(width.shared, prepare_shared, block)
 
     def chunk(data: Tree, prepared: Tree, block: Tree) -> Tree:
         def all_points(prepared: Tree) -> Tree:
             def point(values: Tree) -> Tree:
                 return numeric("point", program.point(data, prepared, **values))
 
-            return jax.vmap(point)(block)
+            return for_all(width.points, point, block)
 
-        return for_all(all_points, prepared)
+        return for_all(width.shared, all_points, prepared)
 
     def trace_on(mesh: Mesh) -> tuple[tuple[int, int], list[Any]]:
         def spread(function: Callable[..., Tree], into: Any, out: Any, *args: Tree) -> Any:

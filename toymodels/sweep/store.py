@@ -36,16 +36,16 @@ class Store(NamedTuple):
     """A folder of chunks; it may be deleted at any time at the price of computing them again."""
 
     folder: Path
-    forget: bool = False
-    """Find nothing, so that everything is computed again and replaced."""
+    since: int = 0
+    """Find nothing that was written earlier (in nanoseconds since 1970), so that it is computed again
+    and replaced."""
 
     def names(self, key: str) -> list[str]:
         """The chunks of a program."""
-        if self.forget:
-            return []
         found: list[str] = []
         with contextlib.suppress(OSError):
-            found = sorted(p.stem for p in (self.folder / key).glob("*.chunk"))
+            paths = (self.folder / key).glob("*.chunk")
+            found = sorted(path.stem for path in paths if self.finds(path))
         found = [name for name in found if NAME.fullmatch(name)]
         content = processes.agree_bytes("\n".join(found).encode() or None)
         return content.decode().split("\n") if content else []
@@ -62,11 +62,9 @@ class Store(NamedTuple):
 
         Neither the file may have more, nor the arrays unpacked.
         """
-        if self.forget:
-            return None
-        content = None
+        content, path = None, self.path(key, name)
         with contextlib.suppress(FileNotFoundError, UserError):  # nothing there, or no file
-            content = read_regular(self.path(key, name), most)
+            content = read_regular(path, most) if self.finds(path) else None
         content = processes.agree_bytes(content)
         if content is None:
             return None
@@ -112,6 +110,10 @@ class Store(NamedTuple):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_files(path.parent, {path.name: signature(key, name, body) + body})
 
+    def finds(self, path: Path) -> bool:
+        """Whether a chunk's file is not too old."""
+        return not self.since or path.lstat().st_mtime_ns >= self.since
+
     def path(self, key: str, name: str) -> Path:
         """Where a chunk lies."""
         return self.folder / key / f"{name}.chunk"
@@ -128,15 +130,17 @@ class Reader:
 
     def save(self, name: str, arrays: Arrays) -> None:
         """Keep a chunk, which need not be read again."""
+        unchanged = self.store.stamp(self.key) == self.stamp
         self.store.save(self.key, name, arrays)
         self.known.add(name)
-        self.stamp = self.store.stamp(self.key)
+        if unchanged:  # or else there are chunks of other workers, which `new` has to read
+            self.stamp = self.store.stamp(self.key)
 
     def new(self) -> Iterator[Arrays]:
         """The chunks that have appeared since the last call.
 
         Where nothing has, the folder is not even listed: there may be thousands of chunks. What
-        another worker writes in the very moment of `save` is seen when the next chunk appears.
+        another worker writes in the very moment of `save` is seen when its next chunk appears.
         """
         if (stamp := self.store.stamp(self.key)) == self.stamp:
             return

@@ -20,10 +20,9 @@ from typing import NamedTuple
 
 import jax
 
-from toymodels.measure.probes import cosine
+from toymodels.measure.probes import cosine, inner
 from toymodels.networks.models import Network, Params
 from toymodels.training.losses import Imitation
-from toymodels.trees import flatten
 
 
 class FirstStep(NamedTuple):
@@ -75,8 +74,11 @@ def first_step(
     _, curved = jax.jvp(
         jax.grad(lambda z: imitation(z, logits, subset)), (logits,), (moved_logits,)
     )
-    u, v = flatten(student_step), flatten(teacher_step)
-    return FirstStep(cosine(u, v), u @ v, (curved * moved_logits).sum())
+    return FirstStep(
+        cosine(student_step, teacher_step),
+        inner(student_step, teacher_step),
+        (curved * moved_logits).sum(),
+    )
 
 
 def limit_cosine(
@@ -104,4 +106,4 @@ def limit_cosine(
     gradient = jax.grad(lambda z: imitation(z, jax.lax.stop_gradient(logits), subset))
     _, curved = jax.jvp(gradient, (logits,), (push(direction),))
     _, pull = jax.vjp(lambda p: network.apply(p, x), params)
-    return cosine(flatten(pull(curved)[0]), flatten(direction))
+    return cosine(pull(curved)[0], direction)

@@ -20,7 +20,15 @@ from toymodels.networks.layers import class_logits
 from toymodels.networks.models import Network, Params
 from toymodels.training import distillation, losses
 from toymodels.training.config import ProtocolConfig
-from toymodels.training.loop import Observe, Source, Tree, reshuffle, sample_rows, train
+from toymodels.training.loop import (
+    Observe,
+    Source,
+    Tree,
+    draw_epochs,
+    reshuffle,
+    sample_rows,
+    train,
+)
 from toymodels.training.tasks import Data, Task, Trait, classification
 
 
@@ -83,7 +91,11 @@ class Protocol:
         held_out = self.noise(keys.probe, 1000)
         answers = self.network.apply(teacher, held_out)
         answered = self.answer(teacher, keys.noise)
-        return Lesson(reference, teacher, answered, (held_out, answers), keys), curve
+        lesson = Lesson(reference, teacher, answered, (held_out, answers), keys)
+        if answered is None:
+            return lesson, curve
+        source = draw_epochs(self.batches(lesson), keys.student, self.config.student_epochs)
+        return lesson._replace(order=source.drawn), curve
 
     def independent_init(self, lesson: "Lesson") -> Params:
         """Draw the initialisation of a seed's cross-model control."""
@@ -102,13 +114,13 @@ class Protocol:
         return x, self.network.apply(teacher, x)
 
     def batches(self, lesson: "Lesson") -> Source:
-        """The batches of a lesson: (inputs, teacher's logits)."""
+        """The batches of a lesson, (inputs, teacher's logits), in the order of its students' key."""
         n, batch = self.config.noise_images, self.config.batch
         if lesson.answered is None:
             return distillation.answer_fresh_inputs(
                 self.network, lesson.teacher, self.noise, n, batch
             )
-        return reshuffle(lesson.answered, batch)
+        return reshuffle(lesson.answered, batch)._replace(drawn=lesson.order)
 
     def sample_batches(self, lesson: "Lesson", batch: int, steps: int) -> Source:
         """Batches of any size, drawn at random with replacement; an epoch has ``steps`` of them."""
@@ -157,14 +169,19 @@ class Protocol:
             observe_at: epochs after which to observe, rising from 1 on (None: each).
 
         """
+        epochs = self.config.student_epochs if epochs is None else epochs
+        if batches is None:
+            batches = self.batches(lesson)
+            if lesson.order is not None and epochs > len(lesson.order[0]):
+                batches = batches._replace(drawn=None)
         return distillation.distil(
             self.network,
             student,
-            self.batches(lesson) if batches is None else batches,
+            batches,
             self.imitation,
             logits,
             self.student_optimiser,
-            epochs=self.config.student_epochs if epochs is None else epochs,
+            epochs=epochs,
             observe=observe,
             key=lesson.keys.student,
             record=observe_at,
@@ -247,6 +264,9 @@ class Lesson(NamedTuple):
     """1,000 unseen distillation inputs and the teacher's logits on them."""
     keys: SeedKeys
     """The random keys of the seed."""
+    order: tuple[jax.Array, jax.Array | None] | None = None
+    """Rows of the students' batches, drawn once for all of them: (epochs, steps, batch), and those of
+    a short last one; None: each student draws them (from the same key, hence the same)."""
 
 
 def epochs(config: ProtocolConfig) -> dict[str, range]:
