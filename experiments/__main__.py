@@ -15,6 +15,7 @@ from experiments import TOOLS, load_study, names, summary, times
 from toymodels.errors import UserError
 from toymodels.study import cli
 from toymodels.study.display import duration
+from toymodels.study.options import Options
 
 SHELLS = {
     "bash": "_toymodels() { mapfile -t COMPREPLY < "
@@ -73,7 +74,7 @@ def completions(words: list[str]) -> list[str]:
     elif before[0] in names():
         presets = load_study(before[0]).presets
         fields: dict[str, Any] = typing.get_type_hints(type(presets["quick"]))
-        fields |= {f.name: f.type for f in dataclasses.fields(cli.Options)}
+        fields |= {f.name: f.type for f in dataclasses.fields(Options)}
         values = {"--" + name.replace("_", "-"): literals(kind) for name, kind in fields.items()}
         values["--preset"] = list(presets)
         options = [word for word in before if word in values]

@@ -16,6 +16,7 @@ from toymodels import files
 from toymodels.errors import UserError
 from toymodels.stats import points
 from toymodels.study import cli, plotting, results
+from toymodels.study.options import Options
 from toymodels.sweep import Execution
 from toymodels.sweep.axes import Grid, label_arrays
 
@@ -59,7 +60,7 @@ def execute(folder, dataset=None, findings=("a finding",), plot=plot, config=Non
     def run(config, *, data_dir, options):
         return describe_result(sweep() if dataset is None else dataset, findings)
 
-    options = cli.Options(out=folder, **options)
+    options = Options(out=folder, **options)
     study = SimpleNamespace(name="test", run=run, figure=plot)
     with cli.plain_errors():
         cli.execute(study, config or Config(), options)

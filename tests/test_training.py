@@ -4,7 +4,15 @@ import numpy as np
 import optax
 import pytest
 
-from toymodels.training.loop import reshuffle, sample_fresh, sample_rows, switch_order, train
+from toymodels.errors import UserError
+from toymodels.training.loop import (
+    draw_epochs,
+    reshuffle,
+    sample_fresh,
+    sample_rows,
+    switch_order,
+    train,
+)
 
 X = np.random.default_rng(0).normal(size=(10, 3))
 Y = X @ np.array([1.0, -2.0, 0.5])
@@ -142,3 +150,26 @@ def test_parting_goes_from_one_keys_batches_to_anothers(source):
         expected = [*first[:shared], *second[shared:]]
         for got, known in zip(parted, expected, strict=True):
             np.testing.assert_array_equal(got, known)
+
+
+def test_epochs_drawn_before_are_those_drawn_while_training():
+    source, key = reshuffle((jnp.asarray(X), jnp.asarray(Y)), 5), jax.random.key(3)
+    start = {"w": jnp.zeros(X.shape[1])}
+
+    def trained(source, epochs, record=None):
+        return train(
+            lambda p, batch: ((batch[0] @ p["w"] - batch[1]) ** 2).mean(),
+            start,
+            source,
+            optax.adam(0.1),
+            epochs=epochs,
+            observe=lambda p: p["w"],
+            key=key,
+            record=record,
+        )[1]
+
+    drawn = draw_epochs(source, key, 4)
+    for epochs, record in ((4, None), (2, None), (4, (1, 4)), (0, None)):
+        assert trained(drawn, epochs, record).tolist() == trained(source, epochs, record).tolist()
+    with pytest.raises(UserError, match="epochs must be at most the 4 that were drawn; got 5"):
+        trained(drawn, 5)

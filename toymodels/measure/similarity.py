@@ -26,9 +26,13 @@ def measure_similarity(
     """
     everywhere = common(network.init, network.init(jax.random.key(0)))
     own = jax.tree.map(jnp.logical_not, everywhere)
+    masks = jax.tree.map(lambda *masks: jnp.stack(masks), *parts.values())
 
     def inside(mask: Params, tree: Params) -> Params:
         return jax.tree.map(lambda here, own, w: jnp.where(here & own, w, 0.0), mask, own, tree)
+
+    def overlap(mask: Params) -> jax.Array:
+        return cosine(inside(mask, params), inside(mask, init))
 
     def centred(tree: Params) -> jax.Array:
         logits = network.apply(tree, x)
@@ -36,7 +40,7 @@ def measure_similarity(
 
     here, there = centred(params), centred(init)
     found = {
-        "overlap": jnp.stack([cosine(inside(p, params), inside(p, init)) for p in parts.values()]),
+        "overlap": jax.vmap(overlap)(masks),
         "class_agreement": cosine(here[:, :n_classes].ravel(), there[:, :n_classes].ravel()),
         "aux_agreement": cosine(here[:, n_classes:].ravel(), there[:, n_classes:].ravel()),
     }

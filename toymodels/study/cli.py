@@ -16,70 +16,19 @@ import shlex
 import shutil
 import sys
 import textwrap
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from toymodels.errors import UserError, at_least, plain, positive, sentence
+from toymodels.errors import UserError, plain, sentence
+from toymodels.study.options import Options
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
     from toymodels.study.study import Study
-
-
-@dataclass(frozen=True)
-class Options:
-    """How an experiment runs; none of these options changes the result beyond rounding."""
-
-    data_dir: Path | None = None
-    """Folder of the data set's idx files, raw or gz (None: $TOYMODELS_DATA, else the user's cache)."""
-    out: Path | None = None
-    """Folder for the result (None: results/<experiment>/<hash of the config>)."""
-    workers: int | None = None
-    """Number of processes that share the work on a CPU, each on a core of its own (None: one for each
-    core; 1: a single process on all cores)."""
-    chunk: int | None = None
-    """Number of models side by side on a device (None: 1 on a CPU, 64 on an accelerator)."""
-    memory: float | None = None
-    """Memory to use on a device, in gigabytes (None: 80 % of the free memory)."""
-    devices: int | None = None
-    """Number of local devices (None: all)."""
-    store: Path | None = None
-    """Folder of finished chunks. A run that was killed continues from it, and a run with more seeds
-    computes only the new seeds (None: chunks/ beside the result)."""
-    shard: str = "1/1"
-    """Number of this worker among all workers, as 2/8. Workers with the same command and STORE share
-    the work, in any number and order; each takes over what another has left unfinished."""
-    distributed: bool = False
-    """Join the processes that SLURM, MPI or a TPU pod has started with this command to one sweep over
-    all their devices. The first process writes the result."""
-    cache: bool = False
-    """Keep compiled programs on disk for the next run of the same shapes."""
-    force: bool = False
-    """Compute all points again, and replace the result of another config in OUT."""
-    quiet: bool = False
-    """Print errors only."""
-
-    def __post_init__(self) -> None:
-        at_least(self, 1, "workers", "chunk", "devices")
-        if self.memory is not None:
-            positive(self, "memory")
-            at_least(self, 0, "memory", most=10**9)
-        _ = self.worker
-
-    @property
-    def worker(self) -> tuple[int, int]:
-        """The shard as two numbers."""
-        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", self.shard)
-        k, n = map(int, found.groups()) if found else (0, 0)
-        if not 1 <= k <= n:
-            raise UserError(f"shard must be k/n, with k from 1 to n; got {self.shard}")
-        return k, n
 
 
 def main(study: Study) -> None:
@@ -208,7 +157,7 @@ def wrap_text(text: str) -> str:
 
 
 def execute(study: Study, config: Any, options: Options) -> None:
-    """Run, write the numbers, draw the figure, print the table.
+    """Run, write the numbers, draw the figure, print the table; or help a run (`workers`).
 
     What is wrong after the numbers are written ends the command with exit 1 and a line for each:
     the numbers stand.
@@ -220,13 +169,8 @@ def execute(study: Study, config: Any, options: Options) -> None:
     from toymodels.study import workers
 
     # Before JAX starts, which counts the cores.
-    place, places = workers.helper_place(), []
-    if place is None and workers.is_command(study) and not (options.distributed or options.devices):
-        places = workers.plan(options.workers, getattr(config, "seeds", 1))
-        place = places[0] if places else None
-    if place is not None:
-        workers.keep_to_core(place)
-    helps = place is not None and not places
+    alone = options.distributed or options.devices or not workers.is_command(study)
+    place, helpers = workers.take_place(options.workers, getattr(config, "seeds", 1), bool(alone))
 
     from toymodels import files
     from toymodels.data import datasets
@@ -238,7 +182,7 @@ def execute(study: Study, config: Any, options: Options) -> None:
 
     if options.distributed:
         processes.initialise()
-    quiet = options.quiet or helps or not processes.first()
+    quiet = options.quiet or not processes.first()
 
     def say(line: str) -> None:
         if not quiet:
@@ -250,8 +194,7 @@ def execute(study: Study, config: Any, options: Options) -> None:
     beside = options.out or Path("results", study.name)
     digest = results.config_hash(config)
     folder = options.out or beside / digest
-    since = 0 if not options.force else place.since if place else time.time_ns()
-    store = Store(options.store or beside / "chunks", since)
+    store = Store(options.store or beside / "chunks", place.since if options.force else 0)
     if options.cache:
         compilation.keep_compiled_programs()
     this = f"{shlex.join(sys.orig_argv)}, process {os.getpid()} of {platform.node()}"
@@ -260,10 +203,9 @@ def execute(study: Study, config: Any, options: Options) -> None:
         memory=None if options.memory is None else int(options.memory * 1e9),
         devices=options.devices,
         store=store,
-        shard=options.worker if place is None else place.among(options.worker),
-        announce=say,
+        shard=place.among(options.worker),
     )
-    if place is not None and helps:
+    if place.parent != os.getpid():
         run_options = run_options._replace(progress=lambda *_: workers.end_with(place.parent))
         with settings.hold_settings():
             study.run(config, data_dir=options.data_dir, options=run_options)
@@ -274,8 +216,8 @@ def execute(study: Study, config: Any, options: Options) -> None:
             results.refuse_another(folder, study.name, config)
         with progress_display(quiet) as progress, memory_errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore", results.ResultWarning)  # the table tells the same
-            run_options = run_options._replace(progress=progress)
-            with settings.hold_settings(), workers.start_helpers(places):
+            run_options = run_options._replace(progress=progress, announce=say)
+            with settings.hold_settings(), workers.start_helpers(helpers):
                 dataset = study.run(config, data_dir=options.data_dir, options=run_options)
         faults = save(folder, dataset, study.figure) if processes.first() else []
     if not quiet:

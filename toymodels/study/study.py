@@ -173,9 +173,9 @@ class Study:
         """Train the teacher of a seed and one student, and return both with their parameters.
 
         The functions are those of `run`, compiled for one model. The numbers equal those of `run` within
-        rounding and not to the bit: a sweep trains several students side by side, and the order of the
-        sums in a product of matrices depends on how many there are. Trained in float32, two such
-        students drift apart slowly.
+        rounding and not to the bit: the order of the sums in a product of matrices depends on the number
+        of cores (a command trains each model on one), and on an accelerator on how many students are
+        trained side by side. Trained in float32, two such students drift apart slowly.
 
         Args:
             config: the config, or the result of a run (`read_config`).

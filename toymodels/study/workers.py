@@ -82,35 +82,44 @@ def only_one_cpu() -> bool:
     return platforms == "cpu" or not (platforms or metadata.entry_points(group="jax_plugins"))
 
 
-def plan(asked: int | None, seeds: int) -> list[Place]:
-    """The workers of a run, this process the first; none where it computes alone, on all cores.
+def take_place(asked: int | None, seeds: int, alone: bool) -> tuple[Place, list[Place]]:
+    """The place of this process, to whose core it keeps from now on, and those of helpers to start.
+
+    With ``alone``, or without helpers, it runs on all cores.
 
     Raises:
-        UserError: more workers than cores are asked for, or several where they cannot be.
+        UserError: more workers are asked for than there are cores.
 
     """
-    cores = usable_cores() if only_one_cpu() else []
+    if told := os.environ.get(VARIABLE):
+        place, helpers = Place.read(told), []
+    else:
+        place, *helpers = share_cores(
+            [] if alone or not only_one_cpu() else usable_cores(), asked, seeds
+        )
+    if place.n > 1:
+        os.sched_setaffinity(0, {place.core})
+    return place, helpers
+
+
+def share_cores(cores: Sequence[int], asked: int | None, seeds: int) -> list[Place]:
+    """The places of a run's workers, this process the first.
+
+    >>> [place.n for place in share_cores([0, 1, 2, 3], 2, seeds=1)]
+    [2, 2]
+    """
     if asked is not None and asked > max(1, len(cores)):
         raise UserError(f"workers must be at most {max(1, len(cores))} here; got {asked}")
-    if asked == 1 or len(cores) < 2:
-        return []
-    from toymodels.sweep.memory import free_on_host
+    n = asked or 1
+    if asked is None and len(cores) > 1:
+        from toymodels.sweep.memory import free_on_host
 
-    # A few points a worker are the least that is worth its start.
-    n = asked or max(1, min(len(cores), 8 * seeds, free_on_host() // BYTES))
+        # A few points a worker are the least that is worth its start.
+        n = max(1, min(len(cores), 8 * seeds, free_on_host() // BYTES))
     parent, since = os.getpid(), time.time_ns()
-    return [Place(i + 1, n, core, parent, since) for i, core in enumerate(cores[:n])]
-
-
-def keep_to_core(place: Place) -> None:
-    """Let this process, and the threads that it will start, run on its core alone."""
-    os.sched_setaffinity(0, {place.core})
-
-
-def helper_place() -> Place | None:
-    """The place of this process, if it is a helper."""
-    told = os.environ.get(VARIABLE)
-    return None if told is None else Place.read(told)
+    # Another command with few workers begins at another core.
+    own = [cores[(parent + i) % len(cores)] for i in range(n)] if n > 1 else [0]
+    return [Place(i + 1, n, core, parent, since) for i, core in enumerate(own)]
 
 
 def end_with(parent: int) -> None:
@@ -126,7 +135,7 @@ def is_command(study: Any) -> bool:
 
 @contextlib.contextmanager
 def start_helpers(places: Sequence[Place]) -> Iterator[None]:
-    """Start a helper, a copy of this command, in every place but the first; end them afterwards."""
+    """Start a helper, a copy of this command, in each place; end them afterwards."""
     command, nothing = [sys.executable, *sys.orig_argv[1:]], subprocess.DEVNULL
     running = [
         subprocess.Popen(
@@ -136,7 +145,7 @@ def start_helpers(places: Sequence[Place]) -> Iterator[None]:
             stdout=nothing,
             stderr=nothing,
         )
-        for place in places[1:]
+        for place in places
     ]
     try:
         yield

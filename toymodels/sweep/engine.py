@@ -6,14 +6,15 @@ the shared axes (a seed: its reference, its teacher, the inputs and the teacher'
 prepared. What varies along these axes is traced, so that each shape is compiled once; axes that
 change shapes (m, width, depth) build one program each.
 
-Points run in chunks of one fixed width, side by side (``vmap``); the last chunk is filled up by
-repeating a point, because the bits of a vmapped model depend on the width it runs in and on nothing
-else that runs beside it. Finished points are kept in a `Store` under the hash of all that decides
-their values: the programs as traced, versions, processor or device, settings, data, coordinates. A
-sweep that was killed goes on from there and ends in the same bits; one with more seeds, more values
-of an axis or another order computes only what is new; one whose program differs in anything finds
-nothing. A teacher's parameters are not kept: where one of its students is missing, it is trained
-again.
+On a CPU points run one after the other. On an accelerator they run in chunks of one fixed width, side
+by side (``vmap``); the last chunk is filled up by repeating a point, because the bits of a vmapped
+model depend on the width it runs in and on nothing else that runs beside it.
+
+Finished points are kept in a `Store` under the hash of all that decides their values: the programs
+as traced, versions, processor or device, settings, data, coordinates. A sweep that was killed goes
+on from there and ends in the same bits; one with more seeds, more values of an axis or another
+order computes only what is new; one whose program differs in anything finds nothing. A teacher's
+parameters are not kept: where one of its students is missing, it is trained again.
 """
 
 import itertools

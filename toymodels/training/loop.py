@@ -42,6 +42,21 @@ def draw_epochs(source: Source, key: jax.Array, epochs: int) -> Source:
     return source._replace(drawn=jax.lax.map(source.epoch, jax.random.split(key, epochs)))
 
 
+def replay(source: Source, drawn: tuple[jax.Array, jax.Array | None] | None) -> Source:
+    """The source with epochs that were drawn before, unless they are of another size than its own.
+
+    >>> drawn = draw_epochs(reshuffle(jnp.ones(8), 4), jax.random.key(0), epochs=2).drawn
+    >>> replay(reshuffle(jnp.ones(8), 2), drawn).drawn is None
+    True
+    """
+    own = jax.eval_shape(source.epoch, jax.random.key(0))
+    shapes = [
+        [a.shape for a in jax.tree.leaves(own)],
+        [a.shape[1:] for a in jax.tree.leaves(drawn)],
+    ]
+    return source._replace(drawn=drawn) if shapes[0] == shapes[1] else source
+
+
 def reshuffle(arrays: Tree, batch_size: int, only: jax.Array | None = None) -> Source:
     """The rows of ``arrays`` (leading axis n), each once an epoch, in a new random order.
 
@@ -154,35 +169,32 @@ def train(
         updates, state = optimiser.update(gradient, state, params)
         return (optax.apply_updates(params, updates), state), None
 
-    def epoch(carry: tuple[Params, Tree], turn: Tree) -> tuple[tuple[Params, Tree], Tree]:
-        handles, short = source.epoch(turn) if source.drawn is None else turn
-        carry, _ = jax.lax.scan(step, carry, handles)
-        if short is not None:
-            carry, _ = step(carry, short)
-        return carry, observe(carry[0])
-
-    start = params, optimiser.init(params)
+    if not epochs:
+        return params, jax.tree.map(lambda a: jnp.asarray(a)[None], observe(params))
     turns: Tree = jax.random.split(key, epochs)  # each epoch's key, or what was drawn with it
     if source.drawn is not None:
         if len(source.drawn[0]) < epochs:
             raise UserError(
                 f"epochs must be at most the {len(source.drawn[0])} that were drawn; got {epochs}"
             )
-        turns = jax.tree.map(lambda a: a[:epochs], source.drawn)
+        turns = source.drawn
+
+    def epoch(i: jax.Array, carry: tuple[Params, Tree]) -> tuple[Params, Tree]:
+        turn = jax.tree.map(lambda a: a[i], turns)
+        handles, short = source.epoch(turn) if source.drawn is None else turn
+        carry, _ = jax.lax.scan(step, carry, handles)
+        if short is not None:
+            carry, _ = step(carry, short)
+        return carry
 
     def until(
         carry: tuple[Params, Tree], span: tuple[jax.Array, jax.Array]
     ) -> tuple[tuple[Params, Tree], Tree]:
-        def turn(i: jax.Array) -> Tree:
-            return jax.tree.map(lambda a: a[i], turns)
-
-        carry = jax.lax.fori_loop(*span, lambda i, before: epoch(before, turn(i))[0], carry)
+        carry = jax.lax.fori_loop(*span, epoch, carry)
         return carry, observe(carry[0])
 
-    if record is None:
-        (trained, _), later = jax.lax.scan(epoch, start, turns)
-    else:
-        spans = jnp.array([0, *record[:-1]]), jnp.array(record)
-        (trained, _), later = jax.lax.scan(until, start, spans)
-    curve = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), observe(params), later)
+    # The start is observed after a span of no epoch: `observe` is compiled once.
+    ends = [0, *(range(1, epochs + 1) if record is None else record)]
+    spans = jnp.array([0, *ends[:-1]]), jnp.array(ends)
+    (trained, _), curve = jax.lax.scan(until, (params, optimiser.init(params)), spans)
     return trained, curve

@@ -25,6 +25,7 @@ from toymodels.training.loop import (
     Source,
     Tree,
     draw_epochs,
+    replay,
     reshuffle,
     sample_rows,
     train,
@@ -120,7 +121,7 @@ class Protocol:
             return distillation.answer_fresh_inputs(
                 self.network, lesson.teacher, self.noise, n, batch
             )
-        return reshuffle(lesson.answered, batch)._replace(drawn=lesson.order)
+        return replay(reshuffle(lesson.answered, batch), lesson.order)
 
     def sample_batches(self, lesson: "Lesson", batch: int, steps: int) -> Source:
         """Batches of any size, drawn at random with replacement; an epoch has ``steps`` of them."""
