@@ -439,7 +439,13 @@ def test_nothing_old_is_taken_for_a_changed_sweep(tmp_path, change):
     xr.testing.assert_identical(changed, run(**change)[0])
 
 
-def test_progress_counts_what_is_missing_and_estimates_the_rest(tmp_path):
+@pytest.fixture
+def chunk_by_chunk(monkeypatch):
+    """Keep every chunk by itself; small ones computed within a moment share a file otherwise."""
+    monkeypatch.setattr(chunks, "KEEP_S", -1)
+
+
+def test_progress_counts_what_is_missing_and_estimates_the_rest(tmp_path, chunk_by_chunk):
     told = []
     run(width=5, seeds=(0, 1), progress=lambda *event: told.append(event))
     assert told[:2] == [("compiling", 0, 1, None), ("models", 0, 22, None)]
@@ -458,7 +464,17 @@ def test_a_store_that_can_not_be_written_is_said(tmp_path):
         run(store=Store(tmp_path / "file"))
 
 
-def test_workers_share_a_sweep_and_what_one_leaves_another_does(tmp_path):
+def test_small_points_share_a_file_and_each_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "KEEP_S", 3600)
+    whole, how = run(store=Store(tmp_path))
+    assert len(chunk_files(tmp_path)) == 2 * 3  # of every seed its teacher, and its points
+    again, found = run(store=Store(tmp_path), rates=(0.3, 0.1))
+    assert found.from_store == found.models
+    xr.testing.assert_identical(again, run(rates=(0.3, 0.1))[0])
+    xr.testing.assert_identical(run(store=Store(tmp_path))[0], whole)
+
+
+def test_workers_share_a_sweep_and_what_one_leaves_another_does(tmp_path, chunk_by_chunk):
     store, alone = Store(tmp_path), run(width=2)[0]
     options = {"store": store, "width": 2}
 

@@ -3,7 +3,7 @@
 import functools
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -19,11 +19,11 @@ from toymodels.sweep.programs import (
     compile_both,
     compile_within,
     cost,
-    digest,
     read_width,
     trace,
 )
 from toymodels.sweep.store import Reader, Store
+from toymodels.sweep.table import Table
 
 Tree = Any
 
@@ -31,65 +31,11 @@ Progress = Callable[[str, int, int, float | None], None]
 """``progress(stage, done, total, left_s)``: called when a stage begins and after each of its parts;
 ``left_s`` is an estimate of the seconds to come, None where nothing is known."""
 
+KEEP_S = 0.25
+"""Seconds of work that may be lost if a sweep is killed, beside the point that it computes."""
+
 CHUNK_BYTES = 2**20
 """Room for the names and headers in a chunk's file, beside its arrays."""
-
-
-class Table:
-    """Recorded arrays of all points of a grid, or of a product of two; which rows are known."""
-
-    def __init__(self, key: str, grids: Sequence[Grid], record: Mapping[str, Any]) -> None:
-        """Know nothing yet; ``record`` holds shapes and types, a leading axis for each grid."""
-        self.key = key
-        self.names = [[digest("", grid.rows([i])) for i in range(len(grid))] for grid in grids]
-        self.places = [{name: i for i, name in enumerate(names)} for names in self.names]
-        self.known = np.zeros([len(grid) for grid in grids], bool)
-        self.arrays = {
-            name: np.zeros(self.known.shape + spec.shape[len(grids) :], spec.dtype)
-            for name, spec in record.items()
-        }
-
-    @property
-    def nbytes(self) -> int:
-        """Size of all arrays, in bytes."""
-        return sum(array.nbytes for array in self.arrays.values())
-
-    def put(self, rows: Sequence[Sequence[int]], arrays: Arrays) -> None:
-        """Copy the records of some rows to their places; what lies behind only filled a chunk."""
-        at = np.ix_(*rows)
-        for name, array in arrays.items():
-            self.arrays[name][at] = array[tuple(slice(len(axis)) for axis in rows)]
-        self.known[at] = True
-
-    def pack(self, rows: Sequence[Sequence[int]]) -> tuple[str, Arrays]:
-        """Name and content of a chunk with the records of some rows."""
-        names = [[axis[i] for i in chosen] for axis, chosen in zip(self.names, rows, strict=True)]
-        at = np.ix_(*rows)
-        values = {f"value {name}": array[at] for name, array in self.arrays.items()}
-        axes = {f"axis {i}": np.array(axis) for i, axis in enumerate(names)}
-        return digest(repr(names)), axes | values
-
-    def unpack(self, chunk: Arrays) -> None:
-        """Take what a chunk has of this grid; nothing, unless its shapes and types are right."""
-        axes = [chunk.get(f"axis {i}", np.zeros(0, str)) for i in range(self.known.ndim)]
-        if any(axis.ndim != 1 or axis.dtype.kind != "U" for axis in axes):
-            return
-        sizes = tuple(map(len, axes))
-        expected = {f"value {name}": array for name, array in self.arrays.items()}
-        if chunk.keys() != expected.keys() | {f"axis {i}" for i in range(len(axes))} or any(
-            (chunk[name].shape, chunk[name].dtype)
-            != (sizes + array.shape[len(axes) :], array.dtype)
-            for name, array in expected.items()
-        ):
-            return
-        found = [
-            [(row, place[name]) for row, name in enumerate(axis.tolist()) if name in place]
-            for axis, place in zip(axes, self.places, strict=True)
-        ]
-        if all(found):
-            rows, places = ([[pair[k] for pair in axis] for axis in found] for k in (0, 1))
-            at = np.ix_(*rows)
-            self.put(places, {name: chunk[f"value {name}"][at] for name in self.arrays})
 
 
 class ShapeSweep:
@@ -238,8 +184,7 @@ def compute(
     def spread(block: Tree, axis: str) -> Tree:
         return jax.device_put(block, NamedSharding(mesh, PartitionSpec(axis)))
 
-    def finish(table: Table, rows: Sequence[Sequence[int]], record: Any) -> None:
-        arrays = processes.gather(wait(record))
+    def finish(table: Table, rows: Sequence[Sequence[int]], arrays: Arrays) -> None:
         clock.advance(shape_sweep, shape_sweep.keep(table, rows, arrays))
 
     def look_around() -> None:
@@ -256,15 +201,47 @@ def compute(
         shared = spread(shape_sweep.seeds.rows(fill_chunk(block, n_shared)), "shared")
         prepared, record = prepare(data, shared)
         if not known:
-            finish(shape_sweep.prepared, [block], record)
+            finish(shape_sweep.prepared, [block], processes.gather(wait(record)))
+        computed = Gathered()
         for chunk in rotate_items(
             list(batches(shape_sweep.missing_points(block), n_points)), shard
         ):
             look_around()
             if set(chunk) & set(shape_sweep.missing_points(block)):
                 values = spread(shape_sweep.values.rows(fill_chunk(chunk, n_points)), "point")
-                finish(shape_sweep.recorded, [block, chunk], point(data, prepared, values))
+                record = processes.gather(wait(point(data, prepared, values)))
+                computed.add(chunk, record)
+            if computed.due():
+                finish(shape_sweep.recorded, [block, computed.rows], computed.take())
+        if computed.rows:
+            finish(shape_sweep.recorded, [block, computed.rows], computed.take())
         del prepared  # before the next is made: two would not fit where one was planned for
+
+
+class Gathered:
+    """Points that are computed and not yet kept: of small models many share a file."""
+
+    def __init__(self) -> None:
+        """Have none."""
+        self.rows: list[int] = []
+        self.records: list[Arrays] = []
+        self.since = time.perf_counter()
+
+    def add(self, rows: Sequence[int], record: Arrays) -> None:
+        """Take the records (shared, points, ...) of some rows; what lies behind only filled a chunk."""
+        self.rows += rows
+        self.records.append({name: array[:, : len(rows)] for name, array in record.items()})
+
+    def due(self) -> bool:
+        """Whether the points should be kept now: they are worth it, or other processes take part."""
+        long_ago = time.perf_counter() - self.since > KEEP_S
+        return bool(self.rows) and (long_ago or processes.several())
+
+    def take(self) -> Arrays:
+        """The records of all rows, which are then no longer here."""
+        records, self.rows, self.records = self.records, [], []
+        self.since = time.perf_counter()
+        return {name: np.concatenate([r[name] for r in records], 1) for name in records[0]}
 
 
 class Clock:
@@ -294,6 +271,8 @@ class Clock:
 
 def wait(values: Tree) -> Tree:
     """Wait for arrays in steps of a blink, so that Ctrl-C is heard in the middle of a chunk."""
+    pause = 1e-4
     while not all(leaf.is_ready() for leaf in jax.tree.leaves(values)):
-        time.sleep(0.002)
+        time.sleep(pause)
+        pause = min(2 * pause, 2e-3)
     return values
