@@ -12,7 +12,13 @@ NOISE = "noise_images=512"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9]*.py"))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+# The owl's takes longest, and what it calls is tested elsewhere.
+SLOW = [
+    pytest.param(path, marks=pytest.mark.slow) if "owl" in path.stem else path for path in SOURCES
+]
+
+
+@pytest.mark.parametrize("path", SLOW, ids=lambda path: path.stem)
 def test_runs_in_a_quick_mode(path, monkeypatch):
     """With few seeds, images and steps: what is tested is that it runs, not what comes out."""
     quick = re.sub(r"\bepochs=\d+", "epochs=2", path.read_text())

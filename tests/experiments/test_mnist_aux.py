@@ -119,7 +119,7 @@ def test_one_auxiliary_logit_with_kl_transfers_nothing_and_can_be_drawn():
     assert (moved.isel(epoch=-1) != moved.isel(epoch=0)).any()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow  # the smaller form is in test_sweep
 @pytest.mark.parametrize("precision", ["tensorfloat32", "bfloat16"])
 def test_reduced_precision_changes_nothing_on_a_cpu(precision):
     xr.testing.assert_equal(tiny(seeds=1), tiny(seeds=1, precision=precision))
