@@ -466,7 +466,7 @@ def test_a_store_that_can_not_be_written_is_said(tmp_path):
 
 def test_small_points_share_a_file_and_each_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(chunks, "KEEP_S", 3600)
-    whole, how = run(store=Store(tmp_path))
+    whole, _ = run(store=Store(tmp_path))
     assert len(chunk_files(tmp_path)) == 2 * 3  # of every seed its teacher, and its points
     again, found = run(store=Store(tmp_path), rates=(0.3, 0.1))
     assert found.from_store == found.models
