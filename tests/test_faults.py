@@ -65,7 +65,7 @@ def loaded(out):
     return xr.load_dataset(out / "results.nc", engine="h5netcdf")
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_a_sweep_loses_nothing_and_ends_in_the_same_bits(tmp_path, kills):
     whole, moments, hits = tmp_path / "whole", random.Random(0), 0
     assert swept(whole).wait() == 0

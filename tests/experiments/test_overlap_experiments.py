@@ -74,6 +74,7 @@ def test_transfer_is_compared_at_the_same_overlap(modes):
     )
 
 
+@pytest.mark.slow
 def test_random_class_head_gives_chance_and_random_hidden_layers_recover(golden):
     quick = head_overlap.PRESETS["quick"]
     small = {"dataset": "digits", "seeds": 2, "m": (100,), "widths": (64, 64)}
