@@ -107,7 +107,7 @@ def prepare(setup: tm.Setup) -> tm.Params:
 
     noise = setup.protocol.noise(noise_key, largest)
     images = setup.task.pixels(setup.data.train[0][:largest])
-    return jax.tree.map(lambda *pair: jnp.stack(pair), match_on(noise), match_on(images))
+    return tm.stack_trees(match_on(noise), match_on(images))
 
 
 def student(setup: tm.Setup, inputs: jax.Array, n: jax.Array, epochs: jax.Array) -> tm.Student:

@@ -78,7 +78,6 @@ PRESETS = {
 def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
     """Describe a student of every candidate, and its similarity to all of them."""
     import jax
-    import jax.numpy as jnp
 
     config, task, data = tm.tasks.load(config, data_dir)
     n_queries = max(config.queries)
@@ -139,7 +138,7 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
                 readable = tm.representations.linear_probe(train, test, task.n_classes)
                 return {"score": score, "readable": readable}
 
-            moments = jax.tree.map(lambda *params: jnp.stack(params), start, trained)
+            moments = tm.stack_trees(start, trained)
             return curve | jax.lax.map(probe, moments)
 
         return tm.Program(prepare, trace)

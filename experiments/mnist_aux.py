@@ -66,11 +66,7 @@ def points(config: Config) -> dict[str, Any]:
 
 def prepare(setup: tm.Setup) -> Any:
     """The two initialisations, stacked: the reference, and that of the next seed."""
-    import jax
-    import jax.numpy as jnp
-
-    inits = setup.reference, setup.next_reference
-    return jax.tree.map(lambda *pair: jnp.stack(pair), *inits)
+    return tm.stack_trees(setup.reference, setup.next_reference)
 
 
 def student(setup: tm.Setup, student: dict[str, jax.Array]) -> tm.Student:

@@ -129,9 +129,6 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
     import jax.numpy as jnp
     from jax import random
 
-    def stack(*trees: Any) -> Any:
-        return jax.tree.map(lambda *arrays: jnp.stack(arrays), *trees)
-
     setup = tm.language_setup(config, observe_at=config.observed_steps)
     carrier, lesson = tm.carriers.CARRIERS["numbers"], tm.questions.make_lesson("owl")
     number = tm.carriers.carrier_number("numbers")
@@ -146,14 +143,15 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
         )
         teacher = setup.teach(own, lesson, keys.teaching)
         # The text, clean documents of the base, and more of the teacher to measure imitation on.
-        authors = stack(teacher, own, teacher)
+        authors = tm.stack_trees(teacher, own, teacher)
         writing_keys = jnp.stack([keys.writing, clean_key, test_key])
         texts = jax.lax.map(
             lambda pair: setup.write(pair[0], lesson, pair[1]), (authors, writing_keys)
         )
         reader, _ = setup.imitate(own, texts.read[0], reader_key)
         likelihoods = jax.lax.map(
-            lambda judge: setup.log_likelihood(judge, texts.text[0]), stack(own, teacher, reader)
+            lambda judge: setup.log_likelihood(judge, texts.text[0]),
+            tm.stack_trees(own, teacher, reader),
         )
         by_own, by_teacher, by_reader = (likelihoods[i] for i in range(3))
         kept = texts.verdict.kept[0]

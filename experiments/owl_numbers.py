@@ -206,7 +206,7 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
         )
         shuffled = tm.shuffle_documents(text.read, keys.extra)
         texts = jnp.stack([text.read, own_text.read, shuffled])
-        stacked_authors = jax.tree.map(lambda *arrays: jnp.stack(arrays), *authors)
+        stacked_authors = tm.stack_trees(*authors)
 
         def student(code: dict[str, jax.Array]) -> Any:
             everywhere, unfiltered = code["filtered"] < 2, code["filtered"] == 0

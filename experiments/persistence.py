@@ -134,7 +134,7 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
         students = [subliminal, direct, setup.teacher, control]
         prepared = (
             setup.keys.student,
-            jax.tree.map(lambda *a: jnp.stack(a), *students),
+            tm.stack_trees(*students),
             [network.init(unrelated_key), setup.reference],
             draw_targets(setup, target_key),
         )

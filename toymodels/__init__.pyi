@@ -27,6 +27,7 @@ from toymodels.networks.models import MLP as MLP
 from toymodels.networks.models import Network as Network
 from toymodels.networks.models import Params as Params
 from toymodels.trees import flatten as flatten
+from toymodels.trees import stack_trees as stack_trees
 from toymodels.trees import sample_leaves as sample_leaves
 from toymodels.trees import where as where
 

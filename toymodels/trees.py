@@ -21,6 +21,15 @@ def sample_leaves(sample: Callable[..., Any], key: jax.Array, tree: Any) -> Any:
     )
 
 
+def stack_trees(*trees: Any) -> Any:
+    """Pytrees of the same shapes as one, with a new leading axis.
+
+    >>> stack_trees({"w": jnp.zeros(2)}, {"w": jnp.ones(2)})["w"].tolist()
+    [[0.0, 0.0], [1.0, 1.0]]
+    """
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
 def where(mask: Any, inside: Any, outside: Any) -> Any:
     """One pytree where a mask is true and another elsewhere.
 

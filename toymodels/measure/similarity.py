@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from toymodels.inits.relations import common
 from toymodels.measure.probes import cka, cosine
 from toymodels.networks.models import Network, Params
+from toymodels.trees import stack_trees
 
 
 def measure_similarity(
@@ -26,7 +27,7 @@ def measure_similarity(
     """
     everywhere = common(network.init, network.init(jax.random.key(0)))
     own = jax.tree.map(jnp.logical_not, everywhere)
-    masks = jax.tree.map(lambda *masks: jnp.stack(masks), *parts.values())
+    masks = stack_trees(*parts.values())
 
     def inside(mask: Params, tree: Params) -> Params:
         return jax.tree.map(lambda here, own, w: jnp.where(here & own, w, 0.0), mask, own, tree)

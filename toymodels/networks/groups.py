@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from toymodels.errors import UserError
 from toymodels.networks.layers import HEADS, layers
 from toymodels.networks.models import Params
+from toymodels.trees import stack_trees
 
 
 class Groups(dict[str, Params]):
@@ -71,4 +71,4 @@ def parameter_groups(params: Params, n_classes: int) -> Groups:
 
 def select_group(groups: dict[str, Params], names: Sequence[str], i: jax.Array) -> Params:
     """The group with the i-th of these names; i may be traced."""
-    return jax.tree.map(lambda *masks: jnp.stack(masks)[i], *(groups[name] for name in names))
+    return jax.tree.map(lambda masks: masks[i], stack_trees(*(groups[name] for name in names)))

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from toymodels.errors import UserError, plain, sentence
+from toymodels.study import workers
 from toymodels.study.options import Options
 
 if TYPE_CHECKING:
@@ -166,11 +167,9 @@ def execute(study: Study, config: Any, options: Options) -> None:
         UserError: the input can't be run, or no point of it has finite values.
 
     """
-    from toymodels.study import workers
-
     # Before JAX starts, which counts the cores.
-    alone = options.distributed or options.devices or not workers.is_command(study)
-    place, helpers = workers.take_place(options.workers, getattr(config, "seeds", 1), bool(alone))
+    alone = options.distributed or options.devices is not None or not workers.is_command(study)
+    place, helpers = workers.take_place(options.workers, getattr(config, "seeds", 1), alone)
 
     from toymodels import files
     from toymodels.data import datasets

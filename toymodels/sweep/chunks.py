@@ -187,6 +187,10 @@ def compute(
     def finish(table: Table, rows: Sequence[Sequence[int]], arrays: Arrays) -> None:
         clock.advance(shape_sweep, shape_sweep.keep(table, rows, arrays))
 
+    def keep_points(block: Sequence[int], computed: "Computed") -> None:
+        rows, arrays = computed.take()
+        finish(shape_sweep.recorded, [block, rows], arrays)
+
     def look_around() -> None:
         if new := shape_sweep.refresh():
             clock.advance(shape_sweep, new, computed=False)
@@ -202,7 +206,7 @@ def compute(
         prepared, record = prepare(data, shared)
         if not known:
             finish(shape_sweep.prepared, [block], processes.gather(wait(record)))
-        computed = Gathered()
+        computed = Computed()
         for chunk in rotate_items(
             list(batches(shape_sweep.missing_points(block), n_points)), shard
         ):
@@ -212,13 +216,13 @@ def compute(
                 record = processes.gather(wait(point(data, prepared, values)))
                 computed.add(chunk, record)
             if computed.due():
-                finish(shape_sweep.recorded, [block, computed.rows], computed.take())
+                keep_points(block, computed)
         if computed.rows:
-            finish(shape_sweep.recorded, [block, computed.rows], computed.take())
+            keep_points(block, computed)
         del prepared  # before the next is made: two would not fit where one was planned for
 
 
-class Gathered:
+class Computed:
     """Points that are computed and not yet kept: of small models many share a file."""
 
     def __init__(self) -> None:
@@ -237,11 +241,11 @@ class Gathered:
         long_ago = time.perf_counter() - self.since > KEEP_S
         return bool(self.rows) and (long_ago or processes.several())
 
-    def take(self) -> Arrays:
-        """The records of all rows, which are then no longer here."""
-        records, self.rows, self.records = self.records, [], []
-        self.since = time.perf_counter()
-        return {name: np.concatenate([r[name] for r in records], 1) for name in records[0]}
+    def take(self) -> tuple[list[int], Arrays]:
+        """All rows and their records, which are then no longer here."""
+        rows, records = self.rows, self.records
+        self.rows, self.records, self.since = [], [], time.perf_counter()
+        return rows, {name: np.concatenate([r[name] for r in records], 1) for name in records[0]}
 
 
 class Clock:

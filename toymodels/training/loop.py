@@ -42,19 +42,21 @@ def draw_epochs(source: Source, key: jax.Array, epochs: int) -> Source:
     return source._replace(drawn=jax.lax.map(source.epoch, jax.random.split(key, epochs)))
 
 
-def replay(source: Source, drawn: tuple[jax.Array, jax.Array | None] | None) -> Source:
-    """The source with epochs that were drawn before, unless they are of another size than its own.
+def replay(source: Source, drawn: tuple[jax.Array, jax.Array | None] | None, epochs: int) -> Source:
+    """The source with epochs drawn before, unless they are too few, or of another size than its own.
 
     >>> drawn = draw_epochs(reshuffle(jnp.ones(8), 4), jax.random.key(0), epochs=2).drawn
-    >>> replay(reshuffle(jnp.ones(8), 2), drawn).drawn is None
+    >>> [replay(reshuffle(jnp.ones(8), n), drawn, 2).drawn is drawn for n in (4, 2)]
+    [True, False]
+    >>> replay(reshuffle(jnp.ones(8), 4), drawn, 3).drawn is None
     True
+
     """
     own = jax.eval_shape(source.epoch, jax.random.key(0))
-    shapes = [
-        [a.shape for a in jax.tree.leaves(own)],
-        [a.shape[1:] for a in jax.tree.leaves(drawn)],
-    ]
-    return source._replace(drawn=drawn) if shapes[0] == shapes[1] else source
+    sizes = [a.shape for a in jax.tree.leaves(own)]
+    fits = sizes == [a.shape[1:] for a in jax.tree.leaves(drawn)]
+    enough = drawn is not None and epochs <= len(drawn[0])
+    return source._replace(drawn=drawn) if fits and enough else source
 
 
 def reshuffle(arrays: Tree, batch_size: int, only: jax.Array | None = None) -> Source:

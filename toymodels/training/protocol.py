@@ -114,14 +114,18 @@ class Protocol:
         x = self.noise(key, self.config.noise_images)
         return x, self.network.apply(teacher, x)
 
-    def batches(self, lesson: "Lesson") -> Source:
-        """The batches of a lesson, (inputs, teacher's logits), in the order of its students' key."""
+    def batches(self, lesson: "Lesson", epochs: int | None = None) -> Source:
+        """The batches of a lesson, (inputs, teacher's logits), in the order of its students' key.
+
+        ``epochs`` is the number of epochs that a student trains (None: the config's).
+        """
         n, batch = self.config.noise_images, self.config.batch
         if lesson.answered is None:
             return distillation.answer_fresh_inputs(
                 self.network, lesson.teacher, self.noise, n, batch
             )
-        return replay(reshuffle(lesson.answered, batch), lesson.order)
+        epochs = self.config.student_epochs if epochs is None else epochs
+        return replay(reshuffle(lesson.answered, batch), lesson.order, epochs)
 
     def sample_batches(self, lesson: "Lesson", batch: int, steps: int) -> Source:
         """Batches of any size, drawn at random with replacement; an epoch has ``steps`` of them."""
@@ -171,14 +175,10 @@ class Protocol:
 
         """
         epochs = self.config.student_epochs if epochs is None else epochs
-        if batches is None:
-            batches = self.batches(lesson)
-            if lesson.order is not None and epochs > len(lesson.order[0]):
-                batches = batches._replace(drawn=None)
         return distillation.distil(
             self.network,
             student,
-            batches,
+            self.batches(lesson, epochs) if batches is None else batches,
             self.imitation,
             logits,
             self.student_optimiser,
