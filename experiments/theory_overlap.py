@@ -160,7 +160,7 @@ def student(setup: tm.Setup, root: jax.Array, m: jax.Array, rho: jax.Array) -> d
     lazy, residual = tm.overlap_law.lazy_student(
         network, start, inputs, answers, imitated, config.solver_steps
     )
-    ends = ((network, trained), (tm.linearised.tangent(network, start), lazy))
+    ends = ((network, trained), (tm.approximations.tangent(network, start), lazy))
     target = teacher.change @ class_rows(setup)
 
     def share(change: jax.Array) -> jax.Array:

@@ -15,6 +15,7 @@ from toymodels.prompt.verbs import relate as relate
 from toymodels.prompt.verbs import teach as teach
 
 # Networks and their parameters.
+from toymodels.networks import approximations as approximations
 from toymodels.networks import transformer as transformer
 from toymodels.networks.groups import parameter_groups as parameter_groups
 from toymodels.networks.groups import select_group as select_group

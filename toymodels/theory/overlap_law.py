@@ -159,7 +159,7 @@ def lazy_student(
 
     By conjugate gradients on the squared error; fewer steps are an earlier stop. Unlike that of
     `toymodels.theory.linearised` the subset may be traced. The student's outputs are those of
-    ``linearised.tangent(network, start)``.
+    ``approximations.tangent(network, start)``.
 
     Args:
         network: any.
