@@ -109,6 +109,7 @@ from toymodels.theory import linear_network as linear_network
 from toymodels.theory import linearised as linearised
 from toymodels.theory import one_step as one_step
 from toymodels.theory import overlap_law as overlap_law
+from toymodels.theory import path as path
 from toymodels.theory import scaling as scaling
 
 # Sweeps.
