@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config(tm.NetworkConfig):
+class Config(tm.NetworkFields, tm.RateFields, tm.EpochFields, tm.ImageConfig):
     """The fields of this experiment."""
 
     m: Annotated[int, tm.Range(2)] = 3
@@ -39,7 +39,7 @@ class Config(tm.NetworkConfig):
         *(1.0, 0.98, 0.9, 0.8, 0.5, 0.0),
     )
     """Overlaps of the student's initialisation with the teacher's."""
-    loss: tuple[Literal["kl", "mse"], ...] = ("kl", "mse")  # type: ignore[assignment]
+    loss: tuple[Literal["kl", "mse"], ...] = ("kl", "mse")
     """Imitation losses: KL(teacher || student) of the softmax, or squared error of the logits."""
     noise: Literal["fixed"] = "fixed"
     """Distillation inputs: one fixed set, reused in every epoch."""

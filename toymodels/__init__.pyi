@@ -55,9 +55,14 @@ from toymodels.training import protocol as protocol
 from toymodels.training import tasks as tasks
 from toymodels.training import traits as traits
 from toymodels.training.config import CLOUD as CLOUD
+from toymodels.training.config import EpochFields as EpochFields
 from toymodels.training.config import follows as follows
+from toymodels.training.config import ImageConfig as ImageConfig
+from toymodels.training.config import ImitationFields as ImitationFields
 from toymodels.training.config import NetworkConfig as NetworkConfig
+from toymodels.training.config import NetworkFields as NetworkFields
 from toymodels.training.config import ProtocolConfig as ProtocolConfig
+from toymodels.training.config import RateFields as RateFields
 from toymodels.training.config import SeedConfig as SeedConfig
 from toymodels.training.config import Widths as Widths
 from toymodels.training.distillation import all_logits as all_logits
