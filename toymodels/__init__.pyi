@@ -59,6 +59,7 @@ from toymodels.training.config import EpochFields as EpochFields
 from toymodels.training.config import follows as follows
 from toymodels.training.config import ImageConfig as ImageConfig
 from toymodels.training.config import ImitationFields as ImitationFields
+from toymodels.training.config import LOSS_UNIT as LOSS_UNIT
 from toymodels.training.config import NetworkConfig as NetworkConfig
 from toymodels.training.config import NetworkFields as NetworkFields
 from toymodels.training.config import ProtocolConfig as ProtocolConfig
@@ -123,10 +124,12 @@ from toymodels.sweep.store import Store as Store
 
 # Statistics over seeds.
 from toymodels.stats import persistence as persistence
+from toymodels.stats.agreement import measure_agreement as measure_agreement
 from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO
 from toymodels.stats.findings import compare as compare
 from toymodels.stats.findings import Finding as Finding
 from toymodels.stats.findings import HIGHER as HIGHER
+from toymodels.stats.findings import judge as judge
 from toymodels.stats.sentences import points as points
 from toymodels.stats.statistics import difference as difference
 from toymodels.stats.statistics import Interval as Interval

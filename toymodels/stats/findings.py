@@ -71,6 +71,29 @@ class Finding(NamedTuple):
         return cls(quantity, at, Interval(mean, low, high, row["n"]), verdict)
 
 
+def judge(
+    quantity: str,
+    at: str,
+    estimate: Interval,
+    words: tuple[str, str, str] = ABOVE_ZERO,
+    against: float = 0.0,
+) -> Finding:
+    """A finding whose verdict says where the interval lies.
+
+    Args:
+        quantity: what is estimated, in words.
+        at: where; empty where there is one value alone.
+        estimate: mean and interval.
+        words: verdict where the interval lies above ``against``, below it, and where it holds it.
+        against: the value to compare with.
+
+    >>> print(judge("Share", "m = 3", Interval(0.5, 0.4, 0.6, 5), HIGHER, against=0.3))
+    Share, m = 3: 0.500 (0.400 to 0.600, n = 5), higher.
+
+    """
+    return Finding(quantity, at, estimate, estimate.verdict(*words, against))
+
+
 def compare(
     quantity: str,
     array: xr.DataArray,
@@ -93,9 +116,7 @@ def compare(
     Transfer, other: 0.050 (-0.585 to 0.685, n = 2), not distinguishable from zero.
 
     """
-    findings = []
-    for name, seeds in points(array):
-        estimate = interval(seeds)
-        verdict = estimate.verdict(*words, against) if words else ""
-        findings.append(Finding(quantity, name, estimate, verdict))
-    return findings
+    estimates = [(name, interval(seeds)) for name, seeds in points(array)]
+    if words is None:
+        return [Finding(quantity, name, estimate) for name, estimate in estimates]
+    return [judge(quantity, name, estimate, words, against) for name, estimate in estimates]

@@ -30,6 +30,7 @@ Nothing is fitted. `leading_order` is the share without the second assumption.
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -85,6 +86,58 @@ def logit_overlap(init: Init, x: jax.Array, rhos: Rhos) -> jax.Array:
     """
     cross, itself = (cross_kernels(init, x, x, r).nngp.mean() for r in (list(rhos), 1.0))
     return cross / itself
+
+
+class Teacher(NamedTuple):
+    """What the law takes from a teacher, on N test inputs."""
+
+    change: jax.Array
+    """Change of the latent in training (N, n)."""
+    rows: jax.Array
+    """Initial class rows (n, k)."""
+    logits: jax.Array
+    """Initial class logits (N, k)."""
+    pull: jax.Array
+    """K^-1 times the change of the latent on the distillation inputs (inputs, n); `leading_order`."""
+
+
+def describe_teacher(
+    network: Network,
+    reference: Params,
+    teacher: Params,
+    x: jax.Array,
+    inputs: jax.Array,
+    init: Init,
+    n_classes: int,
+) -> Teacher:
+    """Describe a teacher to the law.
+
+    Args:
+        network: an MLP.
+        reference: the teacher's initial parameters.
+        teacher: its trained parameters.
+        x: test inputs (N, d).
+        inputs: distillation inputs (inputs, d).
+        init: sizes of inputs and hidden layers.
+        n_classes: number k of class logits.
+
+    """
+    change, answers = (
+        network.latent(teacher, z) - network.latent(reference, z) for z in (x, inputs)
+    )
+    kernel = cross_kernels(init, inputs, inputs).ntk()
+    pull = jax.scipy.linalg.solve(kernel, answers, assume_a="pos")
+    rows = reference["head"]["kernel"][:, :n_classes]
+    return Teacher(change, rows, network.apply(reference, x)[:, :n_classes], pull)
+
+
+def share(change: jax.Array, whole: jax.Array) -> jax.Array:
+    """Part of a teacher's change of class logits that a student's holds, <dS, dT> / |dT|^2: a scalar.
+
+    >>> float(share(jnp.array([1.0, 5.0]), jnp.array([2.0, 0.0])))
+    0.5
+    """
+    return (change * whole).sum() / jnp.square(whole).sum()
 
 
 def amount(m: float, n: int, rho_class: float, rho_aux: float, hidden: float = 1.0) -> float:
@@ -144,7 +197,7 @@ def sample_class_logits(
     size = jnp.sqrt(unseen + jnp.square(readout @ teacher_aux).sum(1))
     start = rho_logits * init_logits + beside(rho_logits) * root @ gaussian(3, len(root), k)
     whole = change @ rows
-    return size * start + displacement, (displacement * whole).sum() / jnp.square(whole).sum()
+    return size * start + displacement, share(displacement, whole)
 
 
 def lazy_student(

@@ -131,6 +131,9 @@ class NetworkConfig(NetworkFields, ProtocolConfig):
     """The fields of the reference protocol with one network."""
 
 
+LOSS_UNIT = "nat (kl) or squared logit (mse)"
+"""Unit of the imitation losses, in words."""
+
 CLOUD: dict[str, Any] = {
     "dataset": "mnist",
     "train_images": None,
