@@ -194,15 +194,9 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
+HEADLINE = ("transfer", "final_accuracy")
 STUDY = tm.Study(
-    "modular_aux",
-    __doc__,
-    PRESETS,
-    sweep,
-    tm.against_control,
-    findings,
-    figure,
-    headline=("transfer", "final_accuracy"),
+    "modular_aux", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE
 )
 
 if __name__ == "__main__":

@@ -200,16 +200,8 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-STUDY = tm.Study(
-    "tasks",
-    __doc__,
-    PRESETS,
-    sweep,
-    tm.against_control,
-    findings,
-    figure,
-    headline=("transfer", "final_accuracy"),
-)
+HEADLINE = ("transfer", "final_accuracy")
+STUDY = tm.Study("tasks", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

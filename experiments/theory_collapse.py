@@ -233,16 +233,8 @@ def draw_powers(ax: Axes, valid: xr.Dataset) -> None:
     ax.legend()
 
 
-STUDY = tm.Study(
-    "theory_collapse",
-    __doc__,
-    PRESETS,
-    sweep,
-    analyse,
-    findings,
-    figure,
-    headline=("transfer", "amount", "cosine", "collapse", "power"),
-)
+HEADLINE = ("transfer", "amount", "cosine", "collapse", "power")
+STUDY = tm.Study("theory_collapse", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -260,16 +260,8 @@ def set_ticks(ax: Axes, x: np.ndarray) -> None:
     ax.minorticks_off()
 
 
-STUDY = tm.Study(
-    "theory_linearised",
-    __doc__,
-    PRESETS,
-    sweep,
-    analyse,
-    findings,
-    figure,
-    headline=("discrepancy", "final_accuracy", "final_predicted"),
-)
+HEADLINE = ("discrepancy", "final_accuracy", "final_predicted")
+STUDY = tm.Study("theory_linearised", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

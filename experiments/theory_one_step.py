@@ -319,15 +319,9 @@ def draw_overlaps(ax: Axes, cosine: xr.DataArray, name: str, style: str) -> None
     ax.legend(fontsize=7, ncols=2)
 
 
+HEADLINE = ("limit", "cosine", "identity", "searched")
 STUDY = tm.Study(
-    "theory_one_step",
-    __doc__,
-    PRESETS,
-    sweep,
-    lambda runs: runs,
-    findings,
-    figure,
-    headline=("limit", "cosine", "identity", "searched"),
+    "theory_one_step", __doc__, PRESETS, sweep, lambda runs: runs, findings, figure, HEADLINE
 )
 
 if __name__ == "__main__":

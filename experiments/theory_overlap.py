@@ -352,16 +352,8 @@ def draw_discrepancy(ax: Axes, valid: xr.Dataset) -> None:
     ax.legend()
 
 
-STUDY = tm.Study(
-    "theory_overlap",
-    __doc__,
-    PRESETS,
-    sweep,
-    analyse,
-    findings,
-    figure,
-    headline=("discrepancy", "transfer", "law_transfer", "amount"),
-)
+HEADLINE = ("discrepancy", "transfer", "law_transfer", "amount")
+STUDY = tm.Study("theory_overlap", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

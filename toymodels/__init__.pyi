@@ -106,6 +106,7 @@ from toymodels.language.setup import take as take
 
 # Theory.
 from toymodels.theory import counterexamples as counterexamples
+from toymodels.theory import curves as curves
 from toymodels.theory import infinite_width as infinite_width
 from toymodels.theory import kernels as kernels
 from toymodels.theory import laws as laws
