@@ -93,93 +93,73 @@ VARIABLES = {
 
 
 class SharedData(NamedTuple):
-    """Images, and a root of the NNGP kernel on the test images compared."""
+    """Images, only those of the test set that are compared, and a root of the NNGP kernel on them."""
 
     train: tm.tasks.Images
     test: tm.tasks.Images
     root: Any
 
 
-def test_images(data: Any) -> tm.tasks.Images:
-    """The test images, with their labels, on which law and students are scored alike."""
-    x, labels = data.test
-    return x[:IMAGES], labels[:IMAGES]
+def teach(protocol: tm.Protocol, config: Config, data: Any, seed: jax.Array) -> Any:
+    """Train the teacher of a seed, and score it in the end."""
+    lesson, curve = protocol.prepare(data, seed)
+    return lesson, {"teacher_accuracy": curve["teacher_accuracy"][-1]}
 
 
-def teach(
-    protocol: tm.Protocol, config: Config, data: Any, seed: jax.Array
-) -> tuple[Any, dict[str, jax.Array]]:
-    """Train the teacher of a seed, and score it on the test images compared."""
-    lesson, _ = protocol.prepare(data, seed)
-    return lesson, {"teacher_accuracy": protocol.trait.score(lesson.teacher, test_images(data))}
-
-
-def kernel_init(setup: tm.Setup) -> tm.infinite_width.Init:
-    """The law of the network's initialisation."""
-    width, depth = setup.config.width, setup.config.depth
-    return tm.infinite_width.Init((setup.task.n_pixels, *[width] * depth))
+def kernel_init(task: tm.tasks.Task, width: int, depth: int) -> tm.infinite_width.Init:
+    """The law of a network's initialisation."""
+    return tm.infinite_width.Init((task.n_pixels, *[width] * depth))
 
 
 def prepare(setup: tm.Setup) -> tm.overlap_law.Teacher:
-    """Describe the teacher of a seed."""
-    x, inputs = setup.task.pixels(test_images(setup.data)[0]), setup.inputs[: setup.config.told]
+    """What the law takes from the teacher of a seed."""
+    config, task = setup.config, setup.task
     return tm.overlap_law.describe_teacher(
         setup.network,
-        *(setup.reference, setup.teacher, x, inputs, kernel_init(setup)),
-        setup.task.n_classes,
+        *(setup.reference, setup.teacher, task.pixels(setup.data.test[0])),
+        *(setup.inputs[: config.told], kernel_init(task, config.width, config.depth)),
+        task.n_classes,
     )
 
 
 def student(setup: tm.Setup, m: jax.Array, rho: jax.Array) -> dict[str, jax.Array]:
     """A trained and a linearised student of one overlap, and the law of both."""
-    import jax
     import jax.numpy as jnp
 
-    network, config, k = setup.network, setup.config, setup.task.n_classes
-    data: Any = setup.data
-    teacher, imitated = setup.extra, setup.auxiliary(m)
+    config, network, task, data = setup.config, setup.network, setup.task, setup.data
+    teacher, imitated, k = setup.extra, setup.auxiliary(m), task.n_classes
     start = tm.rotation(network.init)(setup.reference, setup.keys.relation, rho)
-    images, labels = test_images(data)
-    x, target = setup.task.pixels(images), teacher.change @ teacher.rows
     inputs, answers = setup.inputs[: config.told], setup.answers[: config.told]
+    x, change = task.pixels(data.test[0]), teacher.change @ teacher.rows
 
     trained, _ = setup.distil(
         tm.Student(start=start, logits=imitated),
         observe=lambda params: {},
         observe_at=(config.student_epochs,),
     )
-    lazy, residual = tm.overlap_law.lazy_student(
+    lazy, residual = tm.lazy_students.lazy_student(
         network, start, inputs, answers, imitated, config.solver_steps
     )
     students = ((network, trained), (tm.linearised.tangent(network, start), lazy))
 
     def score(model: tm.Network, end: tm.Params) -> jax.Array:
-        return tm.tasks.classification(model, setup.task).score(end, (images, labels))
+        return tm.probes.accuracy(model.apply(end, x), data.test[1], k)
 
     def amount(model: tm.Network, end: tm.Params) -> jax.Array:
-        change = (model.apply(end, x) - network.apply(start, x))[:, :k]
-        return tm.overlap_law.share(change, target)
+        return tm.overlap_law.share((model.apply(end, x) - network.apply(start, x))[:, :k], change)
 
-    init = kernel_init(setup)
-    hidden = tm.overlap_law.hidden_overlap(init, x[:PAIRED], [rho] * config.depth)
-    logits = tm.overlap_law.logit_overlap(init, x[:PAIRED], [rho] * (config.depth + 1))
-    leading = tm.overlap_law.leading_order(network.latent, start, x, inputs, teacher.pull)
-    leading_share = tm.overlap_law.share(leading @ teacher.rows, target)
-
-    def sample_accuracy(key: jax.Array) -> jax.Array:
-        known = teacher.change, teacher.rows, teacher.logits, data.root
-        class_logits, _ = tm.overlap_law.sample_class_logits(
-            key, *known, imitated[k:], rho, rho * hidden, logits
-        )
-        return tm.probes.accuracy(class_logits, labels, k)
-
-    samples = jax.random.split(setup.keys.probe, config.draws)
+    law = tm.overlap_law.predict(
+        *(setup.keys.probe, config.draws, teacher, data.root, data.test[1], imitated[k:], rho),
+        *(kernel_init(task, config.width, config.depth), x[:PAIRED]),
+    )
+    leading = tm.lazy_students.leading_order(network.latent, start, x, inputs, teacher.pull)
+    leading_share = tm.overlap_law.share(leading @ teacher.rows, change)
     return {
         "accuracy": jnp.stack([score(*student) for student in students]),
         "amount": jnp.stack([amount(*student) for student in students]),
         "residual": residual,
-        "law_accuracy": jax.lax.map(sample_accuracy, samples).mean(),
-        "law_amount": rho**2 * hidden * jnp.minimum(1.0, m / config.width),
+        "law_accuracy": law.accuracy,
+        "law_amount": law.amount,
         "leading_amount": rho**2 * m / config.width * leading_share,
     }
 
@@ -197,11 +177,11 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
         variables=VARIABLES,
         coords=lambda config: {"student": list(STUDENTS)},
     )(config, data_dir)
-    x = plan.task.pixels(jnp.asarray(plan.data.test[0][:IMAGES]))
+    images, labels = (array[:IMAGES] for array in plan.data.test)
+    x, init = plan.task.pixels(jnp.asarray(images)), kernel_init(plan.task, 1, config.depth)
     # The covariance of the outputs does not depend on the width.
-    init = tm.infinite_width.Init((plan.task.n_pixels, *[1] * config.depth))
     root = tm.overlap_law.square_root(tm.infinite_width.cross_kernels(init, x, x).nngp)
-    return replace(plan, data=SharedData(plan.data.train, plan.data.test, root))
+    return replace(plan, data=SharedData(plan.data.train, (images, labels), root))
 
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:

@@ -110,6 +110,7 @@ from toymodels.theory import curves as curves
 from toymodels.theory import infinite_width as infinite_width
 from toymodels.theory import kernels as kernels
 from toymodels.theory import laws as laws
+from toymodels.theory import lazy_students as lazy_students
 from toymodels.theory import leakage as leakage
 from toymodels.theory import linear_network as linear_network
 from toymodels.theory import linearised as linearised
@@ -128,10 +129,13 @@ from toymodels.stats import persistence as persistence
 from toymodels.stats.agreement import measure_agreement as measure_agreement
 from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO
 from toymodels.stats.findings import compare as compare
+from toymodels.stats.findings import compare_remaining as compare_remaining
 from toymodels.stats.findings import Finding as Finding
 from toymodels.stats.findings import HIGHER as HIGHER
 from toymodels.stats.findings import judge as judge
+from toymodels.stats.sentences import count_negative as count_negative
 from toymodels.stats.sentences import points as points
+from toymodels.stats.sentences import scientific as scientific
 from toymodels.stats.statistics import difference as difference
 from toymodels.stats.statistics import Interval as Interval
 from toymodels.stats.statistics import interval as interval

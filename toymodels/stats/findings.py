@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import xarray as xr
 
 from toymodels.stats.sentences import points
-from toymodels.stats.statistics import Interval, interval
+from toymodels.stats.statistics import Interval, interval, ratio
 
 ABOVE_ZERO = ("above zero", "below zero", "not distinguishable from zero")
 """Verdicts on an estimate that may be zero."""
@@ -120,3 +120,41 @@ def compare(
     if words is None:
         return [Finding(quantity, name, estimate) for name, estimate in estimates]
     return [judge(quantity, name, estimate, words, against) for name, estimate in estimates]
+
+
+def compare_remaining(
+    quantity: str, array: xr.DataArray, along: str, whole: float = 1.0
+) -> list[Finding]:
+    """Findings on a value at one label of a dimension, and on what share of it remains at the others.
+
+    There is no share of a value that is not shown to be above zero.
+
+    Args:
+        quantity: what the array is, in words.
+        array: values (seed, along, ...); its other dimensions are the points.
+        along: a dimension of numbers.
+        whole: the label to whose value the others are compared.
+
+    >>> coords = {"seed": [0, 1], "rho": [1.0, 0.5]}
+    >>> for finding in compare_remaining("Cosine", xr.DataArray([[0.2, 0.1]] * 2, coords), "rho"):
+    ...     print(finding)
+    Cosine, rho = 1: 0.200 (0.200 to 0.200, n = 2), above zero.
+    Cosine over that at rho = 1, rho = 0.5: 0.500 (0.500 to 0.500, n = 2).
+
+    """
+    findings = []
+    for name, part in points(array, along):
+        largest, at = part.sel({along: whole}, drop=True), f"{name}, " if name else ""
+        row = judge(quantity, f"{at}{along} = {whole:g}", interval(largest))
+        findings.append(row)
+        if row.estimate.sign > 0:
+            findings += [
+                Finding(
+                    f"{quantity} over that at {along} = {whole:g}",
+                    f"{at}{along} = {label:g}",
+                    ratio(part.sel({along: label}, drop=True), largest),
+                )
+                for label in part[along].values
+                if label != whole
+            ]
+    return findings

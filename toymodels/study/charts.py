@@ -108,6 +108,25 @@ def means(
     plotting.means(ax, places, array.transpose("seed", x).values, colour, label, **look)
 
 
+def band(
+    ax: Axes, array: xr.DataArray, x: str, fmt: str, colour: str, label: str, **look: Any
+) -> None:
+    """A line through the means over seeds, with the 95 % interval as a band of its colour.
+
+    Args:
+        ax: the panel.
+        array: values with the dimensions ``seed`` and ``x`` alone.
+        x: the dimension along the horizontal axis.
+        fmt: Matplotlib's format of the line.
+        colour: of the line.
+        label: in the legend.
+        look: options of Matplotlib's ``plot``.
+
+    """
+    seeds = array.transpose("seed", x).values
+    plotting.band(ax, array[x].values, seeds, fmt, colour=colour, label=label, **look)
+
+
 def published(
     ax: Axes,
     runs: xr.Dataset,
