@@ -49,8 +49,8 @@ def measure_agreement(
         predicted: predictions (points,), or one of all points.
         x: the axis of the points (points,), to say where the largest difference is.
 
-    >>> print("They", measure_agreement([[0.9, 2.0], [1.1, 2.2]], [1.0, 1.0]))
-    They differ by 0.7778 (rms over 2 points), at most by 1.1000; 1 of 2 intervals hold the theory
+    >>> print("They", measure_agreement([[0.9, 2.0], [1.1, 2.01]], [1.0, 1.0]))
+    They differ by 0.7106 (rms over 2 points), at most by 1.0050; 1 of 2 intervals hold the theory
 
     """
     rows = [mean_interval(column) for column in np.asarray(seeds).T]
