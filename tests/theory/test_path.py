@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from toymodels.networks.models import MLP, Network, functional
-from toymodels.theory.overlap_law import lazy_student
+from toymodels.theory.lazy_students import lazy_student
 from toymodels.theory.path import displace_least, follow_path
 from toymodels.trees import flatten
 
