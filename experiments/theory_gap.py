@@ -61,7 +61,13 @@ PRESETS = {
         rho=(1.0, 0.9, 0.0),
         optimiser=("adam", "momentum"),
     ),
-    "paper": Config(**tm.CLOUD, seeds=10, approximation=("exact", "frozen", "tangent")),
+    "paper": Config(
+        **tm.CLOUD,
+        seeds=10,
+        rho=(1.0, 0.95, 0.0),
+        approximation=("exact", "frozen", "tangent"),
+        optimiser=("adam", "momentum"),
+    ),
 }
 
 VARIABLES = {
