@@ -46,10 +46,12 @@ OWN = {
     "student_shape": {"m": (3,), "widths": (8, 6), "student": ("same",), "channels": (2, 3)},
     "tasks": {"tasks": ("parity",)},
     "theory_collapse": {"m": (1, 2), "samples": (16, 64)},
+    "theory_gap": {"approximation": ("exact",), "optimiser": ("adam",)},
     "theory_linear": {"laws": ("energies",)},
     "theory_linearised": {"m": 3, "teacher_lr": (0.1,), "krylov": 8, "student_epochs": 16},
     "theory_one_step": {"eps": (0.1,), "search_images": 4, "search_steps": 4},
     "theory_overlap": {"m": (2,), "told": 64, "draws": 2, "solver_steps": 5},
+    "theory_path": {"m": (2,), "pieces": (1,), "solver_steps": 3},
     "trajectory": {"optimiser": ("adam",), "records": 4},
 }
 

@@ -130,7 +130,9 @@ def distillation_sweep(
                 records: dict[str, Any] = dict(curves)
                 if similarity:
                     records |= setup.measure_similarity(made.start)
-                return (made.start, params), {**records, **made.record}
+                # The network would read the parameters of an approximation as others.
+                pair = (made.start, params) if made.approximation is None else None
+                return pair, {**records, **made.record}
 
             return Trainer(parts, prepare_seed, distil)
 

@@ -58,8 +58,8 @@ def train_pair(
         trained, records = distil(data, prepared, **pick(sweep.points, labels))
     if trained is None:
         raise UserError(
-            "train must be of a study that distils one student at each point; "
-            f"{study.name} records something else"
+            "train must be of a study that distils one student, of the network itself, at each "
+            f"point; {study.name} records something else"
         )
     start, params = trained
     images = ImageData(sweep.task, *map(jnp.asarray, (*data.train, *data.test)))
