@@ -126,7 +126,7 @@ def student(setup: tm.Setup, start: jax.Array, *, config: Config) -> dict[str, j
     init, tests = setup.start(start), setup.task.pixels(setup.data.test[0])
     side, answers = tm.kernels.Side(init, setup.inputs, auxiliary), setup.answers[:, auxiliary]
     modes = tm.linearised.hessian_modes(network, side, answers, config.krylov)
-    rate, tangent = student_lr / modes.values.max(), tm.linearised.tangent(network, init)
+    rate, tangent = student_lr / modes.values.max(), tm.approximations.tangent(network, init)
 
     def class_logits(network: tm.Network, params: tm.Params) -> jax.Array:
         return network.apply(params, tests)[:, :k]

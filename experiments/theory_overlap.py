@@ -135,7 +135,7 @@ def student(setup: tm.Setup, m: jax.Array, rho: jax.Array) -> dict[str, jax.Arra
     lazy, residual = tm.lazy_students.lazy_student(
         network, start, inputs, answers, imitated, config.solver_steps
     )
-    students = ((network, trained), (tm.linearised.tangent(network, start), lazy))
+    students = ((network, trained), (tm.approximations.tangent(network, start), lazy))
 
     def score(model: tm.Network, end: tm.Params) -> jax.Array:
         return tm.probes.accuracy(model.apply(end, x), data.test[1], k)

@@ -15,6 +15,7 @@ from toymodels.prompt.verbs import relate as relate
 from toymodels.prompt.verbs import teach as teach
 
 # Networks and their parameters.
+from toymodels.networks import approximations as approximations
 from toymodels.networks import transformer as transformer
 from toymodels.networks.groups import parameter_groups as parameter_groups
 from toymodels.networks.groups import select_group as select_group
@@ -118,6 +119,7 @@ from toymodels.theory import linear_network as linear_network
 from toymodels.theory import linearised as linearised
 from toymodels.theory import one_step as one_step
 from toymodels.theory import overlap_law as overlap_law
+from toymodels.theory import path as path
 from toymodels.theory import scaling as scaling
 
 # Sweeps.
