@@ -27,6 +27,8 @@ from toymodels.networks.models import functional as functional
 from toymodels.networks.models import MLP as MLP
 from toymodels.networks.models import Network as Network
 from toymodels.networks.models import Params as Params
+from toymodels.networks.tokens import answer_last as answer_last
+from toymodels.networks.tokens import read_one_hot as read_one_hot
 from toymodels.trees import flatten as flatten
 from toymodels.trees import stack_trees as stack_trees
 from toymodels.trees import sample_leaves as sample_leaves
