@@ -356,13 +356,14 @@ def test_seeds_side_by_side_are_given_up_before_points(fits, tried, monkeypatch)
         widths.append(tuple(width))
         return (width,)
 
-    monkeypatch.setattr(programs, "compile_both", compiled)
     monkeypatch.setattr(programs.memory, "required_bytes", lambda width: width[0] * width[1])
-    found, _ = programs.compile_within(fits[0] * fits[1], programs.Width(8, 5), lambda width: width)
+    found, _ = programs.compile_within(
+        fits[0] * fits[1], programs.Width(8, 5), lambda width: width, compiled
+    )
     assert found == fits
     assert widths == [(8, 5), (4, 5), (2, 5), (1, 5), (1, 3), (1, 2)][:tried]
     with pytest.raises(UserError, match=r"needs 0\.00 GB, of 0\.00 GB"):
-        programs.compile_within(0, programs.Width(1, 1), lambda width: width)
+        programs.compile_within(0, programs.Width(1, 1), lambda width: width, compiled)
 
 
 def test_a_finished_sweep_is_loaded_to_the_bit_and_nothing_runs(tmp_path):

@@ -167,6 +167,10 @@ def execute(study: Study, config: Any, options: Options) -> None:
         UserError: the input can't be run, or no point of it has finite values.
 
     """
+    if not options.no_cache:  # before JAX is imported
+        # XLA logs errors, by mistake, when it reads a program that it has compiled on the same processor:
+        # it does not find there the names that it has itself given to what a compiler prefers.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Before JAX starts, which counts the cores.
     alone = options.distributed or options.devices is not None or not workers.is_command(study)
     place, helpers = workers.take_place(options.workers, getattr(config, "seeds", 1), alone)
@@ -194,14 +198,14 @@ def execute(study: Study, config: Any, options: Options) -> None:
     digest = results.config_hash(config)
     folder = options.out or beside / digest
     store = Store(options.store or beside / "chunks", place.since if options.force else 0)
-    if options.cache:
-        compilation.keep_compiled_programs()
+    compiled = None if options.no_cache else compilation.default_folder()
     this = f"{shlex.join(sys.orig_argv)}, process {os.getpid()} of {platform.node()}"
     run_options = RunOptions(
         width=options.chunk,
         memory=None if options.memory is None else int(options.memory * 1e9),
         devices=options.devices,
         store=store,
+        compiled=compilation.CompiledPrograms(compiled) if compiled else None,
         shard=place.among(options.worker),
     )
     if place.parent != os.getpid():

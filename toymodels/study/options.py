@@ -33,8 +33,9 @@ class Options:
     distributed: bool = False
     """Join the processes that SLURM, MPI or a TPU pod has started with this command to one sweep over
     all their devices. The first process writes the result."""
-    cache: bool = False
-    """Keep compiled programs on disk for the next run of the same shapes."""
+    no_cache: bool = False
+    """Compile all programs, and keep none of them on disk. By default they are kept in the user's cache,
+    or in $TOYMODELS_COMPILED, for the next run of the same shapes."""
     force: bool = False
     """Compute all points again, and replace the result of another config in OUT."""
     quiet: bool = False

@@ -13,10 +13,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from toymodels.sweep import memory, processes
 from toymodels.sweep.axes import Arrays, Grid
 from toymodels.sweep.programs import (
+    Compile,
     Program,
     Traced,
     Width,
-    compile_both,
     compile_within,
     cost,
     read_width,
@@ -143,6 +143,7 @@ def open_shape(
     width: Width,
     budget: int | None,
     store: Store | None,
+    compiles: Compile,
 ) -> ShapeSweep:
     """Make a shape ready: find what the store has, compile if anything is missing."""
     compiled, most = None, memory_budget(budget)
@@ -161,13 +162,13 @@ def open_shape(
     if store and (chosen := read_width(store.load(key, plan, CHUNK_BYTES), width)):
         width = chosen
     else:
-        width, compiled = compile_within(most, width, traced_at)
+        width, compiled = compile_within(most, width, traced_at, compiles)
         if store:
             store.save(key, plan, {"width": np.array(width)})
 
     found = ShapeSweep(program, seeds, values, width, traced_at(width), store)
     if found.missing:
-        found.compiled = compiled or compile_both(found.traced)
+        found.compiled = compiled or compiles(found.traced)
     return found
 
 

@@ -39,6 +39,7 @@ from toymodels.sweep.chunks import (
     open_shape,
     tracer,
 )
+from toymodels.sweep.compilation import CompiledPrograms, compiler
 from toymodels.sweep.declarations import (
     MOST,
     Variables,
@@ -74,6 +75,8 @@ class RunOptions(NamedTuple):
     """Number of local devices (None: all)."""
     store: Store | None = None
     """Where finished chunks are kept (None: nowhere)."""
+    compiled: CompiledPrograms | None = None
+    """Where compiled programs are kept (None: nowhere)."""
     shard: tuple[int, int] = (1, 1)
     """Which of how many workers this is: those that share a store share the work."""
     progress: Progress = lambda stage, done, total, left_s: None
@@ -107,6 +110,10 @@ class RunOptions(NamedTuple):
             )
         if not isinstance(self.store, Store | None):
             raise UserError(f"store must be a Store, or None; got {describe_value(self.store)}")
+        if not isinstance(self.compiled, CompiledPrograms | None):
+            raise UserError(
+                f"compiled must be CompiledPrograms, or None; got {describe_value(self.compiled)}"
+            )
         for name, function in (("progress", self.progress), ("announce", self.announce)):
             if not callable(function):
                 raise UserError(f"{name} must be a function; got {describe_value(function)}")
@@ -239,14 +246,26 @@ def grid(
             check_records(*records, (shapes, shared, points), variables, labels)
             refuse_too_large(first, len(seeds), len(values), most)
             traced.append((program, traced_at))
+        compiles = compiler(options.compiled, [*mesh.devices.flat], options.shard[0])
         for i, (program, traced_at) in enumerate(traced):
             if i:
                 options.progress("compiling", i, len(combinations), None)
             shape_sweeps.append(
-                open_shape(program, traced_at, seeds, values, width, options.memory, options.store)
+                open_shape(
+                    program,
+                    traced_at,
+                    seeds,
+                    values,
+                    width,
+                    options.memory,
+                    options.store,
+                    compiles,
+                )
             )
     compile_s = time.perf_counter() - start
 
+    if options.compiled and (line := options.compiled.describe()):
+        options.announce(line)
     options.announce(plan(shape_sweeps))
     start = time.perf_counter()
     clock = Clock(options.progress, shape_sweeps)
