@@ -272,6 +272,51 @@ def test_the_environment_says_where_programs_are_kept(said, monkeypatch, tmp_pat
     assert compilation.default_folder() == expected[said]
 
 
+TRITON = "xla_gpu_enable_triton_gemm"
+
+
+@pytest.mark.parametrize(
+    ("platform", "flags", "expected"),
+    [
+        ("gpu", None, {TRITON: False}),
+        ("gpu", "--xla_gpu_deterministic_ops=true", {TRITON: False}),
+        ("gpu", f"--{TRITON}=true", {}),
+        ("gpu", f"--xla_gpu_autotune_level=0 --{TRITON}", {}),
+        ("gpu", f"--{TRITON}_of_another_name=true", {TRITON: False}),
+        ("cpu", None, {}),
+        ("tpu", None, {}),
+    ],
+)
+def test_products_of_triton_are_off_on_gpus_unless_the_user_says_otherwise(
+    platform, flags, expected, monkeypatch
+):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    if flags is not None:
+        monkeypatch.setenv("XLA_FLAGS", flags)
+    assert settings.compiler_options(platform) == expected
+    device = SimpleNamespace(platform=platform, device_kind="")
+    assert ((TRITON, False) in settings.identity(device)) == bool(expected)
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    assert settings.provenance().get("compiler_options", {}) == expected
+
+
+@pytest.mark.parametrize("folder", ["kept", "none"])
+def test_the_flags_of_a_platform_reach_the_compiler(folder, tmp_path, monkeypatch):
+    """As on a GPU; the flag changes nothing on a CPU."""
+    plain, given = run(), []
+    genuine = jax.stages.Lowered.compile
+
+    def compiles(self, compiler_options=None):
+        given.append(compiler_options)
+        return genuine(self, compiler_options)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", compiles)
+    monkeypatch.setattr(settings, "compiler_options", lambda platform: {TRITON: False})
+    compiled = CompiledPrograms(tmp_path) if folder == "kept" else None
+    xr.testing.assert_identical(run(compiled), plain)
+    assert given == [{TRITON: False}] * 2
+
+
 def test_wrong_options_are_refused():
     with pytest.raises(UserError, match="compiled must be CompiledPrograms, or None; got 'here'"):
         run("here")

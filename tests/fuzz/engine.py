@@ -50,7 +50,7 @@ def compile_once() -> None:
     """Trace and compile a program once; its name holds all that decides its bits."""
     chunks.trace = once(chunks.trace, lambda program, *args: (id(program), repr(args[1:])))
     compilation.compile_both = once(
-        compilation.compile_both, lambda traced: (traced.prepare_key, traced.point_key)
+        compilation.compile_both, lambda traced, _: (traced.prepare_key, traced.point_key)
     )
 
 

@@ -91,7 +91,7 @@ class CompiledPrograms:
                             continue  # another process compiles it
                         loaded = load(path, lowered, devices) if usable else None
                         if loaded is None:
-                            ready[i] = lowered.compile()
+                            ready[i] = compile_alone(lowered, devices[0].platform)
                             self.compiled += 1
                             if usable:
                                 save(path, ready[i])
@@ -131,7 +131,7 @@ def compiler(kept: CompiledPrograms | None, devices: Sequence[Any], worker: int)
 
     def compile_or_find(traced: Traced) -> tuple[Any, Any]:
         if kept is None or traced.names is None or processes.several():
-            return compile_both(traced)
+            return compile_both(traced, devices[0].platform)
         named = list(zip((traced.prepare, traced.point), traced.names, strict=True))
         prepare, point = kept.compile(named, devices, worker - 1)
         return prepare, point
@@ -139,9 +139,14 @@ def compiler(kept: CompiledPrograms | None, devices: Sequence[Any], worker: int)
     return compile_or_find
 
 
-def compile_both(traced: Traced) -> tuple[Any, Any]:
-    """Compile both functions."""
-    return traced.prepare.compile(), traced.point.compile()
+def compile_both(traced: Traced, platform: str) -> tuple[Any, Any]:
+    """Compile both functions for a platform ("cpu", "gpu", "tpu")."""
+    return compile_alone(traced.prepare, platform), compile_alone(traced.point, platform)
+
+
+def compile_alone(lowered: jax.stages.Lowered, platform: str) -> Any:
+    """Compile a program with our flags for a platform."""
+    return lowered.compile(compiler_options=settings.compiler_options(platform) or None)
 
 
 def default_folder() -> Path | None:
