@@ -19,7 +19,7 @@ import xarray as xr
 
 from toymodels import sweep
 from toymodels.errors import UserError
-from toymodels.sweep import Program, RunOptions, chunks, engine, programs
+from toymodels.sweep import Program, RunOptions, chunks, programs, tracing, waiting
 from toymodels.sweep.axes import Grid
 from toymodels.sweep.store import Reader, Store, signature
 
@@ -79,8 +79,9 @@ def mesh_of(platform):
 
 
 def chunk_files(folder):
-    """The chunks of a store, without what it remembers of widths."""
-    return {path for path in folder.glob("*/*.chunk") if "width" not in path.name}
+    """The chunks of a store, without what it remembers of widths and speeds."""
+    about = "width", "speed"
+    return {path for path in folder.glob("*/*.chunk") if not path.name.startswith(about)}
 
 
 def counted():
@@ -175,7 +176,7 @@ def test_the_times_told_are_parts_of_the_time_it_took():
 
 
 def test_seeds_side_by_side_as_on_an_accelerator_change_rounding_at_most(monkeypatch):
-    monkeypatch.setattr(engine, "widest", lambda *_: programs.Width(2, 3))
+    monkeypatch.setattr(tracing, "widest", lambda *_: programs.Width(2, 3))
     dataset, _ = run()
     monkeypatch.undo()
     assert_close(dataset, run()[0])
@@ -443,7 +444,7 @@ def test_nothing_old_is_taken_for_a_changed_sweep(tmp_path, change):
 @pytest.fixture
 def chunk_by_chunk(monkeypatch):
     """Keep every chunk by itself; small ones computed within a moment share a file otherwise."""
-    monkeypatch.setattr(chunks, "KEEP_S", -1)
+    monkeypatch.setattr(waiting, "KEEP_S", -1e9)
 
 
 def test_progress_counts_what_is_missing_and_estimates_the_rest(tmp_path, chunk_by_chunk):
@@ -466,9 +467,9 @@ def test_a_store_that_can_not_be_written_is_said(tmp_path):
 
 
 def test_small_points_share_a_file_and_each_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(chunks, "KEEP_S", 3600)
+    monkeypatch.setattr(waiting, "KEEP_S", 3600)
     whole, _ = run(store=Store(tmp_path))
-    assert len(chunk_files(tmp_path)) == 2 * 3  # of every seed its teacher, and its points
+    assert len(chunk_files(tmp_path)) == 2  # all teachers, all points
     again, found = run(store=Store(tmp_path), rates=(0.3, 0.1))
     assert found.from_store == found.models
     xr.testing.assert_identical(again, run(rates=(0.3, 0.1))[0])

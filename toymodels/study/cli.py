@@ -213,6 +213,11 @@ def execute(study: Study, config: Any, options: Options) -> None:
         with settings.hold_settings():
             study.run(config, data_dir=options.data_dir, options=run_options)
         return
+    if options.dry_run:
+        with settings.hold_settings():
+            work = study.plan(config, data_dir=options.data_dir, options=run_options)
+        print("\n".join(work.describe(place.n * options.worker[1])))
+        return
     with results.output_folder(folder), files.claim_folder(folder, f"{study.name}-{digest}", this):
         files.clean(folder, store.folder, *store.folder.glob("*/"))
         if not options.force:

@@ -36,6 +36,9 @@ class Options:
     no_cache: bool = False
     """Compile all programs, and keep none of them on disk. By default they are kept in the user's cache,
     or in $TOYMODELS_COMPILED, for the next run of the same shapes."""
+    dry_run: bool = False
+    """Tell what the run would do, and end: number of models, what the store has of them, memory, and time
+    if an earlier run with the same store tells it. Nothing is computed or written."""
     force: bool = False
     """Compute all points again, and replace the result of another config in OUT."""
     quiet: bool = False
