@@ -495,7 +495,7 @@ def test_workers_share_a_sweep_and_what_one_leaves_another_does(tmp_path, chunk_
     # For the third, nothing is left.
     dataset, how = run(**options, shard=(3, 3))
     xr.testing.assert_identical(dataset, alone)
-    assert how.from_store == how.models
+    assert how.from_store == how.found == how.models
 
 
 def test_a_chunk_that_another_worker_finished_meanwhile_is_not_computed_again(tmp_path):
@@ -507,6 +507,7 @@ def test_a_chunk_that_another_worker_finished_meanwhile_is_not_computed_again(tm
 
     dataset, how = run(store=store, width=2, progress=other)
     assert how.from_store == how.models == computed[0].models
+    assert how.found == 0
     xr.testing.assert_identical(dataset, run(width=2)[0])
 
 

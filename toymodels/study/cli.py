@@ -236,7 +236,7 @@ def execute(study: Study, config: Any, options: Options) -> None:
         except Exception as error:
             faults.append(f"the table could not be printed: {sentence(error)}")
         how_made = json.loads(dataset.attrs["provenance"])
-        if (known := how_made["from_store"]) == how_made["models"]:
+        if (known := how_made["found"]) == how_made["models"]:
             print(f"nothing was left to compute: all {known} models are an earlier run's, by the")
             print("same programs on the same data; --force computes them again")
         print(f"results in {folder}")

@@ -62,6 +62,7 @@ class ShapeSweep:
             Reader(store, table.key, table.nbytes + CHUNK_BYTES) for table in self.tables if store
         ]
         self.refresh()
+        self.missing_first = self.missing
 
     def refresh(self) -> int:
         """Take what is new in the store; the number of models that were missing until now."""
@@ -189,7 +190,7 @@ def open_shape(
     compiles: Compile,
 ) -> ShapeSweep:
     """Make a shape ready: find what the store has, compile if anything is missing."""
-    compiled, most = None, memory_budget(budget)
+    most = memory_budget(budget)
     if store:
         store.check(traced_at(width).prepare_key)
         store.check(traced_at(width).point_key)
@@ -201,17 +202,19 @@ def open_shape(
         )
         store = None
     # Memory may have been short when this sweep began: it goes on at the width chosen then.
-    if chosen := remembered_width(traced_at, width, budget, store):
-        width = chosen
-    else:
-        key, plan = traced_at(width).point_key, width_name(budget)
-        width, compiled = compile_within(most, width, traced_at, compiles)
+    chosen = remembered_width(traced_at, width, budget, store)
+    at = chosen or width
+    found = ShapeSweep(program, seeds, values, at, traced_at(at), store)
+    if chosen is None:
+        at, compiled = compile_within(most, width, traced_at, compiles)
         if store:
-            store.save(key, plan, {"width": np.array(width)})
-
-    found = ShapeSweep(program, seeds, values, width, traced_at(width), store)
-    if found.missing:
-        found.compiled = compiled or compiles(found.traced)
+            key, plan = traced_at(width).point_key, width_name(budget)
+            store.save(key, plan, {"width": np.array(at)})
+        if at != width:
+            found = ShapeSweep(program, seeds, values, at, traced_at(at), store)
+        found.compiled = compiled
+    elif found.missing:
+        found.compiled = compiles(found.traced)
     return found
 
 

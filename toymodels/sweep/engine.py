@@ -50,6 +50,8 @@ class Execution(NamedTuple):
     """How many of them an earlier run had finished, or another worker did meanwhile."""
     compile_s: float
     run_s: float
+    found: int = 0
+    """How many of them the store had when this run began."""
 
 
 def along(dim: str, sweeps: Sequence[tuple[xr.Dataset, Execution]]) -> tuple[xr.Dataset, Execution]:
@@ -59,6 +61,7 @@ def along(dim: str, sweeps: Sequence[tuple[xr.Dataset, Execution]]) -> tuple[xr.
         width=min(execution.width for execution in executions),
         models=sum(execution.models for execution in executions),
         from_store=sum(execution.from_store for execution in executions),
+        found=sum(execution.found for execution in executions),
         compile_s=sum(execution.compile_s for execution in executions),
         run_s=sum(execution.run_s for execution in executions),
     )
@@ -175,6 +178,7 @@ def grid(
         from_store=models - clock.computed,
         compile_s=compile_s,
         run_s=time.perf_counter() - start,
+        found=models - sum(shape_sweep.missing_first for shape_sweep in shape_sweeps),
     )
 
 
