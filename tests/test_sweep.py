@@ -558,7 +558,7 @@ def shared(path, folder):
     return (folder / path.parent.name).exists()
 
 
-def test_a_chunk_in_another_chunks_place_is_not_believed(tmp_path):
+def test_a_chunk_in_another_chunks_place_is_not_believed(tmp_path, chunk_by_chunk):
     """The fault of a copied file: 130 silently wrong results."""
     own, other = Store(tmp_path / "own"), Store(tmp_path / "other")
     whole, _ = run(store=own)
@@ -574,7 +574,7 @@ def test_a_chunk_in_another_chunks_place_is_not_believed(tmp_path):
     xr.testing.assert_identical(again, whole)
 
 
-def test_two_chunks_exchanged_in_one_store_are_not_believed(tmp_path):
+def test_two_chunks_exchanged_in_one_store_are_not_believed(tmp_path, chunk_by_chunk):
     whole, _ = run(store=Store(tmp_path))
     first, *_, last = sorted(chunk_files(tmp_path))
     contents = first.read_bytes(), last.read_bytes()
