@@ -376,7 +376,7 @@ def test_a_finished_sweep_is_loaded_to_the_bit_and_nothing_runs(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.7])
-def test_a_broken_off_sweep_goes_on_to_the_same_bits(tmp_path, kept):
+def test_a_broken_off_sweep_goes_on_to_the_same_bits(tmp_path, kept, chunk_by_chunk):
     undisturbed, _ = run(width=2)
     run(width=2, store=Store(tmp_path))
     files = sorted(chunk_files(tmp_path))
@@ -387,7 +387,7 @@ def test_a_broken_off_sweep_goes_on_to_the_same_bits(tmp_path, kept):
     xr.testing.assert_identical(resumed, undisturbed)
 
 
-def test_a_damaged_chunk_is_noticed_and_done_again(tmp_path):
+def test_a_damaged_chunk_is_noticed_and_done_again(tmp_path, chunk_by_chunk):
     whole, _ = run(store=Store(tmp_path))
     for i, path in enumerate(sorted(chunk_files(tmp_path))):
         content = bytearray(path.read_bytes())
