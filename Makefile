@@ -59,7 +59,7 @@ benchmark-transformer: $(VENV)/benchmark  ## tokens per second beside a PyTorch 
 benchmark-soundness: $(VENV)/run  ## does compiled code compute the right numbers, every time?
 	$(BIN)/python benchmarks/soundness.py $(ARGS)
 
-benchmark-accelerator: $(VENV)/run  ## what one GPU or TPU does; needs one, and MNIST
+benchmark-accelerator: $(VENV)/run  ## what one GPU or TPU does, in ten minutes; needs one, and MNIST
 	$(BIN)/python benchmarks/accelerator.py $(ARGS)
 
 clean:

@@ -42,11 +42,11 @@ def measured(command: list[str], **env: str) -> Run:
 
 
 def experiment(name: str, out: Path, *options: str, **env: str) -> tuple[Run, dict[str, Any]]:
-    """An experiment as a user runs it, with nothing in its store, and its summary.json."""
+    """An experiment as a user runs it, with nothing stored or compiled, and its summary.json."""
     with tempfile.TemporaryDirectory() as store:
         command = [sys.executable, "-m", f"experiments.{name}", "--quiet"]
         command += ["--out", str(out), "--store", store, *options]
-        run = measured(command, **env)
+        run = measured(command, **{"TOYMODELS_COMPILED": "", **env})
     return run, json.loads((out / "summary.json").read_text())
 
 
@@ -151,9 +151,9 @@ def main() -> None:
             peers.append(measured([*peer, *where]))
             ours.append(experiment("mnist_aux", out, *paper, "--seeds", str(args.models)))
         cold, warm = (
-            experiment("mnist_aux", out, *paper, "--seeds", "1", "--cache", XDG_CACHE_HOME=cache)[
-                1
-            ]["timing"]
+            experiment("mnist_aux", out, *paper, "--seeds", "1", TOYMODELS_COMPILED=cache)[1][
+                "timing"
+            ]
             for _ in range(2)
         )
         small = "--train-images 1024 --noise-images 1024 --teacher-epochs 1 --student-epochs 1"

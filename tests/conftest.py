@@ -6,6 +6,8 @@ from pathlib import Path
 # Most of a small program's time is LLVM's, which compiles it once more quickly without optimising.
 # XLA's own passes, and hence what is computed, stay. Before JAX is imported; children inherit it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Compiled programs of tests do not belong into the user's cache.
+os.environ["TOYMODELS_COMPILED"] = ""
 
 import hypothesis
 import jax

@@ -268,17 +268,6 @@ def test_a_diverged_run_names_its_points_and_fails_if_all_do(tmp_path):
     assert {"seed": 1, "student": "cross_all"} in summary["failed"]["points"]
 
 
-def test_compiled_programs_are_kept_when_asked(tmp_path):
-    home = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    assert call(*TINY, "--out", tmp_path / "a", env=home).returncode == 0
-    compiled = tmp_path / "cache" / "toymodels" / "compiled"
-    assert not compiled.exists()
-    assert call(*TINY, "--cache", "--out", tmp_path / "b", env=home).returncode == 0
-    (folder,) = compiled.iterdir()
-    assert re.fullmatch(r"jaxlib-[\d.]+-[0-9a-f]{8}", folder.name)
-    assert any(folder.iterdir())
-
-
 OWN = '''"""A user's own experiment: the reference protocol on inputs of another kind."""
 import dataclasses
 

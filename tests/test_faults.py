@@ -31,10 +31,10 @@ import sys, jax, jax.numpy as jnp
 from pathlib import Path
 from toymodels import sweep
 from toymodels.study import results
-from toymodels.sweep import chunks
+from toymodels.sweep import waiting
 from toymodels.sweep.store import Store
 
-chunks.KEEP_S = -1  # each chunk by itself, in every run the same
+waiting.KEEP_S = -1e9  # each chunk by itself, in every run the same
 
 def prepare(data, seed):
     w = jax.random.normal(jax.random.key(seed), (64, 64))

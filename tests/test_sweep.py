@@ -19,7 +19,7 @@ import xarray as xr
 
 from toymodels import sweep
 from toymodels.errors import UserError
-from toymodels.sweep import Program, RunOptions, chunks, engine, programs
+from toymodels.sweep import Program, RunOptions, chunks, programs, tracing, waiting
 from toymodels.sweep.axes import Grid
 from toymodels.sweep.store import Reader, Store, signature
 
@@ -79,8 +79,9 @@ def mesh_of(platform):
 
 
 def chunk_files(folder):
-    """The chunks of a store, without what it remembers of widths."""
-    return {path for path in folder.glob("*/*.chunk") if "width" not in path.name}
+    """The chunks of a store, without what it remembers of widths and speeds."""
+    about = "width", "speed"
+    return {path for path in folder.glob("*/*.chunk") if not path.name.startswith(about)}
 
 
 def counted():
@@ -175,7 +176,7 @@ def test_the_times_told_are_parts_of_the_time_it_took():
 
 
 def test_seeds_side_by_side_as_on_an_accelerator_change_rounding_at_most(monkeypatch):
-    monkeypatch.setattr(engine, "widest", lambda *_: programs.Width(2, 3))
+    monkeypatch.setattr(tracing, "widest", lambda *_: programs.Width(2, 3))
     dataset, _ = run()
     monkeypatch.undo()
     assert_close(dataset, run()[0])
@@ -356,13 +357,14 @@ def test_seeds_side_by_side_are_given_up_before_points(fits, tried, monkeypatch)
         widths.append(tuple(width))
         return (width,)
 
-    monkeypatch.setattr(programs, "compile_both", compiled)
     monkeypatch.setattr(programs.memory, "required_bytes", lambda width: width[0] * width[1])
-    found, _ = programs.compile_within(fits[0] * fits[1], programs.Width(8, 5), lambda width: width)
+    found, _ = programs.compile_within(
+        fits[0] * fits[1], programs.Width(8, 5), lambda width: width, compiled
+    )
     assert found == fits
     assert widths == [(8, 5), (4, 5), (2, 5), (1, 5), (1, 3), (1, 2)][:tried]
     with pytest.raises(UserError, match=r"needs 0\.00 GB, of 0\.00 GB"):
-        programs.compile_within(0, programs.Width(1, 1), lambda width: width)
+        programs.compile_within(0, programs.Width(1, 1), lambda width: width, compiled)
 
 
 def test_a_finished_sweep_is_loaded_to_the_bit_and_nothing_runs(tmp_path):
@@ -374,7 +376,7 @@ def test_a_finished_sweep_is_loaded_to_the_bit_and_nothing_runs(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.7])
-def test_a_broken_off_sweep_goes_on_to_the_same_bits(tmp_path, kept):
+def test_a_broken_off_sweep_goes_on_to_the_same_bits(tmp_path, kept, chunk_by_chunk):
     undisturbed, _ = run(width=2)
     run(width=2, store=Store(tmp_path))
     files = sorted(chunk_files(tmp_path))
@@ -385,7 +387,7 @@ def test_a_broken_off_sweep_goes_on_to_the_same_bits(tmp_path, kept):
     xr.testing.assert_identical(resumed, undisturbed)
 
 
-def test_a_damaged_chunk_is_noticed_and_done_again(tmp_path):
+def test_a_damaged_chunk_is_noticed_and_done_again(tmp_path, chunk_by_chunk):
     whole, _ = run(store=Store(tmp_path))
     for i, path in enumerate(sorted(chunk_files(tmp_path))):
         content = bytearray(path.read_bytes())
@@ -442,7 +444,7 @@ def test_nothing_old_is_taken_for_a_changed_sweep(tmp_path, change):
 @pytest.fixture
 def chunk_by_chunk(monkeypatch):
     """Keep every chunk by itself; small ones computed within a moment share a file otherwise."""
-    monkeypatch.setattr(chunks, "KEEP_S", -1)
+    monkeypatch.setattr(waiting, "KEEP_S", -1e9)
 
 
 def test_progress_counts_what_is_missing_and_estimates_the_rest(tmp_path, chunk_by_chunk):
@@ -465,9 +467,9 @@ def test_a_store_that_can_not_be_written_is_said(tmp_path):
 
 
 def test_small_points_share_a_file_and_each_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(chunks, "KEEP_S", 3600)
+    monkeypatch.setattr(waiting, "KEEP_S", 3600)
     whole, _ = run(store=Store(tmp_path))
-    assert len(chunk_files(tmp_path)) == 2 * 3  # of every seed its teacher, and its points
+    assert len(chunk_files(tmp_path)) == 2  # all teachers, all points
     again, found = run(store=Store(tmp_path), rates=(0.3, 0.1))
     assert found.from_store == found.models
     xr.testing.assert_identical(again, run(rates=(0.3, 0.1))[0])
@@ -493,7 +495,7 @@ def test_workers_share_a_sweep_and_what_one_leaves_another_does(tmp_path, chunk_
     # For the third, nothing is left.
     dataset, how = run(**options, shard=(3, 3))
     xr.testing.assert_identical(dataset, alone)
-    assert how.from_store == how.models
+    assert how.from_store == how.found == how.models
 
 
 def test_a_chunk_that_another_worker_finished_meanwhile_is_not_computed_again(tmp_path):
@@ -505,6 +507,7 @@ def test_a_chunk_that_another_worker_finished_meanwhile_is_not_computed_again(tm
 
     dataset, how = run(store=store, width=2, progress=other)
     assert how.from_store == how.models == computed[0].models
+    assert how.found == 0
     xr.testing.assert_identical(dataset, run(width=2)[0])
 
 
@@ -555,7 +558,7 @@ def shared(path, folder):
     return (folder / path.parent.name).exists()
 
 
-def test_a_chunk_in_another_chunks_place_is_not_believed(tmp_path):
+def test_a_chunk_in_another_chunks_place_is_not_believed(tmp_path, chunk_by_chunk):
     """The fault of a copied file: 130 silently wrong results."""
     own, other = Store(tmp_path / "own"), Store(tmp_path / "other")
     whole, _ = run(store=own)
@@ -571,7 +574,7 @@ def test_a_chunk_in_another_chunks_place_is_not_believed(tmp_path):
     xr.testing.assert_identical(again, whole)
 
 
-def test_two_chunks_exchanged_in_one_store_are_not_believed(tmp_path):
+def test_two_chunks_exchanged_in_one_store_are_not_believed(tmp_path, chunk_by_chunk):
     whole, _ = run(store=Store(tmp_path))
     first, *_, last = sorted(chunk_files(tmp_path))
     contents = first.read_bytes(), last.read_bytes()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from toymodels import sweep
-from toymodels.sweep import chunks, programs
+from toymodels.sweep import chunks, compilation
 
 DATA = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
 VARIABLES = {
@@ -49,8 +49,9 @@ def run(store=None, *, factor=1.0, data=DATA, seeds=(0, 1), rates=(0.1, 0.3, 1.0
 def compile_once() -> None:
     """Trace and compile a program once; its name holds all that decides its bits."""
     chunks.trace = once(chunks.trace, lambda program, *args: (id(program), repr(args[1:])))
-    compile_both = once(chunks.compile_both, lambda traced: (traced.prepare_key, traced.point_key))
-    programs.compile_both = chunks.compile_both = compile_both
+    compilation.compile_both = once(
+        compilation.compile_both, lambda traced, _: (traced.prepare_key, traced.point_key)
+    )
 
 
 def once(function, key):

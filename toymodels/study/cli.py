@@ -167,6 +167,10 @@ def execute(study: Study, config: Any, options: Options) -> None:
         UserError: the input can't be run, or no point of it has finite values.
 
     """
+    if not options.no_cache:  # before JAX is imported
+        # XLA logs errors, by mistake, when it reads a program that it has compiled on the same processor:
+        # it does not find there the names that it has itself given to what a compiler prefers.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Before JAX starts, which counts the cores.
     alone = options.distributed or options.devices is not None or not workers.is_command(study)
     place, helpers = workers.take_place(options.workers, getattr(config, "seeds", 1), alone)
@@ -194,20 +198,25 @@ def execute(study: Study, config: Any, options: Options) -> None:
     digest = results.config_hash(config)
     folder = options.out or beside / digest
     store = Store(options.store or beside / "chunks", place.since if options.force else 0)
-    if options.cache:
-        compilation.keep_compiled_programs()
+    compiled = None if options.no_cache else compilation.default_folder()
     this = f"{shlex.join(sys.orig_argv)}, process {os.getpid()} of {platform.node()}"
     run_options = RunOptions(
         width=options.chunk,
         memory=None if options.memory is None else int(options.memory * 1e9),
         devices=options.devices,
         store=store,
+        compiled=compilation.CompiledPrograms(compiled) if compiled else None,
         shard=place.among(options.worker),
     )
     if place.parent != os.getpid():
         run_options = run_options._replace(progress=lambda *_: workers.end_with(place.parent))
         with settings.hold_settings():
             study.run(config, data_dir=options.data_dir, options=run_options)
+        return
+    if options.dry_run:
+        with settings.hold_settings():
+            work = study.plan(config, data_dir=options.data_dir, options=run_options)
+        print("\n".join(work.describe(place.n * options.worker[1])))
         return
     with results.output_folder(folder), files.claim_folder(folder, f"{study.name}-{digest}", this):
         files.clean(folder, store.folder, *store.folder.glob("*/"))
@@ -227,7 +236,7 @@ def execute(study: Study, config: Any, options: Options) -> None:
         except Exception as error:
             faults.append(f"the table could not be printed: {sentence(error)}")
         how_made = json.loads(dataset.attrs["provenance"])
-        if (known := how_made["from_store"]) == how_made["models"]:
+        if (known := how_made["found"]) == how_made["models"]:
             print(f"nothing was left to compute: all {known} models are an earlier run's, by the")
             print("same programs on the same data; --force computes them again")
         print(f"results in {folder}")

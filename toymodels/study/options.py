@@ -33,8 +33,12 @@ class Options:
     distributed: bool = False
     """Join the processes that SLURM, MPI or a TPU pod has started with this command to one sweep over
     all their devices. The first process writes the result."""
-    cache: bool = False
-    """Keep compiled programs on disk for the next run of the same shapes."""
+    no_cache: bool = False
+    """Compile all programs, and keep none of them on disk. By default they are kept in the user's cache,
+    or in $TOYMODELS_COMPILED, for the next run of the same shapes."""
+    dry_run: bool = False
+    """Tell what the run would do, and end: number of models, what the store has of them, memory, and time
+    if an earlier run with the same store tells it. Nothing is computed or written."""
     force: bool = False
     """Compute all points again, and replace the result of another config in OUT."""
     quiet: bool = False

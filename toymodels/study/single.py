@@ -20,6 +20,7 @@ from toymodels.sweep.declarations import list_names
 from toymodels.sweep.forks import refuse_forked
 from toymodels.sweep.narrow import describe_value, narrow_data
 from toymodels.sweep.programs import arithmetic, device_mesh
+from toymodels.sweep.settings import compiler_options
 from toymodels.sweep.soundness import refuse_wrong_sums
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def list_functions(
     trainer = list_sweeps(sweep, config, data_dir)[number].trainer
     assert trainer is not None
     protocol, prepare, distil = trainer(**dict(shape))
-    return protocol.network, jax.jit(prepare), jax.jit(distil)
+    options = compiler_options(jax.default_backend()) or None
+    compiled = functools.partial(jax.jit, compiler_options=options)
+    return protocol.network, compiled(prepare), compiled(distil)
 
 
 def choose_labels(sweeps: Sequence[Sweep], point: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:

@@ -7,6 +7,7 @@ figures, benchmarks and tests use the same value. Nothing heavy is imported befo
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from toymodels.sweep import Execution, Program, RunOptions
     from toymodels.sweep.axes import Axis
     from toymodels.sweep.declarations import Variables
+    from toymodels.sweep.plan import Plan
     from toymodels.training.protocol import Protocol
 
 
@@ -82,18 +84,26 @@ class Sweep:
         """Compute every point of every seed of a config."""
         from toymodels.sweep import grid
 
-        dataset, execution = grid(
-            self.build,
-            shapes=self.shapes,
-            shared={**self.shared, "seed": config.seed_list},
-            points=self.points,
-            variables=self.variables,
-            coords=self.coords,
-            data=self.data,
-            precision=config.precision,
-            options=options,
-        )
+        dataset, execution = grid(self.build, **self.arguments(config), options=options)
         return self.annotate(dataset), execution
+
+    def plan(self, config: Any, options: RunOptions | None) -> Plan:
+        """Tell what `run` would do."""
+        from toymodels.sweep.plan import plan_grid
+
+        return plan_grid(self.build, **self.arguments(config), options=options)
+
+    def arguments(self, config: Any) -> dict[str, Any]:
+        """The arguments of `toymodels.sweep.grid` beside the function that builds programs."""
+        return {
+            "shapes": self.shapes,
+            "shared": {**self.shared, "seed": config.seed_list},
+            "points": self.points,
+            "variables": self.variables,
+            "coords": self.coords,
+            "data": self.data,
+            "precision": config.precision,
+        }
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,11 @@ class JoinedSweeps:
         from toymodels.sweep import along
 
         return along(self.dim, [sweep.run(config, options) for sweep in self.sweeps])
+
+    def plan(self, config: Any, options: RunOptions | None) -> Plan:
+        """Tell what `run` would do."""
+        first, *others = (sweep.plan(config, options) for sweep in self.sweeps)
+        return functools.reduce(type(first).join, others, first)
 
 
 @dataclass(frozen=True)
@@ -166,6 +181,15 @@ class Study:
             execution,
             self.findings,
         )
+
+    def plan(
+        self, config: Any, *, data_dir: Path | None = None, options: RunOptions | None = None
+    ) -> Plan:
+        """Tell what `run` would do with the same arguments: how many models, what of them the store of
+        ``options`` has, memory, and time if it is known. Nothing is compiled or computed.
+        """
+        sweep = self.sweep(config, data_dir)
+        return sweep.plan(config if sweep.config is None else sweep.config, options)
 
     def train(
         self, config: Any, *, seed: int = 0, data_dir: Path | None = None, **point: Any

@@ -4,7 +4,7 @@ import functools
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,10 +13,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from toymodels.sweep import memory, processes
 from toymodels.sweep.axes import Arrays, Grid
 from toymodels.sweep.programs import (
+    Compile,
     Program,
     Traced,
     Width,
-    compile_both,
     compile_within,
     cost,
     read_width,
@@ -24,15 +24,15 @@ from toymodels.sweep.programs import (
 )
 from toymodels.sweep.store import Reader, Store
 from toymodels.sweep.table import Table
+from toymodels.sweep.waiting import Waiting
 
 Tree = Any
-
 Progress = Callable[[str, int, int, float | None], None]
 """``progress(stage, done, total, left_s)``: called when a stage begins and after each of its parts;
 ``left_s`` is an estimate of the seconds to come, None where nothing is known."""
 
-KEEP_S = 0.25
-"""Seconds of work that may be lost if a sweep is killed, beside the point that it computes."""
+SPEED = "speed"
+"""Name of the chunk that holds how fast a program runs here."""
 
 CHUNK_BYTES = 2**20
 """Room for the names and headers in a chunk's file, beside its arrays."""
@@ -62,6 +62,7 @@ class ShapeSweep:
             Reader(store, table.key, table.nbytes + CHUNK_BYTES) for table in self.tables if store
         ]
         self.refresh()
+        self.missing_first = self.missing
 
     def refresh(self) -> int:
         """Take what is new in the store; the number of models that were missing until now."""
@@ -74,16 +75,37 @@ class ShapeSweep:
     @property
     def missing(self) -> int:
         """Number of models whose records are not known, the shared ones included."""
-        return sum(int((~table.known).sum()) for table in self.tables)
+        return sum(table.missing for table in self.tables)
 
     def missing_points(self, block: Sequence[int]) -> list[int]:
         """The points that are missing of any of these shared combinations."""
         return np.flatnonzero(~self.recorded.known[list(block)].all(axis=0)).tolist()
 
+    def lacks(self, block: Sequence[int], points: Sequence[int]) -> bool:
+        """Whether any of these points is missing of any of these shared combinations."""
+        return not self.recorded.known[np.ix_(block, points)].all()
+
     def blocks(self) -> list[list[int]]:
         """Shared combinations that lack something, as many at a time as run side by side."""
         lacking = ~self.prepared.known | ~self.recorded.known.all(axis=1)
         return list(batches(np.flatnonzero(lacking).tolist(), self.traced.block[0]))
+
+    @property
+    def speed(self) -> "Speed | None":
+        """How fast a run that shared this store was, or None where none has told."""
+        if not self.readers:
+            return None
+        told = self.readers[-1].store.load(self.recorded.key, SPEED, CHUNK_BYTES) or {}
+        seconds = told.get("seconds", np.zeros(0))
+        if seconds.shape != (2,) or seconds.dtype != float or not (seconds >= 0).all():
+            return None
+        return Speed(*seconds.tolist())
+
+    def keep_speed(self, speed: "Speed") -> None:
+        """Tell later runs how fast this one was."""
+        if self.readers:
+            arrays = {"seconds": np.array(speed)}
+            self.readers[-1].save(SPEED, arrays)
 
     def keep(self, table: Table, rows: Sequence[Sequence[int]], arrays: Arrays) -> int:
         """Put finished records in their places and into the store; the number of new models."""
@@ -92,6 +114,13 @@ class ShapeSweep:
         if self.readers:
             self.readers[self.tables.index(table)].save(*table.pack(rows))
         return before - self.missing
+
+
+class Speed(NamedTuple):
+    """Seconds that a worker takes for one call of each function of a program."""
+
+    prepare: float
+    point: float
 
 
 def batches(items: Sequence[int], size: int) -> Iterator[list[int]]:
@@ -135,6 +164,21 @@ def memory_budget(budget: int | None) -> int:
     return processes.agree(memory.budget(jax.local_devices()[0]) if budget is None else budget)
 
 
+def width_name(budget: int | None) -> str:
+    """Name of the chunk that holds the width of a sweep with a budget of memory."""
+    return f"width-{budget or 'free'}"
+
+
+def remembered_width(
+    traced_at: Callable[[Width], Traced], width: Width, budget: int | None, store: Store | None
+) -> Width | None:
+    """The width at which a store's earlier run of the same program went on, at most ``width``."""
+    if store is None:
+        return None
+    key = traced_at(width).point_key
+    return read_width(store.load(key, width_name(budget), CHUNK_BYTES), width)
+
+
 def open_shape(
     program: Program,
     traced_at: Callable[[Width], Traced],
@@ -143,9 +187,10 @@ def open_shape(
     width: Width,
     budget: int | None,
     store: Store | None,
+    compiles: Compile,
 ) -> ShapeSweep:
     """Make a shape ready: find what the store has, compile if anything is missing."""
-    compiled, most = None, memory_budget(budget)
+    most = memory_budget(budget)
     if store:
         store.check(traced_at(width).prepare_key)
         store.check(traced_at(width).point_key)
@@ -157,17 +202,19 @@ def open_shape(
         )
         store = None
     # Memory may have been short when this sweep began: it goes on at the width chosen then.
-    key, plan = traced_at(width).point_key, f"width-{budget or 'free'}"
-    if store and (chosen := read_width(store.load(key, plan, CHUNK_BYTES), width)):
-        width = chosen
-    else:
-        width, compiled = compile_within(most, width, traced_at)
+    chosen = remembered_width(traced_at, width, budget, store)
+    at = chosen or width
+    found = ShapeSweep(program, seeds, values, at, traced_at(at), store)
+    if chosen is None:
+        at, compiled = compile_within(most, width, traced_at, compiles)
         if store:
-            store.save(key, plan, {"width": np.array(width)})
-
-    found = ShapeSweep(program, seeds, values, width, traced_at(width), store)
-    if found.missing:
-        found.compiled = compiled or compile_both(found.traced)
+            key, plan = traced_at(width).point_key, width_name(budget)
+            store.save(key, plan, {"width": np.array(at)})
+        if at != width:
+            found = ShapeSweep(program, seeds, values, at, traced_at(at), store)
+        found.compiled = compiled
+    elif found.missing:
+        found.compiled = compiles(found.traced)
     return found
 
 
@@ -184,16 +231,19 @@ def compute(
     def spread(block: Tree, axis: str) -> Tree:
         return jax.device_put(block, NamedSharding(mesh, PartitionSpec(axis)))
 
-    def finish(table: Table, rows: Sequence[Sequence[int]], arrays: Arrays) -> None:
-        clock.advance(shape_sweep, shape_sweep.keep(table, rows, arrays))
-
-    def keep_points(block: Sequence[int], computed: "Computed") -> None:
-        rows, arrays = computed.take()
-        finish(shape_sweep.recorded, [block, rows], arrays)
+    def keep(waiting: Waiting) -> None:
+        for table, rows, arrays in waiting.take():
+            clock.advance(shape_sweep, shape_sweep.keep(table, rows, arrays))
 
     def look_around() -> None:
         if new := shape_sweep.refresh():
             clock.advance(shape_sweep, new, computed=False)
+
+    waiting, spent, calls = Waiting(), [0.0, 0.0], [0, 0]
+
+    def count(function: int, start: float) -> None:
+        spent[function] += time.perf_counter() - start
+        calls[function] += 1
 
     for block in rotate_items(shape_sweep.blocks(), shard):
         look_around()
@@ -202,50 +252,29 @@ def compute(
             continue
         assert shape_sweep.compiled is not None
         prepare, point = shape_sweep.compiled
+        start = time.perf_counter()
         shared = spread(shape_sweep.seeds.rows(fill_chunk(block, n_shared)), "shared")
         prepared, record = prepare(data, shared)
+        wait(record)
         if not known:
-            finish(shape_sweep.prepared, [block], processes.gather(wait(record)))
-        computed = Computed()
+            waiting.add(shape_sweep.prepared, [block], processes.gather(record))
+        count(0, start)
         for chunk in rotate_items(
             list(batches(shape_sweep.missing_points(block), n_points)), shard
         ):
+            start = time.perf_counter()
             look_around()
-            if set(chunk) & set(shape_sweep.missing_points(block)):
+            if shape_sweep.lacks(block, chunk):
                 values = spread(shape_sweep.values.rows(fill_chunk(chunk, n_points)), "point")
                 record = processes.gather(wait(point(data, prepared, values)))
-                computed.add(chunk, record)
-            if computed.due():
-                keep_points(block, computed)
-        if computed.rows:
-            keep_points(block, computed)
+                waiting.add(shape_sweep.recorded, [block, chunk], record)
+                count(1, start)
+            if waiting.due():
+                keep(waiting)
         del prepared  # before the next is made: two would not fit where one was planned for
-
-
-class Computed:
-    """Points that are computed and not yet kept: of small models many share a file."""
-
-    def __init__(self) -> None:
-        """Have none."""
-        self.rows: list[int] = []
-        self.records: list[Arrays] = []
-        self.since = time.perf_counter()
-
-    def add(self, rows: Sequence[int], record: Arrays) -> None:
-        """Take the records (shared, points, ...) of some rows; what lies behind only filled a chunk."""
-        self.rows += rows
-        self.records.append({name: array[:, : len(rows)] for name, array in record.items()})
-
-    def due(self) -> bool:
-        """Whether the points should be kept now: they are worth it, or other processes take part."""
-        long_ago = time.perf_counter() - self.since > KEEP_S
-        return bool(self.rows) and (long_ago or processes.several())
-
-    def take(self) -> tuple[list[int], Arrays]:
-        """All rows and their records, which are then no longer here."""
-        rows, records = self.rows, self.records
-        self.rows, self.records, self.since = [], [], time.perf_counter()
-        return rows, {name: np.concatenate([r[name] for r in records], 1) for name in records[0]}
+    keep(waiting)
+    if all(calls):
+        shape_sweep.keep_speed(Speed(*(s / n for s, n in zip(spent, calls, strict=True))))
 
 
 class Clock:

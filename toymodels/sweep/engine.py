@@ -17,104 +17,23 @@ order computes only what is new; one whose program differs in anything finds not
 parameters are not kept: where one of its students is missing, it is trained again.
 """
 
-import itertools
-import numbers
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import xarray as xr
-from jax.sharding import NamedSharding, PartitionSpec
 
-from toymodels.errors import UserError
-from toymodels.sweep import processes
-from toymodels.sweep.axes import Axis, Grid, join_shapes, label_arrays
-from toymodels.sweep.chunks import (
-    Clock,
-    Progress,
-    ShapeSweep,
-    compute,
-    memory_budget,
-    open_shape,
-    tracer,
-)
-from toymodels.sweep.declarations import (
-    MOST,
-    Variables,
-    check_call,
-    check_declarations,
-    check_labels,
-    check_name,
-    check_records,
-)
-from toymodels.sweep.estimate import refuse_too_large
-from toymodels.sweep.forks import refuse_forked
-from toymodels.sweep.narrow import describe_value, narrow_data
-from toymodels.sweep.programs import Program, arithmetic, device_mesh, salt, widest
-from toymodels.sweep.soundness import refuse_wrong_sums
-from toymodels.sweep.store import Store
+from toymodels.sweep.axes import Axis, join_shapes, label_arrays
+from toymodels.sweep.chunks import Clock, Progress, ShapeSweep, compute, open_shape
+from toymodels.sweep.compilation import compiler
+from toymodels.sweep.declarations import Variables
+from toymodels.sweep.options import RunOptions
+from toymodels.sweep.programs import Program
+from toymodels.sweep.tracing import trace_grid
 
 __all__ = ["Execution", "Program", "Progress", "RunOptions", "along", "grid"]
 
 Tree = Any
-
-PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
-"""Precisions of matrix products."""
-
-
-class RunOptions(NamedTuple):
-    """How a sweep runs; its values depend on this up to rounding only."""
-
-    width: int | None = None
-    """Points side by side on a device (None: what suits the device and its memory)."""
-    memory: int | None = None
-    """Bytes to use on a device (None: 80 % of what is free)."""
-    devices: int | None = None
-    """Number of local devices (None: all)."""
-    store: Store | None = None
-    """Where finished chunks are kept (None: nowhere)."""
-    shard: tuple[int, int] = (1, 1)
-    """Which of how many workers this is: those that share a store share the work."""
-    progress: Progress = lambda stage, done, total, left_s: None
-    """Called as the sweep goes on."""
-    announce: Callable[[str], None] = lambda line: None
-    """Called with one line that says what is in the store and what will be computed."""
-
-    def check(self) -> None:
-        """Refuse what cannot be.
-
-        Raises:
-            UserError: one sentence with the field.
-
-        """
-        for name, value in (("width", self.width), ("memory", self.memory)):
-            if value is not None and not (integer(value) and value >= 1):
-                field = "chunk" if name == "width" else name
-                raise UserError(
-                    f"{field} must be an integer of at least 1; got {describe_value(value)}"
-                )
-        if self.width is not None and self.width > MOST:
-            raise UserError(f"chunk must be at most {MOST}; got {self.width}")
-        if self.devices is not None and not integer(self.devices):
-            raise UserError(f"devices must be an integer; got {describe_value(self.devices)}")
-        two = (
-            isinstance(self.shard, tuple) and len(self.shard) == 2 and all(map(integer, self.shard))
-        )
-        if not two or not 1 <= self.shard[0] <= self.shard[1]:
-            raise UserError(
-                f"shard must be (k, n) with k from 1 to n; got {describe_value(self.shard)}"
-            )
-        if not isinstance(self.store, Store | None):
-            raise UserError(f"store must be a Store, or None; got {describe_value(self.store)}")
-        for name, function in (("progress", self.progress), ("announce", self.announce)):
-            if not callable(function):
-                raise UserError(f"{name} must be a function; got {describe_value(function)}")
-
-
-def integer(value: Any) -> bool:
-    """Whether a value is an integer, and no bool."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 class Execution(NamedTuple):
@@ -131,6 +50,8 @@ class Execution(NamedTuple):
     """How many of them an earlier run had finished, or another worker did meanwhile."""
     compile_s: float
     run_s: float
+    found: int = 0
+    """How many of them the store had when this run began."""
 
 
 def along(dim: str, sweeps: Sequence[tuple[xr.Dataset, Execution]]) -> tuple[xr.Dataset, Execution]:
@@ -140,6 +61,7 @@ def along(dim: str, sweeps: Sequence[tuple[xr.Dataset, Execution]]) -> tuple[xr.
         width=min(execution.width for execution in executions),
         models=sum(execution.models for execution in executions),
         from_store=sum(execution.from_store for execution in executions),
+        found=sum(execution.found for execution in executions),
         compile_s=sum(execution.compile_s for execution in executions),
         run_s=sum(execution.run_s for execution in executions),
     )
@@ -195,63 +117,45 @@ def grid(
     [[0.5, 1.0, 4.0], [1.0, 2.0, 8.0]]
 
     """
-    refuse_forked()
-    options = RunOptions() if options is None else options
-    shapes, coords = ({} if value is None else value for value in (shapes, coords))
-    if not isinstance(options, RunOptions):
-        raise UserError(f"options must be RunOptions, or None; got {describe_value(options)}")
-    options.check()
-    if precision not in PRECISIONS:
-        raise UserError(
-            f"precision must be one of {', '.join(PRECISIONS)}; got {describe_value(precision)}"
-        )
-    check_declarations((shapes, shared, points), variables, coords)
-    data = narrow_data(data)
-    check_call("build", build, **shapes)
-    seeds, values = Grid.of(shared), Grid.of(points)
-    mesh = device_mesh(options.devices, len(seeds), len(values))
-    refuse_wrong_sums(mesh.devices.flat[0].platform)
-    combinations = [
-        dict(zip(shapes, chosen, strict=True)) for chosen in itertools.product(*shapes.values())
-    ]
     start = time.perf_counter()
     shape_sweeps: list[ShapeSweep] = []
-    with arithmetic(precision, mesh):
-        data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
-        common = salt(mesh, precision, data)
-        processes.check_agreement(common)
-        width, most = widest(mesh, values, options.width), memory_budget(options.memory)
-        options.progress("compiling", 0, len(combinations), None)
-        traced = []  # all shapes, before the first is compiled
-        for chosen in combinations:
-            program = build(**chosen)
-            if not isinstance(program, Program):
-                raise UserError(f"build must return a Program; got {describe_value(program)}")
-            check_call("prepare", program.prepare, "data", **shared)
-            check_call("point", program.point, "data", "prepared", **points)
-            for name, own in program.coords.items():
-                check_name("coords", name)
-                check_labels(f"coords of {name}", own)
-            traced_at = tracer(program, data, seeds, values, mesh, common)
-            first = traced_at(width)
-            records = first.prepare.out_info[1], first.point.out_info
-            labels = {**coords, **program.coords}
-            check_records(*records, (shapes, shared, points), variables, labels)
-            refuse_too_large(first, len(seeds), len(values), most)
-            traced.append((program, traced_at))
-        for i, (program, traced_at) in enumerate(traced):
+    with trace_grid(
+        build,
+        shared=shared,
+        points=points,
+        variables=variables,
+        shapes=shapes,
+        coords=coords,
+        data=data,
+        precision=precision,
+        options=options,
+    ) as traced:  # all shapes, before the first is compiled
+        options, mesh, seeds, values = traced.options, traced.mesh, traced.seeds, traced.values
+        compiles = compiler(options.compiled, [*mesh.devices.flat], options.shard[0])
+        for i, (program, traced_at) in enumerate(traced.programs):
             if i:
-                options.progress("compiling", i, len(combinations), None)
+                options.progress("compiling", i, len(traced.programs), None)
             shape_sweeps.append(
-                open_shape(program, traced_at, seeds, values, width, options.memory, options.store)
+                open_shape(
+                    program,
+                    traced_at,
+                    seeds,
+                    values,
+                    traced.width,
+                    options.memory,
+                    options.store,
+                    compiles,
+                )
             )
     compile_s = time.perf_counter() - start
 
+    if options.compiled and (line := options.compiled.describe()):
+        options.announce(line)
     options.announce(plan(shape_sweeps))
     start = time.perf_counter()
     clock = Clock(options.progress, shape_sweeps)
     for shape_sweep in shape_sweeps:
-        compute(shape_sweep, data, mesh, clock, options.shard)
+        compute(shape_sweep, traced.data, mesh, clock, options.shard)
     labelled_parts = [
         label_arrays(
             shape_sweep.prepared.arrays,
@@ -259,13 +163,13 @@ def grid(
             seeds,
             values,
             variables,
-            {**coords, **shape_sweep.program.coords},
+            {**traced.coords, **shape_sweep.program.coords},
         )
         for shape_sweep in shape_sweeps
     ]
     device = mesh.devices.flat[0]
     models = len(shape_sweeps) * len(seeds) * (1 + len(values))
-    return join_shapes(labelled_parts, shapes), Execution(
+    return join_shapes(labelled_parts, traced.shapes), Execution(
         device=f"{device.platform} ({device.device_kind})",
         precision=precision,
         devices=mesh.size,
@@ -274,6 +178,7 @@ def grid(
         from_store=models - clock.computed,
         compile_s=compile_s,
         run_s=time.perf_counter() - start,
+        found=models - sum(shape_sweep.missing_first for shape_sweep in shape_sweeps),
     )
 
 

@@ -62,6 +62,9 @@ class Traced(NamedTuple):
     """Hash of all that decides what ``point`` records, but the coordinates."""
     callbacks: bool
     """Whether the program calls Python functions, whose bodies no hash can hold."""
+    names: list[str] | None
+    """Hash of each function's text and devices, under which its machine code is kept (None: it calls
+    Python functions, if only to print, and is kept nowhere)."""
 
 
 def device_mesh(devices: int | None, n_shared: int, n_points: int) -> Mesh:
@@ -185,10 +188,13 @@ def trace(
         digest("", text.as_text().encode(), *constants(function.jaxpr))
         for function, text in zip(alone, texts, strict=True)
     ]
-    calls = any("callback" in name for f in alone for name in primitives(f.jaxpr.jaxpr))
+    used: set[str] = set().union(*(primitives(function.jaxpr.jaxpr) for function in alone))
+    calls = any("callback" in name for name in used - PRINTS)
     first, going = lowered
+    places = mesh.devices.shape, [device.id for device in mesh.devices.flat]
+    kept = [digest(f"{name} {places}") for name in names] if not (calls or used & PRINTS) else None
     return Traced(
-        first, going, block, digest(salt + names[0]), digest(salt + "".join(names)), calls
+        first, going, block, digest(salt + names[0]), digest(salt + "".join(names)), calls, kept
     )
 
 
@@ -223,10 +229,13 @@ def list_subprograms(equation: Any) -> list[ClosedJaxpr | Jaxpr]:
     return [leaf for leaf in leaves if isinstance(leaf, programs)]
 
 
+PRINTS = {"debug_callback", "debug_print"}
+"""Operations that call Python functions and change no value (`jax.debug`)."""
+
+
 def primitives(jaxpr: Jaxpr) -> set[str]:
-    """Names of the operations of a program; what only prints (`jax.debug`) is left out."""
-    names = {equation.primitive.name for equation in equations(jaxpr)}
-    return names - {"debug_callback", "debug_print"}
+    """Names of the operations of a program."""
+    return {equation.primitive.name for equation in equations(jaxpr)}
 
 
 def constants(closed: ClosedJaxpr) -> list[np.ndarray]:
@@ -249,13 +258,12 @@ def shape_of(array: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(np.shape(array), array.dtype, sharding=sharding)
 
 
-def compile_both(traced: Traced) -> tuple[Any, Any]:
-    """Compile both functions."""
-    return traced.prepare.compile(), traced.point.compile()
+Compile = Callable[[Traced], tuple[Any, Any]]
+"""``compile(traced) -> prepare and point, ready to run``."""
 
 
 def compile_within(
-    budget: int, width: Width, traced_at: Callable[[Width], Traced]
+    budget: int, width: Width, traced_at: Callable[[Width], Traced], compiles: Compile
 ) -> tuple[Width, tuple[Any, Any]]:
     """Compile both functions, at half the width as long as the memory is too small for them.
 
@@ -264,7 +272,7 @@ def compile_within(
 
     """
     while True:
-        compiled = compile_both(traced_at(width))
+        compiled = compiles(traced_at(width))
         need = max(memory.required_bytes(f) for f in compiled)
         if need <= budget:
             return width, compiled

@@ -59,6 +59,22 @@ DEFAULTS: dict[str, Any] = {
 """Settings known to change values, and what JAX sets if it is told nothing."""
 
 
+ON_GPU: dict[str, str | bool] = {"xla_gpu_enable_triton_gemm": False}
+"""Flags of XLA that a sweep sets on a GPU. XLA tries many kernels of Triton for every product of matrices,
+which takes minutes (130 s, else 28 s, for the main experiment on an H200); the run was as fast without
+them."""
+
+
+def compiler_options(platform: str) -> dict[str, str | bool]:
+    """The flags of XLA that a sweep sets on a platform; what the user's XLA_FLAGS names is left to them.
+
+    >>> compiler_options("cpu")
+    {}
+    """
+    said = re.findall(r"--(\w+)", os.environ.get("XLA_FLAGS", ""))
+    return {name: on for name, on in ON_GPU.items() if platform == "gpu" and name not in said}
+
+
 @contextlib.contextmanager
 def hold_settings() -> Iterator[None]:
     """Hold the settings that are ours.
@@ -86,6 +102,7 @@ def identity(device: jax.Device) -> list[Any]:
         *(metadata.version(package) for package in PACKAGES),
         (device.platform, device.device_kind),
         (processor(), threads()) if device.platform == "cpu" else (),
+        *sorted(compiler_options(device.platform).items()),
         GENERATOR,
         sorted(environment().items()),
         sorted(values().items()),
@@ -95,14 +112,17 @@ def identity(device: jax.Device) -> list[Any]:
 def provenance() -> dict[str, Any]:
     """What a result tells of its settings, as JSON.
 
-    ``jax_settings`` are those that differ from JAX's defaults.
+    ``jax_settings`` are those that differ from JAX's defaults, ``compiler_options`` the flags of XLA that
+    the sweep has set itself, on a GPU.
     """
     changed = {
         name: value
         for name, value in values().items()
         if value != str(DEFAULTS.get(name, value)) or name.upper() in os.environ
     }
+    ours = compiler_options(jax.default_backend())
     return {
+        **({"compiler_options": ours} if ours else {}),
         "random_numbers": GENERATOR,
         "processor": processor(),
         "threads": threads(),

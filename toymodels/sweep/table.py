@@ -1,12 +1,33 @@
 """The records of all points of a grid: which are known, and some of them as a chunk with their names."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from toymodels.sweep.axes import Arrays, Grid
 from toymodels.sweep.programs import digest
+
+
+def name_points(grid: Grid) -> list[str]:
+    """The name of each point of a grid: a hash of its values, with their shapes and types.
+
+    >>> grid = Grid.of({"x": [0.5, 1.0]})
+    >>> name_points(grid) == [digest("", grid.rows([i])) for i in range(2)]
+    True
+    """
+    states = [hashlib.sha256() for _ in range(len(grid))]
+    for leaf in jax.tree.leaves(grid.columns):
+        column = np.ascontiguousarray(leaf)
+        about = f"{(1, *column.shape[1:])} {column.dtype}".encode()
+        size = column.nbytes // len(grid)
+        content = column.tobytes()
+        for i, state in enumerate(states):
+            state.update(about)
+            state.update(content[i * size : (i + 1) * size])
+    return [state.hexdigest() for state in states]
 
 
 class Table:
@@ -15,9 +36,10 @@ class Table:
     def __init__(self, key: str, grids: Sequence[Grid], record: Mapping[str, Any]) -> None:
         """Know nothing yet; ``record`` holds shapes and types, a leading axis for each grid."""
         self.key = key
-        self.names = [[digest("", grid.rows([i])) for i in range(len(grid))] for grid in grids]
+        self.names = [name_points(grid) for grid in grids]
         self.places = [{name: i for i, name in enumerate(names)} for names in self.names]
         self.known = np.zeros([len(grid) for grid in grids], bool)
+        self.missing = self.known.size
         self.arrays = {
             name: np.zeros(self.known.shape + spec.shape[len(grids) :], spec.dtype)
             for name, spec in record.items()
@@ -33,6 +55,7 @@ class Table:
         at = np.ix_(*rows)
         for name, array in arrays.items():
             self.arrays[name][at] = array[tuple(slice(len(axis)) for axis in rows)]
+        self.missing -= int((~self.known[at]).sum())
         self.known[at] = True
 
     def pack(self, rows: Sequence[Sequence[int]]) -> tuple[str, Arrays]:

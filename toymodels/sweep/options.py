@@ -1,0 +1,72 @@
+"""How a sweep runs: width, memory, devices, where finished and compiled things are kept."""
+
+import numbers
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from toymodels.errors import UserError
+from toymodels.sweep.chunks import Progress
+from toymodels.sweep.compilation import CompiledPrograms
+from toymodels.sweep.declarations import MOST
+from toymodels.sweep.narrow import describe_value
+from toymodels.sweep.store import Store
+
+
+class RunOptions(NamedTuple):
+    """How a sweep runs; its values depend on this up to rounding only."""
+
+    width: int | None = None
+    """Points side by side on a device (None: what suits the device and its memory)."""
+    memory: int | None = None
+    """Bytes to use on a device (None: 80 % of what is free)."""
+    devices: int | None = None
+    """Number of local devices (None: all)."""
+    store: Store | None = None
+    """Where finished chunks are kept (None: nowhere)."""
+    compiled: CompiledPrograms | None = None
+    """Where compiled programs are kept (None: nowhere)."""
+    shard: tuple[int, int] = (1, 1)
+    """Which of how many workers this is: those that share a store share the work."""
+    progress: Progress = lambda stage, done, total, left_s: None
+    """Called as the sweep goes on."""
+    announce: Callable[[str], None] = lambda line: None
+    """Called with one line that says what is in the store and what will be computed."""
+
+    def check(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            UserError: one sentence with the field.
+
+        """
+        for name, value in (("width", self.width), ("memory", self.memory)):
+            if value is not None and not (integer(value) and value >= 1):
+                field = "chunk" if name == "width" else name
+                raise UserError(
+                    f"{field} must be an integer of at least 1; got {describe_value(value)}"
+                )
+        if self.width is not None and self.width > MOST:
+            raise UserError(f"chunk must be at most {MOST}; got {self.width}")
+        if self.devices is not None and not integer(self.devices):
+            raise UserError(f"devices must be an integer; got {describe_value(self.devices)}")
+        two = (
+            isinstance(self.shard, tuple) and len(self.shard) == 2 and all(map(integer, self.shard))
+        )
+        if not two or not 1 <= self.shard[0] <= self.shard[1]:
+            raise UserError(
+                f"shard must be (k, n) with k from 1 to n; got {describe_value(self.shard)}"
+            )
+        if not isinstance(self.store, Store | None):
+            raise UserError(f"store must be a Store, or None; got {describe_value(self.store)}")
+        if not isinstance(self.compiled, CompiledPrograms | None):
+            raise UserError(
+                f"compiled must be CompiledPrograms, or None; got {describe_value(self.compiled)}"
+            )
+        for name, function in (("progress", self.progress), ("announce", self.announce)):
+            if not callable(function):
+                raise UserError(f"{name} must be a function; got {describe_value(function)}")
+
+
+def integer(value: Any) -> bool:
+    """Whether a value is an integer, and no bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
