@@ -88,8 +88,8 @@ from toymodels.language import mechanism as mechanism
 from toymodels.language import questions as questions
 from toymodels.language.config import LanguageConfig as LanguageConfig
 from toymodels.language.config import ObservedConfig as ObservedConfig
-from toymodels.language.pipeline import Answers as Answers
-from toymodels.language.pipeline import ask as ask
+from toymodels.language.answers import Answers as Answers
+from toymodels.language.answers import ask as ask
 from toymodels.language.pipeline import pretrain as pretrain
 from toymodels.language.pipeline import shuffle_documents as shuffle_documents
 from toymodels.language.pipeline import split_base_keys as split_base_keys

@@ -4,10 +4,11 @@ from typing import Any, NamedTuple
 
 import jax
 
-from toymodels.language import audit, pipeline
+from toymodels.language import answers, audit, imitation, pipeline
+from toymodels.language.answers import Answers
 from toymodels.language.carriers import carrier_number
 from toymodels.language.config import LanguageConfig
-from toymodels.language.pipeline import Answers, FilteredText, Lesson, Plan
+from toymodels.language.pipeline import FilteredText, Lesson, Plan
 from toymodels.networks.models import Params
 from toymodels.networks.transformer import Decoder
 
@@ -77,12 +78,12 @@ class LanguageSetup(NamedTuple):
     def imitate(
         self, start: Params, documents: jax.Array, key: jax.Array, **options: Any
     ) -> tuple[Params, Any]:
-        """A student of documents, and its observations; ``options`` are `pipeline.imitate`'s."""
-        return pipeline.imitate(self.model, start, documents, key, self.plan, **options)
+        """A student of documents, and its observations; ``options`` are `imitation.imitate`'s."""
+        return imitation.imitate(self.model, start, documents, key, self.plan, **options)
 
     def ask(self, params: Params, lesson: Lesson, context: jax.Array | None = None) -> Answers:
         """Preference and answer rate of a model, with documents as context or without."""
-        return pipeline.read_answers(pipeline.ask(self.model, params, context), lesson)
+        return answers.read_answers(answers.ask(self.model, params, context), lesson)
 
     def log_likelihood(self, params: Params, documents: jax.Array) -> jax.Array:
         """Log probability of documents (n, 16) under a model, (n,)."""
