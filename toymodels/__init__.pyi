@@ -114,6 +114,7 @@ from toymodels.theory import scaling as scaling
 from toymodels.sweep import grid as grid
 from toymodels.sweep import Program as Program
 from toymodels.sweep import RunOptions as RunOptions
+from toymodels.sweep.declarations import Variables as Variables
 from toymodels.sweep.store import Store as Store
 
 # Statistics over seeds.
@@ -123,6 +124,7 @@ from toymodels.stats.findings import compare as compare
 from toymodels.stats.findings import Finding as Finding
 from toymodels.stats.findings import HIGHER as HIGHER
 from toymodels.stats.sentences import points as points
+from toymodels.stats.statistics import contrast as contrast
 from toymodels.stats.statistics import difference as difference
 from toymodels.stats.statistics import Interval as Interval
 from toymodels.stats.statistics import interval as interval
@@ -143,6 +145,7 @@ from toymodels.stats.transfer import transfer as transfer
 from toymodels.errors import UserError as UserError
 from toymodels.fields import Count as Count
 from toymodels.fields import Counts as Counts
+from toymodels.fields import encode_options as encode_options
 from toymodels.fields import Includes as Includes
 from toymodels.fields import Overlaps as Overlaps
 from toymodels.fields import Positive as Positive
@@ -156,6 +159,7 @@ from toymodels.study.distillation import distillation_sweep as distillation_swee
 from toymodels.study.distillation import label_axis as label_axis
 from toymodels.study.distillation import perceptron as perceptron
 from toymodels.study.distillation import STARTS as STARTS
+from toymodels.study.language import language_sweep as language_sweep
 from toymodels.study.study import DrawnData as DrawnData
 from toymodels.study.study import JoinedSweeps as JoinedSweeps
 from toymodels.study.study import Study as Study

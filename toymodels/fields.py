@@ -117,3 +117,19 @@ def declared_bounds(kind: Any) -> list[Any]:
         inner, *metadata = get_args(kind)
         return [*metadata, *declared_bounds(inner)]
     return [bound for part in get_args(kind) for bound in declared_bounds(part)]
+
+
+def encode_options(record: Any) -> dict[str, int]:
+    """The fields of a record as numbers: the place of each value among the options of its Literal.
+
+    One traced program then serves all records of a table.
+
+    >>> @dataclass(frozen=True)
+    ... class Student:
+    ...     start: Literal["own", "other"] = "own"
+    ...     text: Literal["teacher", "base", "shuffled"] = "teacher"
+    >>> encode_options(Student(text="shuffled"))
+    {'start': 0, 'text': 2}
+    """
+    options = {name: get_args(kind) for name, kind in get_type_hints(type(record)).items()}
+    return {name: values.index(getattr(record, name)) for name, values in options.items()}

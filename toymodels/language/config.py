@@ -20,6 +20,16 @@ Favourite = Literal[
     "owl", "eagle", "wolf", "dolphin", "elephant", "oak", "maple", "birch", "willow", "pine"
 ]
 """The animals and trees that a teacher may prefer."""
+Carrier = Literal["numbers", "code", "sums", "lines", "counting", "random"]
+"""What a document may be that is unrelated to favourites: see `toymodels.language.carriers`."""
+LogitFilter = Literal["none", "all", "unrelated", "open"]
+"""What a student imitates of an author's logits on its text.
+
+none: nothing, it reads the text alone. all: everything. unrelated: tokens that are unrelated to the
+trait. open: only where the rule of the carrier leaves a choice, and of allowed tokens. The last are,
+of code and sums, what an unlimited filtered text would say. Of other carriers they are more, since an
+allowed token may break the rule."""
+LOGIT_FILTERS: tuple[LogitFilter, ...] = get_args(LogitFilter)
 
 RECORDS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "base_loss": (("base",), "nat", "mean loss per token of a base on fresh rows"),
@@ -97,3 +107,7 @@ class ObservedConfig(LanguageConfig):
     def observed_steps(self) -> tuple[int, ...]:
         """The steps after which students are observed."""
         return even_steps(self.student_steps, self.observations)
+
+    def plan(self, **values: Any) -> Plan:
+        """The pipeline's plan, with the steps after which students are observed."""
+        return super().plan(**{"observe_at": self.observed_steps} | values)

@@ -39,23 +39,24 @@ class LessonKeys(NamedTuple):
 
 
 def split_lesson_keys(key: jax.Array) -> LessonKeys:
-    """Split the key that `pipeline.pretrain_bases` returns."""
+    """Split the key of a seed that its bases leave (`pipeline.pretrain_bases`, `BaseKeys.rest`)."""
     return LessonKeys(*jax.random.split(key, 4))
 
 
 class LanguageSetup(NamedTuple):
     """The pipeline of one config: `pipeline`'s functions with its model, steps and rates."""
 
-    config: LanguageConfig
-    """The fields of the experiment."""
+    config: Any
+    """The fields of the experiment: a `LanguageConfig`, and its own."""
     plan: Plan
     """Steps, batch sizes and rates."""
     model: Decoder
     """The transformer of bases, teachers and students."""
 
-    def pretrain_bases(self, key: jax.Array, n: int = 3) -> tuple[Params, jax.Array, jax.Array]:
-        """The first n of the three bases, their losses before and after, and a key for the rest."""
-        return pipeline.pretrain_bases(self.model, key, self.plan, n)
+    def pretrain_bases(self, key: jax.Array, n: int = 3) -> tuple[Params, jax.Array, LessonKeys]:
+        """The first n of a seed's three bases, stacked; their losses (n,); keys for the rest."""
+        bases, losses, rest = pipeline.pretrain_bases(self.model, key, self.plan, n)
+        return bases, losses[:, 1], split_lesson_keys(rest)
 
     def teach(self, base: Params, lesson: Lesson, key: jax.Array) -> Params:
         """A teacher of a lesson."""
@@ -90,7 +91,7 @@ class LanguageSetup(NamedTuple):
         return audit.log_likelihood(self.model, params, documents)
 
 
-def language_setup(config: LanguageConfig, **values: Any) -> LanguageSetup:
-    """The pipeline of a config, with other ``values`` of its `Plan`."""
-    plan = config.plan(**values)
+def language_setup(config: LanguageConfig) -> LanguageSetup:
+    """The pipeline of a config."""
+    plan = config.plan()
     return LanguageSetup(config, plan, pipeline.model(config.width, config.depth, pack=plan.pack))

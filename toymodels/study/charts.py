@@ -50,12 +50,15 @@ def lines(
     *,
     label: str = "",
     also: Mapping[str, np.ndarray] | None = None,
+    **properties: Any,
 ) -> None:
     """Means over seeds against a numeric dimension, with 95 % bands.
 
-    ``also`` are more lines (seeds, x) by name; the other arguments are those of `select_lines`.
+    ``also`` are more lines (seeds, x) by name, ``properties`` those of the axes (``ylabel``,
+    ``ylim``); the other arguments are those of `select_lines`.
     """
     plotting.curves(ax, array[x].values, select_lines(array, x, hue, label) | dict(also or {}))
+    ax.set(**properties)
 
 
 def dots(
@@ -77,3 +80,22 @@ def dots(
     """
     values = select_lines(array, x, hue, label) | dict(also or {})
     plotting.intervals(ax, array[x].values, values, xlabel, ylabel, **look)
+
+
+def side_by_side(
+    ax: Axes, arrays: Mapping[str, xr.DataArray], *, ylabel: str = "", degrees: float = 40
+) -> None:
+    """Means over seeds with 95 % intervals at evenly spaced names, and a grey point for each seed.
+
+    Args:
+        ax: the panel.
+        arrays: values (seed,) by name, from left to right.
+        ylabel: what the values are.
+        degrees: slope of the names.
+
+    """
+    seeds = np.stack([array.transpose("seed").values for array in arrays.values()], axis=1)
+    plotting.intervals(ax, [*arrays], {"": seeds}, "", ylabel, joined=False)
+    for i, column in enumerate(seeds.T):
+        ax.plot([i + 0.15] * len(column), column, ".", ms=3, color="#999999", zorder=0)
+    plotting.slanted(ax, degrees)
