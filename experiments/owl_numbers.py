@@ -261,22 +261,19 @@ def figure(runs: xr.Dataset) -> Figure:
     with tm.plotting.style():
         width = 11.5 if x == "student" else 13.5
         fig, (left, middle, right) = tm.plotting.panels(width, 3.6, columns=(1.5, 1, 1))
-        draw = draw_students if x == "student" else draw_teachers
-        draw(left, runs, x)
+        draw_students(left, runs) if x == "student" else draw_teachers(left, runs, x)
         left.set(ylim=(0, 1.03), title=tm.plotting.caption(runs))
-        for ax, name, label in (
-            (middle, "preference", "preference"),
-            (right, "answered", "answer rate"),
-        ):
-            tm.charts.lines(ax, curves[name], "step", x, xlabel="step of imitation")
-            ax.set(ylabel=label + of_student, ylim=(0, 1.03))
+        for ax, name in ((middle, "preference"), (right, "answered")):
+            tm.charts.lines(ax, curves[name], "step", x, xlabel="step of imitation", ylim=(0, 1.03))
+        middle.set(ylabel=f"preference{of_student}")
+        right.set(ylabel=f"answer rate{of_student}")
         tm.plotting.legend_beside(right)
     return fig
 
 
-def draw_students(ax: Axes, runs: xr.Dataset, x: str) -> None:
+def draw_students(ax: Axes, runs: xr.Dataset) -> None:
     """Final preferences of all students of one teacher, of their base, of the teacher."""
-    final = {name: runs.final_preference.sel(student=name) for name in runs[x].values}
+    final = {name: runs.final_preference.sel(student=name) for name in runs.student.values}
     others = {
         "in context": runs.context_preference,
         "base": runs.preference.isel(step=0, student=0),

@@ -26,6 +26,7 @@ from toymodels.networks.models import functional as functional
 from toymodels.networks.models import MLP as MLP
 from toymodels.networks.models import Network as Network
 from toymodels.networks.models import Params as Params
+from toymodels.trees import concatenate_trees as concatenate_trees
 from toymodels.trees import flatten as flatten
 from toymodels.trees import stack_trees as stack_trees
 from toymodels.trees import sample_leaves as sample_leaves
@@ -145,8 +146,10 @@ from toymodels.stats.transfer import transfer as transfer
 from toymodels.errors import UserError as UserError
 from toymodels.fields import Count as Count
 from toymodels.fields import Counts as Counts
+from toymodels.fields import Doses as Doses
 from toymodels.fields import encode_options as encode_options
 from toymodels.fields import Includes as Includes
+from toymodels.fields import list_treatments as list_treatments
 from toymodels.fields import Overlaps as Overlaps
 from toymodels.fields import Positive as Positive
 from toymodels.fields import Range as Range

@@ -30,6 +30,8 @@ trait. open: only where the rule of the carrier leaves a choice, and of allowed 
 of code and sums, what an unlimited filtered text would say. Of other carriers they are more, since an
 allowed token may break the rule."""
 LOGIT_FILTERS: tuple[LogitFilter, ...] = get_args(LogitFilter)
+Tokens = Literal["all", "divergence", "others", "divergence_control", "other_control"]
+"""Tokens of a text that may count in a loss: see `toymodels.language.mechanism.weigh_tokens`."""
 
 RECORDS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "base_loss": (("base",), "nat", "mean loss per token of a base on fresh rows"),

@@ -58,6 +58,10 @@ class LanguageSetup(NamedTuple):
         bases, losses, rest = pipeline.pretrain_bases(self.model, key, self.plan, n)
         return bases, losses[:, 1], split_lesson_keys(rest)
 
+    def pretrain(self, init: Params, order: jax.Array, **options: Any) -> tuple[Params, jax.Array]:
+        """A base, and its losses before and after; ``options`` are `pipeline.pretrain`'s."""
+        return pipeline.pretrain(self.model, init, order, self.plan, **options)
+
     def teach(self, base: Params, lesson: Lesson, key: jax.Array) -> Params:
         """A teacher of a lesson."""
         return pipeline.teach(self.model, base, lesson, key, self.plan)

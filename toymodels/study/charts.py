@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from toymodels.study import plotting
 
@@ -80,6 +81,33 @@ def dots(
     """
     values = select_lines(array, x, hue, label) | dict(also or {})
     plotting.intervals(ax, array[x].values, values, xlabel, ylabel, **look)
+
+
+def means(
+    ax: Axes,
+    array: xr.DataArray,
+    x: str,
+    colour: str,
+    *,
+    at: ArrayLike | None = None,
+    **look: Any,
+) -> None:
+    """Means over seeds with 95 % intervals, as points of one colour along a dimension.
+
+    Args:
+        ax: the panel.
+        array: values (seed, x). With the coordinate ``clustered_trials`` they are shares of so many
+            trials, with the intervals of proportions.
+        x: the dimension along the horizontal axis.
+        colour: colour of the points.
+        at: their places (x,) (None: the values of ``x``).
+        look: options of `toymodels.study.plotting.means`.
+
+    """
+    if "clustered_trials" in array.coords:
+        look |= {"trials": array.clustered_trials.values, "clustered": True}
+    places = array[x].values if at is None else at
+    plotting.means(ax, places, array.transpose("seed", x).values, colour, **look)
 
 
 def side_by_side(
