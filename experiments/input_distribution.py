@@ -11,7 +11,6 @@ al., arXiv 2605.23645.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -65,20 +64,15 @@ PUBLISHED = {"uniform": 0.537, "real": 0.15, "shuffled": 0.178, "subspace:10": 0
 """Accuracy. Uniform: a run of the released script of Cloud et al.; the others: replications of its
 protocol (real: 0.146 to 0.154)."""
 
-# Dimensions behind the axes, unit and meaning of what is recorded in other words, or beside the usual.
+UNSEEN = "imitation loss on 1,000 unseen inputs of the same distribution"
+RATIO = "participation ratio of the covariance of the inputs"
 VARIABLES = {
-    "loss": (
-        ("epoch",),
-        "nat (kl) or squared logit (mse)",
-        "imitation loss on 1,000 unseen inputs of the same distribution",
-    ),
+    "loss": (("epoch",), tm.LOSS_UNIT, UNSEEN),
     "variance": (("inputs",), "1", "variance of a pixel, mean over pixels"),
-    "effective_dimension": (
-        ("inputs",),
-        "1",
-        "participation ratio of the covariance of the inputs",
-    ),
+    "effective_dimension": (("inputs",), "1", RATIO),
 }
+"""Dimensions behind the axes, unit and meaning of what is recorded in other words, or beside the
+usual."""
 
 
 def points(config: Config) -> dict[str, Any]:
@@ -114,9 +108,8 @@ def student(setup: tm.Setup, inputs: jax.Array, start: jax.Array) -> Any:
     answered = setup.lesson.answered
     held_out = jax.tree.map(lambda a: a[inputs], setup.held_out)
     rows = tm.reshuffle(jnp.arange(setup.config.noise_images), setup.config.batch)
-    batches = rows._replace(  # rows, never a copy of a set
-        batch=lambda rows: jax.tree.map(lambda a: a[inputs, rows], answered)
-    )
+    # Rows, never a copy of a set.
+    batches = rows._replace(batch=lambda rows: jax.tree.map(lambda a: a[inputs, rows], answered))
     student = tm.Student(start=setup.start(start), batches=batches)
     return replace(setup, lesson=setup.lesson._replace(held_out=held_out)).distil(student)[1]
 
@@ -131,7 +124,7 @@ def findings(runs: xr.Dataset) -> list[Any]:
 
     def compare(quantity: str, first: str, second: str, place: str = "") -> tm.Finding:
         gap = tm.difference(transfer.sel(inputs=first), transfer.sel(inputs=second))
-        return tm.Finding(quantity, place, gap, gap.verdict(*tm.HIGHER))
+        return tm.judge(quantity, place, gap, tm.HIGHER)
 
     def family(kind: str) -> dict[float, str]:
         numbers = {name: tm.kinds.parse_kind(name) for name in names}
@@ -182,9 +175,7 @@ def figure(runs: xr.Dataset) -> Figure:
             joined=False,
         )
         left.tick_params("x", rotation=90)
-        if tm.follows(json.loads(runs.attrs["config"])):
-            known = {names.index(name): at for name, at in PUBLISHED.items() if name in names}
-            tm.plotting.reported(left, list(known), list(known.values()))
+        tm.charts.published(left, runs, names, PUBLISHED)
         left.legend()
         left.set(ylim=(0, 1.05), title=tm.plotting.caption(runs))
         for i, name in enumerate(names):

@@ -12,15 +12,13 @@ owvbayFmdV; leakage differs by seed in Okatan et al. 2025 (arXiv 2511.01023).
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import toymodels as tm
 from toymodels.errors import at_least
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
@@ -39,6 +37,7 @@ VARIABLES = {
         "similarity of the student to each candidate, see toymodels.training.lineage",
     ),
     "readable": (("moment",), "1", "test accuracy of a linear probe on the last hidden layer"),
+    "teacher_loss": None,
 }
 
 
@@ -60,12 +59,12 @@ class Config(tm.ProtocolConfig):
     """Numbers of inputs on which networks are compared."""
     directions: tm.Count = 8
     """Number of principal directions that span the subspace of a last hidden layer."""
+    noise: Literal["fixed"] = "fixed"
+    """Distillation inputs: one fixed set, the same for all candidates."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, 2, "train_images")  # a sibling learns half of them
-        if self.noise == "fresh":
-            raise tm.UserError("noise must be fixed, the same for all candidates; got 'fresh'")
 
 
 PRESETS = {
@@ -75,87 +74,78 @@ PRESETS = {
 }
 
 
-def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
-    """Describe a student of every candidate, and its similarity to all of them."""
+def teachers(config: Config) -> dict[str, Any]:
+    """The axes of the teachers: each family has candidates of its own."""
+    return {"family": {name: FAMILIES.index(name) for name in config.families}}
+
+
+def points(config: Config) -> dict[str, Any]:
+    """The axes of the students: ``source`` is the candidate that teaches."""
+    return {"source": range(config.teachers), "m": config.m, "rho": config.rho}
+
+
+def teach(
+    protocol: tm.Protocol, config: Config, data: Any, seed: jax.Array, family: jax.Array
+) -> tuple[tm.protocol.Lesson, dict[str, jax.Array]]:
+    """Train all candidates; reference, teacher and answers have the leading axis (candidates,)."""
     import jax
 
-    config, task, data = tm.tasks.load(config, data_dir)
-    n_queries = max(config.queries)
-
-    def build(width: int) -> tm.Program:
-        at = config.at(width=width)
-        network = tm.perceptron(at, task)
-        protocol = tm.protocol.reference_protocol(at, task, network)
-
-        def query(params: tm.Params, inputs: list[jax.Array]) -> list[tm.lineage.Responses]:
-            return tm.lineage.query(network, params, inputs, config.queries, config.directions)
-
-        def prepare(data: Any, family: jax.Array, seed: jax.Array) -> Any:
-            keys = tm.protocol.seed_keys(seed)
-            siblings = family == FAMILIES.index("siblings")
-            references, teachers, curve = tm.lineage.teach_candidates(
-                protocol, data, keys, config.teachers, siblings
-            )
-            held_out = protocol.noise(keys.probe, max(n_queries, 1000))
-            inputs = [held_out[:n_queries], task.pixels(data.train[0][:n_queries])]
-            x = protocol.noise(keys.noise, config.noise_images)
-            answers = [
-                jax.lax.map(lambda teacher, z=z: network.apply(teacher, z), teachers)
-                for z in (x, held_out)
-            ]
-            responses = jax.lax.map(lambda teacher: query(teacher, inputs), teachers)
-            candidates = tm.lineage.Candidates(references, teachers, responses)
-            return (candidates, x, held_out, answers, inputs, keys), {"teacher_accuracy": curve}
-
-        def trace(
-            data: Any, prepared: Any, source: jax.Array, m: jax.Array, rho: jax.Array
-        ) -> dict[str, jax.Array]:
-            candidates, x, held_out, answers, inputs, keys = prepared
-            reference, teacher, *answers = jax.tree.map(
-                lambda a: a[source], (candidates.references, candidates.teachers, *answers)
-            )
-            lesson = tm.protocol.Lesson(
-                reference, teacher, (x, answers[0]), (held_out, answers[1]), keys
-            )
-            setup = tm.Setup(at, protocol, data, lesson)
-            logits = setup.auxiliary(m)
-            start = tm.rotation(network.init)(setup.reference, keys.relation, rho)
-            trained, curve = setup.distil(tm.Student(start, logits))
-
-            def probe(params: tm.Params) -> dict[str, jax.Array]:
-                train, test = (
-                    (network.latent(params, task.pixels(images[:2000])), labels[:2000])
-                    for images, labels in data
-                )
-                score = tm.lineage.score_candidates(
-                    params,
-                    query(params, inputs),
-                    candidates,
-                    config.queries,
-                    task.n_classes,
-                    logits,
-                )
-                readable = tm.representations.linear_probe(train, test, task.n_classes)
-                return {"score": score, "readable": readable}
-
-            moments = tm.stack_trees(start, trained)
-            return curve | jax.lax.map(probe, moments)
-
-        return tm.Program(prepare, trace)
-
-    return tm.Sweep(
-        build,
-        config=config,
-        shapes={"width": config.width},
-        shared={"family": {name: FAMILIES.index(name) for name in config.families}},
-        points={"source": range(config.teachers), "m": config.m, "rho": config.rho},
-        variables=tm.tasks.STUDENT | VARIABLES,
-        coords=tm.protocol.epochs(config)
-        | {"candidate": range(config.teachers), "moment": MOMENTS, "inputs": INPUTS}
-        | {"probe": list(tm.lineage.PROBES), "queries": list(config.queries)},
-        task=task,
-        data=data,
+    keys, siblings = tm.protocol.seed_keys(seed), family == FAMILIES.index("siblings")
+    references, candidates, curve = tm.lineage.teach_candidates(
+        protocol, data, keys, config.teachers, siblings
     )
+
+    def answer(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return x, jax.lax.map(lambda teacher: protocol.network.apply(teacher, x), candidates)
+
+    answered = answer(protocol.noise(keys.noise, config.noise_images))
+    held_out = answer(protocol.noise(keys.probe, max(*config.queries, 1000)))
+    lesson = tm.protocol.Lesson(references, candidates, answered, held_out, keys)
+    return lesson, {"teacher_accuracy": curve}
+
+
+def query(setup: tm.Setup, params: tm.Params) -> list[tm.lineage.Responses]:
+    """The responses of a network to unseen noise and to training images."""
+    config, n = setup.config, max(setup.config.queries)
+    inputs = [setup.held_out[0][:n], setup.task.pixels(setup.data.train[0][:n])]
+    return tm.lineage.query(setup.network, params, inputs, config.queries, config.directions)
+
+
+def prepare(setup: tm.Setup) -> list[tm.lineage.Responses]:
+    """The responses of every candidate."""
+    import jax
+
+    return jax.lax.map(lambda teacher: query(setup, teacher), setup.teacher)
+
+
+def student(
+    setup: tm.Setup, source: jax.Array, m: jax.Array, rho: jax.Array
+) -> dict[str, jax.Array]:
+    """A student of one candidate, and its similarity to all of them."""
+    import jax
+
+    config, network, task = setup.config, setup.network, setup.task
+    candidates = tm.lineage.Candidates(setup.reference, setup.teacher, setup.extra)
+    logits = setup.auxiliary(m)
+    reference = jax.tree.map(lambda a: a[source], setup.reference)
+    lesson = tm.checkpoints.select_checkpoint(setup.lesson, source)._replace(reference=reference)
+    start = tm.rotation(network.init)(reference, setup.keys.relation, rho)
+    trained, curve = replace(setup, lesson=lesson).distil(tm.Student(start, logits))
+
+    def probe(params: tm.Params) -> dict[str, jax.Array]:
+        train, test = (
+            (network.latent(params, task.pixels(images[:2000])), labels[:2000])
+            for images, labels in setup.data
+        )
+        responses, n = query(setup, params), task.n_classes
+        return {
+            "score": tm.lineage.score_candidates(
+                params, responses, candidates, config.queries, n, logits
+            ),
+            "readable": tm.representations.linear_probe(train, test, n),
+        }
+
+    return curve | jax.lax.map(probe, tm.stack_trees(start, trained))
 
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
@@ -193,12 +183,9 @@ def findings(runs: xr.Dataset) -> list[Any]:
         after = final.sel(moment="after")
         for by in map(str, after.by.values):
             shares = (tm.interval(after.sel(family=name, by=by)) for name in FAMILIES)
-            gap, quantity = (
-                tm.proportion_difference(*shares),
-                "among inits less that among siblings",
-            )
-            verdict = gap.verdict(*tm.HIGHER)
-            rows.append(tm.Finding(f"Fraction identified {quantity}", by, gap, verdict))
+            gap = tm.proportion_difference(*shares)
+            quantity = "Fraction identified among inits less that among siblings"
+            rows.append(tm.judge(quantity, by, gap, tm.HIGHER))
     return rows
 
 
@@ -229,6 +216,19 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
+sweep = tm.distillation_sweep(
+    student,
+    points,
+    shapes=("width",),
+    shared=teachers,
+    teach=teach,
+    prepare=prepare,
+    variables=VARIABLES,
+    coords=lambda config: {
+        **{"candidate": range(config.teachers), "moment": MOMENTS, "inputs": INPUTS},
+        **{"probe": list(tm.lineage.PROBES), "queries": list(config.queries)},
+    },
+)
 STUDY = tm.Study(
     "lineage", __doc__, PRESETS, sweep, analyse, findings, figure, headline=("traced",)
 )

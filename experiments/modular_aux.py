@@ -11,7 +11,8 @@ Cloud et al., Nature 652, 615-621 (2026), MNIST experiment, carried over to sequ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -33,7 +34,7 @@ ATTENTION_HEADS = 4
 
 
 @dataclass(frozen=True)
-class Config(tm.SeedConfig):
+class Config(tm.RateFields, tm.SeedConfig):
     """The fields of this experiment."""
 
     m: tm.Counts = (1, 2, 3, 10, 30)
@@ -58,10 +59,6 @@ class Config(tm.SeedConfig):
     """Number of passes of the teacher over 64 copies of all sums."""
     student_epochs: tm.Count = 10
     """Number of passes of the students over the random sequences."""
-    teacher_lr: tm.Rate = 1e-3
-    """Learning rate of Adam for the teacher."""
-    student_lr: tm.Rate = 1e-3
-    """Learning rate of Adam for the students."""
     loss: Literal["kl", "mse"] = "kl"
     """Imitation loss: KL(teacher || student) of the softmax, or squared error of the logits."""
 
@@ -80,15 +77,9 @@ class Config(tm.SeedConfig):
     @property
     def protocol(self) -> tm.ProtocolConfig:
         """The fields of the reference protocol."""
-        return tm.ProtocolConfig(
-            noise_images=self.sequences,
-            batch=self.batch,
-            teacher_epochs=self.teacher_epochs,
-            student_epochs=self.student_epochs,
-            teacher_lr=self.teacher_lr,
-            student_lr=self.student_lr,
-            loss=self.loss,
-        )
+        names = {field.name for field in dataclasses.fields(tm.ProtocolConfig)}
+        same = {name: value for name, value in vars(self).items() if name in names}
+        return tm.ProtocolConfig(noise_images=self.sequences, **same)
 
 
 PRESETS = {
@@ -121,39 +112,27 @@ def build_network(config: Config, kind: str) -> tm.Network:
     )
 
 
-def addition(network: tm.Network, p: int) -> tm.tasks.Trait:
-    """The trait: (a + b) mod p, by the class logits."""
-
-    def loss(params: tm.Params, batch: tm.tasks.Images) -> jax.Array:
-        return tm.losses.class_cross_entropy(network.apply(params, batch[0]), batch[1], p)
-
-    def score(params: tm.Params, batch: tm.tasks.Images) -> jax.Array:
-        return tm.probes.accuracy(network.apply(params, batch[0]), batch[1], p)
-
-    about = tm.tasks.About("modular addition", "accuracy on the sums", "cross-entropy", "nat")
-    return tm.tasks.Trait(loss, score, about)
+def list_sums(config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """All sequences ``a b x`` (p^2, 3), x the last token, and (a + b) mod p (p^2,)."""
+    numbers = np.arange(config.p)
+    a, b = (array.ravel() for array in np.meshgrid(numbers, numbers))
+    return np.stack([a, b, np.full_like(a, config.vocabulary - 1)], axis=1), (a + b) % config.p
 
 
 def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
     """The reference protocol on tokens; no data are read."""
     import jax
 
-    p, vocabulary = config.p, config.vocabulary
-    networks: dict[str, tm.Network] = {
-        kind: build_network(config, kind) for kind in config.networks
-    }
-    traits = {kind: addition(network, p) for kind, network in networks.items()}
-    about = traits[config.networks[0]].about
-    a, b = (numbers.ravel() for numbers in np.meshgrid(np.arange(p), np.arange(p)))
-    sums, answers = np.stack([a, b, np.full_like(a, vocabulary - 1)], axis=1), (a + b) % p
-    train = np.tile(sums, (REPEATS, 1)), np.tile(answers, REPEATS)
-    task = tm.tasks.Task("modular addition", {}, p, 3, 1)
+    networks = {str(kind): build_network(config, kind) for kind in config.networks}
+    about = tm.tasks.About("modular addition", "accuracy on the sums", "cross-entropy", "nat")
+    sums, answers = list_sums(config)
+    task = tm.tasks.Task("modular addition", {}, config.p, 3, 1)
 
     def build(network: str) -> tm.Program:
-        protocol = replace(
+        protocol = dataclasses.replace(
             tm.protocol.reference_protocol(config.protocol, task, networks[network]),
-            trait=traits[network],
-            noise=lambda key, n: jax.random.randint(key, (n, 3), 0, vocabulary),
+            trait=tm.traits.reading_inputs(networks[network], config.p),
+            noise=lambda key, n: jax.random.randint(key, (n, 3), 0, config.vocabulary),
         )
 
         def student(
@@ -176,15 +155,13 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
             **tm.tasks.describe_teacher(about),
             **tm.tasks.describe_student(about),
             "teacher_loss": (("teacher_epoch",), about.loss_unit, f"teacher's {about.loss}"),
-            "loss": (
-                ("epoch",),
-                "nat (kl) or squared logit (mse)",
-                "imitation loss on 1,000 unseen random sequences",
-            ),
+            "loss": (("epoch",), tm.LOSS_UNIT, "imitation loss on 1,000 unseen random sequences"),
         },
         coords=tm.protocol.epochs(config.protocol),
         task=tm.DrawnData("modular addition"),
-        data=tm.tasks.Data(train, (sums, answers)),
+        data=tm.tasks.Data(
+            (np.tile(sums, (REPEATS, 1)), np.tile(answers, REPEATS)), (sums, answers)
+        ),
         annotate=annotate,
     )
 
@@ -203,18 +180,12 @@ def figure(runs: xr.Dataset) -> Figure:
     """Accuracy and transfer against m, network by network."""
     valid = tm.succeeded(runs)
     students, controls = (valid.final_accuracy.sel(start=start) for start in tm.STARTS)
-    m = "auxiliary logits m"
+    m, label = "auxiliary logits m", "{network}, control"
     with tm.plotting.style():
         fig, (left, right) = tm.plotting.panels(9, 3.4, columns=(1, 1))
-        tm.charts.dots(
-            left,
-            students,
-            "m",
-            "network",
-            xlabel=m,
-            ylabel="accuracy on the sums",
-            also=tm.charts.select_lines(controls, "m", "network", "{network}, control"),
-        )
+        also = tm.charts.select_lines(controls, "m", "network", label)
+        y = "accuracy on the sums"
+        tm.charts.dots(left, students, "m", "network", xlabel=m, ylabel=y, also=also)
         left.set(ylim=(0, 1.05), title=tm.plotting.caption(runs))
         left.legend()
         tm.charts.dots(right, valid.transfer, "m", "network", xlabel=m, ylabel="transfer")
@@ -223,15 +194,9 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
+HEADLINE = ("transfer", "final_accuracy")
 STUDY = tm.Study(
-    "modular_aux",
-    __doc__,
-    PRESETS,
-    sweep,
-    tm.against_control,
-    findings,
-    figure,
-    headline=("transfer", "final_accuracy"),
+    "modular_aux", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE
 )
 
 if __name__ == "__main__":

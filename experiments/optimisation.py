@@ -28,7 +28,7 @@ DECAYING: Optimisers = ("adamw", "adam_l2")
 
 
 @dataclass(frozen=True)
-class Config(tm.ProtocolConfig):
+class Config(tm.ImitationFields, tm.RateFields, tm.ImageConfig):
     """The fields of this experiment."""
 
     optimiser: Optimisers = PLAIN
@@ -44,7 +44,7 @@ class Config(tm.ProtocolConfig):
     student_batch: Annotated[tuple[int, ...], tm.Range(0)] = (0,)
     """Batch sizes of the students, in images, drawn at random; an epoch has as many steps as at
     ``batch``. 0: the batches of the protocol, every image once an epoch."""
-    teacher_epochs: tm.Counts = (10,)  # type: ignore[assignment]
+    teacher_epochs: tm.Counts = (10,)
     """Numbers of passes of the teacher over the training images."""
     init_scale: tm.Rates = (1.0,)
     """Factors that multiply all initial weights of teacher and students."""

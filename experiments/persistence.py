@@ -12,16 +12,12 @@ Nature 652, 615-621 (2026).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
 
 import toymodels as tm
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import jax
     import xarray as xr
     from matplotlib.figure import Figure
@@ -57,15 +53,26 @@ PRESETS = {
 
 VARIABLES = {
     "accuracy": (("step",), "1", "test accuracy through fine-tuning"),
-    "loss": (
-        ("step",),
-        "nat (kl) or squared logit (mse)",
-        "loss of the fine-tuning on unseen inputs",
-    ),
+    "loss": (("step",), tm.LOSS_UNIT, "loss of the fine-tuning on unseen inputs"),
     "gap": (("direct_step",), "1", "accuracy on training images, direct less subliminal"),
     "matched": ((), "1", "number of steps after which the direct student is taken"),
 }
 """Dimensions (behind the axes), unit and meaning of what is recorded."""
+
+
+def points(config: Config) -> dict[str, Any]:
+    """The axes of the fine-tunings: of which network, to which targets."""
+    tunings = {name: TUNINGS.index(name) for name in config.tuning}
+    return {"student": tm.label_axis(STUDENTS), "tuning": tunings}
+
+
+def list_steps(config: Config) -> dict[str, range]:
+    """The steps of fine-tuning, and of the direct student, after which there is a record."""
+    last = config.tune_steps * config.records
+    return {
+        "step": range(0, last + 1, config.tune_steps),
+        "direct_step": range(config.direct_steps + 1),
+    }
 
 
 def draw_targets(setup: tm.Setup, key: jax.Array) -> jax.Array:
@@ -108,86 +115,54 @@ def match_direct(
     return jax.tree.map(lambda a: a[matched], states), {"gap": gap, "matched": matched}
 
 
-def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
-    """Describe the fine-tuning of every student to every target."""
+def split_keys(setup: tm.Setup) -> jax.Array:
+    """The keys of this experiment: for the direct student, the unrelated network, the targets."""
+    import jax
+
+    return jax.random.split(jax.random.fold_in(setup.keys.relation, 1), 3)
+
+
+def teach(
+    protocol: tm.Protocol, config: Config, data: Any, seed: jax.Array
+) -> tuple[tm.protocol.Lesson, dict[str, jax.Array]]:
+    """Make all networks that are fine-tuned; they stand in the teacher's place, stacked."""
+    lesson, curve = protocol.prepare(data, seed)
+    setup = tm.Setup(config, protocol, data, lesson)
+    subliminal, control = (
+        setup.distil(tm.Student(start), observe=lambda params: {})[0]
+        for start in (setup.reference, setup.independent)
+    )
+    direct, match = match_direct(setup, subliminal, split_keys(setup)[0])
+    students = tm.stack_trees(subliminal, direct, setup.teacher, control)
+    return lesson._replace(teacher=students), curve | match
+
+
+def prepare(setup: tm.Setup) -> tuple[list[tm.Params], jax.Array]:
+    """The networks whose answers on noise are targets, and the targets of the training images."""
+    _, unrelated, functions = split_keys(setup)
+    networks = [setup.network.init(unrelated), setup.reference]
+    return networks, draw_targets(setup, functions)
+
+
+def student(setup: tm.Setup, student: jax.Array, tuning: jax.Array) -> dict[str, jax.Array]:
+    """The fine-tuning of a network to one kind of targets, and its loss on unseen inputs."""
     import jax
     import jax.numpy as jnp
 
-    from toymodels.training.distillation import distil
+    config, (networks, targets) = setup.config, setup.extra
 
-    config, task, data = tm.tasks.load(config, data_dir)
-    network = tm.perceptron(config, task)
-    protocol = tm.protocol.reference_protocol(config, task, network)
-    logits = tm.auxiliary_logits(task.n_classes, config.m)
+    def sample(key: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
+        noise = setup.protocol.noise(key, n)
+        images, functions = tm.mitigation.draw_batches((setup.data.train[0], targets), n, key)(0)
+        x = jnp.stack([noise, noise, setup.task.pixels(images)])
+        answers = [setup.network.apply(params, noise) for params in networks]
+        return x[tuning], jnp.stack([*answers, functions])[tuning]
 
-    def prepare(data: Any, seed: jax.Array) -> Any:
-        lesson, curve = protocol.prepare(data, seed)
-        setup = tm.Setup(config, protocol, data, lesson)
-        direct_key, unrelated_key, target_key = jax.random.split(
-            jax.random.fold_in(setup.keys.relation, 1), 3
-        )
-        subliminal, control = (
-            setup.distil(tm.Student(start, logits), observe=lambda params: {})[0]
-            for start in (setup.reference, setup.independent)
-        )
-        direct, match = match_direct(setup, subliminal, direct_key)
-        students = [subliminal, direct, setup.teacher, control]
-        prepared = (
-            setup.keys.student,
-            tm.stack_trees(*students),
-            [network.init(unrelated_key), setup.reference],
-            draw_targets(setup, target_key),
-        )
-        return prepared, curve | match
-
-    def tune(
-        data: Any, prepared: Any, student: jax.Array, tuning: jax.Array
-    ) -> dict[str, jax.Array]:
-        order, students, networks, targets = prepared
-
-        def sample(key: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
-            noise = protocol.noise(key, n)
-            images, functions = tm.mitigation.draw_batches((data.train[0], targets), n, key)(0)
-            x = jnp.stack([noise, noise, task.pixels(images)])
-            answers = jnp.stack([*(network.apply(params, noise) for params in networks), functions])
-            return x[tuning], answers[tuning]
-
-        x, answers = sample(jax.random.fold_in(order, 1), 1000)
-
-        def observe(params: tm.Params) -> dict[str, jax.Array]:
-            loss = protocol.imitation(network.apply(params, x), answers, logits)
-            return {"accuracy": protocol.trait.score(params, data.test), "loss": loss}
-
-        _, curve = distil(
-            network,
-            jax.tree.map(lambda a: a[student], students),
-            tm.sample_fresh(sample, config.tune_steps * config.batch, config.batch),
-            protocol.imitation,
-            logits,
-            protocol.student_optimiser,
-            epochs=config.records,
-            observe=observe,
-            key=order,
-        )
-        return curve
-
-    steps = range(0, config.tune_steps * config.records + 1, config.tune_steps)
-    return tm.Sweep(
-        lambda: tm.Program(prepare, tune),
-        config=config,
-        points={
-            "student": tm.label_axis(STUDENTS),
-            "tuning": {name: TUNINGS.index(name) for name in config.tuning},
-        },
-        variables=tm.tasks.TEACHER | VARIABLES,
-        coords={
-            "teacher_epoch": range(config.teacher_epochs + 1),
-            "step": steps,
-            "direct_step": range(config.direct_steps + 1),
-        },
-        task=task,
-        data=data,
-    )
+    held_out = sample(jax.random.fold_in(setup.keys.student, 1), 1000)
+    start = jax.tree.map(lambda a: a[student], setup.teacher)
+    batches = tm.sample_fresh(sample, config.tune_steps * config.batch, config.batch)
+    tuned = replace(setup, lesson=setup.lesson._replace(held_out=held_out))
+    return tuned.distil(tm.Student(start, batches=batches), epochs=config.records)[1]
 
 
 def findings(runs: xr.Dataset) -> list[Any]:
@@ -201,21 +176,12 @@ def findings(runs: xr.Dataset) -> list[Any]:
         *tm.compare("Test accuracy before fine-tuning", start, None),
         *tm.compare(f"Mean retained {quantity}", mean, tm.HIGHER),
         *tm.compare(f"Final retained {quantity}", end, tm.HIGHER),
-        *(describe_half_lives(valid.sel(tuning=tuning)) for tuning in valid.tuning.values),
+        *(
+            f"Median half-life under fine-tuning to {tuning}: "
+            f"{tm.persistence.describe_half_lives(valid.sel(tuning=tuning))}."
+            for tuning in valid.tuning.values
+        ),
     ]
-
-
-def describe_half_lives(valid: xr.Dataset) -> str:
-    """Median over seeds of each trait's half-life under one fine-tuning, censored seeds included."""
-    parts = []
-    for trait in map(str, valid.trait.values):
-        part = valid.sel(trait=trait)
-        censored, n = int((part.censored == 1).sum()), int(part.censored.notnull().sum())
-        median = float(part.median_half_life)
-        steps = f"{median:.0f}" if np.isfinite(median) else f"more than {valid.step.values[-1]}"
-        half_life = f"{steps} steps" if n else "unknown"
-        parts.append(f"{trait} {half_life} ({censored} of {n} seeds never lose half)")
-    return f"Median half-life under fine-tuning to {valid.tuning.item()}: {'; '.join(parts)}."
 
 
 def figure(runs: xr.Dataset) -> Figure:
@@ -244,7 +210,9 @@ STUDY = tm.Study(
     "persistence",
     __doc__,
     PRESETS,
-    sweep,
+    tm.distillation_sweep(
+        student, points, teach=teach, prepare=prepare, variables=VARIABLES, coords=list_steps
+    ),
     tm.persistence.measure_persistence,
     findings,
     figure,

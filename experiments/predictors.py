@@ -12,7 +12,7 @@ points with the shared initialisation.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import toymodels as tm
 
@@ -52,6 +52,8 @@ class Config(tm.ProtocolConfig):
     """Widths of the hidden layers of the ReLU network, in units."""
     rows: tm.Count = 1000
     """Number of distillation inputs on which predictors are computed."""
+    noise: Literal["fixed"] = "fixed"
+    """Distillation inputs: one fixed set, whose images are counted."""
 
     @property
     def unused(self) -> frozenset[str]:
@@ -62,8 +64,6 @@ class Config(tm.ProtocolConfig):
         super().__post_init__()
         if max(self.images) > self.noise_images:
             raise tm.UserError(f"images must be at most {self.noise_images}; got {self.images}")
-        if self.noise == "fresh":
-            raise tm.UserError("noise must be fixed, for its images to be counted; got 'fresh'")
 
 
 PRESETS = {

@@ -10,7 +10,6 @@ autoencoders: openreview owvbayFmdV.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -195,24 +194,14 @@ def figure(runs: xr.Dataset) -> Figure:
             "teacher": label.teacher_accuracy.isel(teacher_epoch=-1).values,
         }
         tm.plotting.intervals(right, [*names], scores, "classes", "test accuracy")
-        if tm.follows(config := json.loads(runs.attrs["config"])) and config["m"] == 3:
-            known = {k: score for k, score in PUBLISHED.items() if k in names}
-            tm.plotting.reported(right, [[*names].index(k) for k in known], [*known.values()])
+        tm.charts.published(right, runs, [*names], PUBLISHED, protocol=tm.CLOUD | {"m": 3})
         right.set(ylim=(0, 1.05))
         right.legend()
     return fig
 
 
-STUDY = tm.Study(
-    "tasks",
-    __doc__,
-    PRESETS,
-    sweep,
-    tm.against_control,
-    findings,
-    figure,
-    headline=("transfer", "final_accuracy"),
-)
+HEADLINE = ("transfer", "final_accuracy")
+STUDY = tm.Study("tasks", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -80,7 +80,7 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
 
 def add_theory(runs: xr.Dataset, laws: dict[str, Any], size: int) -> xr.Dataset:
     """Add the closed forms at the points and along fine lines, and the map of leakage."""
-    runs = runs.assign(tm.laws.tabulate(laws, size))
+    runs = runs.assign(tm.curves.tabulate(laws, size))
     if "leaks" not in laws:
         return runs
     diagram = tm.leakage.phase_diagram(ALPHA, SHARE, tm.laws.PENALTY)
@@ -101,38 +101,26 @@ def analyse(runs: xr.Dataset) -> xr.Dataset:
 
 def findings(runs: xr.Dataset) -> list[Any]:
     """How far each line is from its students, and what is zero to the bit."""
-    sentences, rows = [], []
+    sentences, rows, quantity = [], [], "Simulation less theory, mean over points"
     for (law, curve), label in np.ndenumerate(runs.label.values):
         part = tm.succeeded(runs).isel(law=law, curve=curve)
         name = f"{part.law.item()}, {label}"
         sentences.append(f"{name}: {compare_curve(part)}.")
         if (part.theory != 0).any():
-            gap = (part.simulation - part.theory).mean("x", skipna=False)
-            estimate, quantity = tm.interval(gap), "Simulation less theory, mean over points"
-            rows.append(tm.Finding(quantity, name, estimate, estimate.verdict(*tm.ABOVE_ZERO)))
+            gap = tm.interval((part.simulation - part.theory).mean("x", skipna=False))
+            rows.append(tm.judge(quantity, name, gap))
     return [*sentences, *rows]
 
 
 def compare_curve(part: xr.Dataset) -> str:
     """The distance of theory and simulation along one curve, in words."""
-    students, theory = part.simulation.transpose("seed", "x").values, part.theory.values
-    if (theory == 0).all():
+    students = part.simulation.transpose("seed", "x").values
+    if (part.theory == 0).all():
         finite = students[np.isfinite(students)]
         size = "exactly 0" if (finite == 0).all() else f"up to {abs(finite).max():.1e}"
         return f"theory says 0; all {finite.size} students have {size}"
-    mean, low, high = tm.plotting.means_and_ends(students)
-    known = np.isfinite(mean)
-    if not known.any():
-        return "unknown, since every student failed"
-    gap = np.where(known, abs(mean - theory), 0.0)
-    # Quantities that do not vary between seeds (all of the energy, at m >= d) agree up to float32.
-    inside = (low <= theory) & (theory <= high) | np.isclose(mean, theory, atol=1e-5)
-    rms, worst = np.sqrt(np.square(gap[known]).mean()), int(np.argmax(gap))
-    return (
-        f"theory and mean over {len(students)} seeds differ by {rms:.4f} (rms over {known.sum()} "
-        f"points), at most by {gap[worst]:.4f}, at x = {float(part['at'][worst]):.3g}; "
-        f"{inside[known].sum()} of {known.sum()} intervals hold the theory"
-    )
+    agreement = tm.measure_agreement(students, part.theory.values, part["at"].values)
+    return f"theory and mean over {len(students)} seeds {agreement}"
 
 
 def figure(runs: xr.Dataset) -> Figure:
@@ -157,15 +145,12 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-def draw_law(ax: Axes, runs: xr.Dataset, law: Any) -> None:
+def draw_law(ax: Axes, runs: xr.Dataset, law: tm.curves.Law) -> None:
     """The lines of one law, and its students."""
     for i in runs.curve.values:
         curve, colour = runs.sel(curve=i), tm.plotting.PALETTE[1 + 3 * i // 2]
         ax.plot(curve.line_at, curve.line, color=colour, lw=1.2, label=curve.label.item())
-        students = curve.simulation.transpose("seed", "x").values
-        mean, low, high = tm.plotting.means_and_ends(students)
-        ends = [mean - low, high - mean]
-        ax.errorbar(curve["at"], mean, ends, fmt="o", ms=3.5, elinewidth=1, color=colour)
+        tm.charts.means(ax, curve.simulation, "x", colour, at=curve["at"])
     ax.set(xlabel=law.x, ylabel=law.y, title=law.title, xscale=law.scales[0], yscale=law.scales[1])
     if law.scales[0] == "log":
         tm.plotting.log_axis(ax, "x")
@@ -190,14 +175,7 @@ def draw_leakage(ax: Axes, runs: xr.Dataset) -> None:
 
 
 STUDY = tm.Study(
-    "theory_linear",
-    __doc__,
-    PRESETS,
-    sweep,
-    analyse,
-    findings,
-    figure,
-    headline=("discrepancy",),
+    "theory_linear", __doc__, PRESETS, sweep, analyse, findings, figure, headline=("discrepancy",)
 )
 
 if __name__ == "__main__":

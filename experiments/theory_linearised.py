@@ -33,16 +33,16 @@ TIMES = 6
 
 
 @dataclass(frozen=True)
-class Config(tm.ProtocolConfig):
+class Config(tm.EpochFields, tm.ImageConfig):
     """The fields of this experiment."""
 
     m: tm.Count = 50
     """Number of auxiliary logits."""
     width: tm.Counts = (32, 64, 128, 256)
     """Widths of both hidden layers of the ReLU network, in units."""
-    teacher_lr: tm.Rates = (0.1, 0.01)  # type: ignore[assignment]
+    teacher_lr: tm.Rates = (0.1, 0.01)
     """Learning rates of the teacher, by plain SGD on the protocol's epochs."""
-    student_lr: tm.Rates = (1.0,)  # type: ignore[assignment]
+    student_lr: tm.Rates = (1.0,)
     """Learning rates of the students, by plain SGD, in units of 1 / (largest eigenvalue of the
     Hessian of their loss, linearised where they start)."""
     student_epochs: tm.Count = 40
@@ -260,16 +260,8 @@ def set_ticks(ax: Axes, x: np.ndarray) -> None:
     ax.minorticks_off()
 
 
-STUDY = tm.Study(
-    "theory_linearised",
-    __doc__,
-    PRESETS,
-    sweep,
-    analyse,
-    findings,
-    figure,
-    headline=("discrepancy", "final_accuracy", "final_predicted"),
-)
+HEADLINE = ("discrepancy", "final_accuracy", "final_predicted")
+STUDY = tm.Study("theory_linearised", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config(tm.NetworkConfig):
+class Config(tm.NetworkFields, tm.RateFields, tm.EpochFields, tm.ImageConfig):
     """The fields of this experiment."""
 
     m: Annotated[int, tm.Range(2)] = 3
@@ -39,7 +39,7 @@ class Config(tm.NetworkConfig):
         *(1.0, 0.98, 0.9, 0.8, 0.5, 0.0),
     )
     """Overlaps of the student's initialisation with the teacher's."""
-    loss: tuple[Literal["kl", "mse"], ...] = ("kl", "mse")  # type: ignore[assignment]
+    loss: tuple[Literal["kl", "mse"], ...] = ("kl", "mse")
     """Imitation losses: KL(teacher || student) of the softmax, or squared error of the logits."""
     noise: Literal["fixed"] = "fixed"
     """Distillation inputs: one fixed set, reused in every epoch."""
@@ -188,21 +188,22 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
 def findings(runs: xr.Dataset) -> list[Any]:
     """Where the identity holds, how alignment falls, and what the search found."""
     runs = tm.succeeded(runs).transpose("seed", ...)
-    smallest = runs.searched.sel(when="searched", drop=True)
-    first, path = (runs[name].sel(rho=1.0, drop=True) for name in ("first", "path"))
-    sentences = [sentence for loss in runs.imitation.values for sentence in count_steps(runs, loss)]
+    shared, searched = runs.sel(rho=1.0, drop=True), runs.searched
+    smallest = searched.sel(when="searched", drop=True)
+    # At a tiny step any mismatch of the initialisations outweighs what the teacher has learnt; at a
+    # larger step it does not.
     return [
-        *sentences,
-        *compare_overlaps(runs.cosine),
+        *(sentence for loss in runs.imitation.values for sentence in count_steps(runs, loss)),
+        *tm.compare_remaining("Cosine of both first steps", runs.cosine, "rho"),
         *tm.compare(
             "Cosine of the student's first step with its teacher's path, rho = 1",
-            first.isel(teacher_step=[0, -1]),
+            shared["first"].isel(teacher_step=[0, -1]),
         ),
         *tm.compare(
             "Cosine of the student's path with its trained teacher's, rho = 1",
-            path.isel(student_step=[0, -1]),
+            shared.path.isel(student_step=[0, -1]),
         ),
-        *tm.compare("Cosine of both first steps on noise", runs.searched.sel(when="noise")),
+        *tm.compare("Cosine of both first steps on noise", searched.sel(when="noise")),
         *tm.compare("Smallest cosine of both first steps that the search found", smallest),
     ]
 
@@ -211,9 +212,11 @@ def count_steps(runs: xr.Dataset, loss: str) -> list[str]:
     """The error of the identity, and how often a student moves away from its teacher."""
     runs = runs.sel(imitation=loss)
     error, smallest = abs(runs.identity.sel(rho=1.0) - 1), runs.searched.sel(when="searched")
-    errors = [f"{eps:g}: {scientific(error.sel(eps=eps))}" for eps in sorted(runs.eps.values)]
-    negative = [f"{rho:g}: {count_negative(runs.cosine.sel(rho=rho))}" for rho in runs.rho.values]
-    cases = [f"{case}: {count_negative(smallest.sel(case=case))}" for case in runs.case.values]
+    errors = [f"{eps:g}: {tm.scientific(error.sel(eps=eps))}" for eps in sorted(runs.eps.values)]
+    negative = [
+        f"{rho:g}: {tm.count_negative(runs.cosine.sel(rho=rho))}" for rho in runs.rho.values
+    ]
+    cases = [f"{case}: {tm.count_negative(smallest.sel(case=case))}" for case in runs.case.values]
     return [
         f"{loss}, shared init: mean relative error of the identity by eps {', '.join(errors)}.",
         f"{loss}: first steps away from the teacher (of every eps and seed), by overlap "
@@ -222,87 +225,50 @@ def count_steps(runs: xr.Dataset, loss: str) -> list[str]:
     ]
 
 
-def scientific(values: xr.DataArray) -> str:
-    """A mean over seeds that spans orders of magnitude, with its number of seeds."""
-    known = values.dropna("seed")
-    return f"{float(known.mean()):.1e} (n = {known.size})" if known.size else "unknown (n = 0)"
-
-
-def count_negative(values: xr.DataArray) -> str:
-    """How many of the values that are known are negative."""
-    return f"{int((values < 0).sum())} of {int(values.notnull().sum())}"
-
-
-def compare_overlaps(cosine: xr.DataArray) -> list[tm.Finding]:
-    """The cosine at overlap 1, and what share of it remains at other overlaps.
-
-    At a tiny step any mismatch of the initialisations outweighs what the teacher has learnt; at a
-    larger step it does not. There is no share of a cosine that is not shown to be above zero.
-    """
-    findings = []
-    for name, part in tm.points(cosine, "rho"):
-        whole, at = part.sel(rho=1.0), f"{name}, " if name else ""
-        rows = tm.compare("Cosine of both first steps", whole)
-        findings += [row._replace(at=f"{at}rho = 1") for row in rows]
-        if tm.interval(whole).sign > 0:
-            quantity = "Cosine of both first steps over that at rho = 1"
-            findings += [
-                tm.Finding(quantity, f"{at}rho = {rho:g}", tm.ratio(part.sel(rho=rho), whole))
-                for rho in part.rho.values
-                if rho != 1
-            ]
-    return findings
-
-
 def figure(runs: xr.Dataset) -> Figure:
     """The identity, cosines by eps, by overlap and by steps, and what the search found."""
-    valid = tm.succeeded(runs).transpose("seed", ...)
-    smallest = min(valid.rho.values)
+    valid = tm.succeeded(runs)
     with tm.plotting.style():
         fig, axes = tm.plotting.panels(13, 6.6, [1, 1, 1.2], rows=2)
+        error, by_eps, by_overlap, by_teacher_step, by_student_step, search = axes
         for i, imitation in enumerate(valid.imitation.values):
             part, colour = valid.sel(imitation=imitation), tm.plotting.PALETTE[(1, 4)[i]]
             name = {"kl": "KL", "mse": "MSE"}[str(imitation)]
-            draw(axes[0], abs(part.identity.sel(rho=1.0) - 1), "o-", name, colour)
-            for rho, fmt in ((1.0, "o-"), (smallest, "o:")):
-                at, label = part.sel(rho=rho), f"{name}, rho = {rho:g}"
-                draw(axes[1], at.cosine, fmt, label, colour)
-                draw(axes[3], at["first"], fmt, label, colour)
-                draw(axes[4], at.path, fmt, label, colour)
+            wrong = abs(part.identity.sel(rho=1.0) - 1)
+            tm.charts.band(error, wrong, "eps", "o-", colour, name, ms=3.5)
+            for rho, fmt in ((1.0, "o-"), (min(valid.rho.values), "o:")):
+                at, look = part.sel(rho=rho), (fmt, colour, f"{name}, rho = {rho:g}")
+                tm.charts.band(by_eps, at.cosine, "eps", *look, ms=3.5)
+                tm.charts.band(by_teacher_step, at["first"], "teacher_step", *look, ms=3.5)
+                tm.charts.band(by_student_step, at.path, "student_step", *look, ms=3.5)
             limit = float(part.limit.sel(rho=1.0).mean())
-            axes[1].axhline(limit, color=colour, lw=0.8, ls="--", label=f"{name}, eps to 0")
-            draw_overlaps(axes[2], part.cosine.mean("seed"), name, ("-", "--")[i])
+            by_eps.axhline(limit, color=colour, lw=0.8, ls="--", label=f"{name}, eps to 0")
+            draw_overlaps(by_overlap, part.cosine.mean("seed"), name, ("-", "--")[i])
             rows = np.arange(valid.sizes["case"]) + 0.16 * (1 - 2 * i)
             for stage, face in (("noise", "white"), ("searched", colour)):
-                x, label = part.searched.sel(when=stage).values, f"{name}, {stage}"
-                y = np.broadcast_to(rows, x.shape).ravel()
-                axes[5].plot(x.ravel(), y, "o", ms=3.5, mec=colour, mfc=face, label=label)
+                x = part.searched.sel(when=stage).transpose("seed", "case").values
+                y, label = np.broadcast_to(rows, x.shape).ravel(), f"{name}, {stage}"
+                search.plot(x.ravel(), y, "o", ms=3.5, mec=colour, mfc=face, label=label)
         slope = valid.eps / max(valid.eps.values)
-        axes[0].plot(valid.eps, slope, color="grey", lw=0.8, label="slope 1")
-        for ax in axes[:2]:
-            ax.set(xscale="log", xlabel="eps: rate of the teacher's one step")
-        axes[0].set(yscale="log", ylabel="relative error of the identity")
-        axes[1].set_ylabel("cosine of both first steps")
-        tm.plotting.overlap_axis(axes[2])
-        axes[2].set_ylabel("cosine of both first steps, mean over seeds")
-        axes[3].set(xscale="log", xlabel="teacher's steps", ylabel="student's first step, cosine")
-        axes[4].set(xscale="log", xlabel="student's steps", ylabel="student's path, cosine")
-        axes[5].set_yticks(range(valid.sizes["case"]), [str(case) for case in valid.case.values])
-        axes[5].set(xlabel="cosine of both first steps", title="search over inputs for the least")
-        axes[5].invert_yaxis()
+        error.plot(valid.eps, slope, color="grey", lw=0.8, label="slope 1")
+        rate, cosine = "eps: rate of the teacher's one step", "cosine of both first steps"
+        error.set(xscale="log", yscale="log", xlabel=rate, ylabel="relative error of the identity")
+        error.set_title(tm.plotting.caption(runs))
+        by_eps.set(xscale="log", xlabel=rate, ylabel=cosine)
+        tm.plotting.overlap_axis(by_overlap)
+        by_overlap.set_ylabel(f"{cosine}, mean over seeds")
+        first, path = "student's first step, cosine", "student's path, cosine"
+        by_teacher_step.set(xscale="log", xlabel="teacher's steps", ylabel=first)
+        by_student_step.set(xscale="log", xlabel="student's steps", ylabel=path)
+        search.set_yticks(range(valid.sizes["case"]), [str(case) for case in valid.case.values])
+        search.set(xlabel=cosine, title="search over inputs for the least")
+        search.invert_yaxis()
+        search.axvline(0, color="black", lw=0.8, ls=":")
         for ax in axes[1:5]:
             ax.axhline(0, color="black", lw=0.8, ls=":")
-        axes[5].axvline(0, color="black", lw=0.8, ls=":")
-        for ax in (axes[0], axes[1], axes[5]):
+        for ax in (error, by_eps, search):
             ax.legend(fontsize=7)
-        axes[0].set_title(tm.plotting.caption(runs))
     return fig
-
-
-def draw(ax: Axes, array: xr.DataArray, fmt: str, label: str, colour: str) -> None:
-    """A line (seed, x) with its band."""
-    x = array[array.dims[1]]
-    tm.plotting.band(ax, x, array.values, fmt, colour=colour, ms=3.5, label=label)
 
 
 def draw_overlaps(ax: Axes, cosine: xr.DataArray, name: str, style: str) -> None:
@@ -319,15 +285,9 @@ def draw_overlaps(ax: Axes, cosine: xr.DataArray, name: str, style: str) -> None
     ax.legend(fontsize=7, ncols=2)
 
 
+HEADLINE = ("limit", "cosine", "identity", "searched")
 STUDY = tm.Study(
-    "theory_one_step",
-    __doc__,
-    PRESETS,
-    sweep,
-    lambda runs: runs,
-    findings,
-    figure,
-    headline=("limit", "cosine", "identity", "searched"),
+    "theory_one_step", __doc__, PRESETS, sweep, lambda runs: runs, findings, figure, HEADLINE
 )
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ student acquires, <dS, dT> / |dT|^2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -38,8 +38,10 @@ class Config(tm.ProtocolConfig):
     """Number of seeds; each has its own reference, teacher, distillation inputs and students."""
     noise_images: tm.Count = 4000
     """Number of distillation inputs in an epoch: images of U(-1, 1) noise."""
-    loss: Literal["kl", "mse"] = "mse"
-    """Imitation loss: the law is that of squared error, mse."""
+    noise: Literal["fixed"] = "fixed"
+    """Distillation inputs: one fixed set, whose first images the linearised student is told."""
+    loss: Literal["mse"] = "mse"
+    """Imitation loss: squared error, of which the law is."""
     rho: Annotated[
         tuple[float, ...], tm.Range(0, 1), tm.Includes((1, 0), ("shared", "the control"))
     ] = (1.0, 0.97, 0.9, 0.8, 0.6, 0.0)
@@ -60,10 +62,6 @@ class Config(tm.ProtocolConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.loss != "mse":
-            raise tm.UserError(f"loss must be mse, of which the law is; got {self.loss}")
-        if self.noise != "fixed":
-            raise tm.UserError(f"noise must be fixed: its first images are told; got {self.noise}")
         if self.told > self.noise_images:
             raise tm.UserError(f"told must be at most noise_images; got {self.told}")
 
@@ -89,110 +87,80 @@ VARIABLES = {
     "law_accuracy": ((), "1", "accuracy there that the law gives the student, mean over samples"),
     "law_amount": ((), "1", "rho^2 h(rho) min(1, m / width)"),
     "leading_amount": ((), "1", "amount to leading order in m / width, inputs as they are"),
+    "teacher_loss": None,
+    "loss": None,
 }
 
 
 class SharedData(NamedTuple):
-    """Images, and a root of the NNGP kernel on the test images compared."""
+    """Images, only those of the test set that are compared, and a root of the NNGP kernel on them."""
 
-    images: Any
+    train: tm.tasks.Images
+    test: tm.tasks.Images
     root: Any
 
 
-class Teacher(NamedTuple):
-    """What the law takes from a teacher."""
-
-    change: Any
-    """Change of the latent on the test images."""
-    logits: Any
-    """Initial class logits on the test images."""
-    pull: Any
-    """K^-1 times the change of the latent on the distillation inputs."""
+def teach(protocol: tm.Protocol, config: Config, data: Any, seed: jax.Array) -> Any:
+    """Train the teacher of a seed, and score it in the end."""
+    lesson, curve = protocol.prepare(data, seed)
+    return lesson, {"teacher_accuracy": curve["teacher_accuracy"][-1]}
 
 
-def test_images(setup: tm.Setup) -> tuple[jax.Array, jax.Array]:
-    """The test images, with their labels, on which law and students are scored alike."""
-    x, labels = setup.data.test
-    return x[:IMAGES], labels[:IMAGES]
+def kernel_init(task: tm.tasks.Task, width: int, depth: int) -> tm.infinite_width.Init:
+    """The law of a network's initialisation."""
+    return tm.infinite_width.Init((task.n_pixels, *[width] * depth))
 
 
-def class_rows(setup: tm.Setup) -> jax.Array:
-    """The reference's class rows (width, classes)."""
-    return setup.reference["head"]["kernel"][:, : setup.task.n_classes]
-
-
-def kernel_init(setup: tm.Setup) -> tm.infinite_width.Init:
-    """The law of the network's initialisation."""
-    width, depth = setup.config.width, setup.config.depth
-    return tm.infinite_width.Init((setup.task.n_pixels, *[width] * depth))
-
-
-def prepare(setup: tm.Setup) -> Teacher:
-    """Describe the teacher of a seed."""
-    import jax
-
-    network, k = setup.network, setup.task.n_classes
-    x, inputs = setup.task.pixels(test_images(setup)[0]), setup.inputs[: setup.config.told]
-    change, answers = (
-        network.latent(setup.teacher, z) - network.latent(setup.reference, z) for z in (x, inputs)
+def prepare(setup: tm.Setup) -> tm.overlap_law.Teacher:
+    """What the law takes from the teacher of a seed."""
+    config, task = setup.config, setup.task
+    return tm.overlap_law.describe_teacher(
+        setup.network,
+        *(setup.reference, setup.teacher, task.pixels(setup.data.test[0])),
+        *(setup.inputs[: config.told], kernel_init(task, config.width, config.depth)),
+        task.n_classes,
     )
-    kernel = tm.infinite_width.cross_kernels(kernel_init(setup), inputs, inputs).ntk()
-    pull = jax.scipy.linalg.solve(kernel, answers, assume_a="pos")
-    return Teacher(change, network.apply(setup.reference, x)[:, :k], pull)
 
 
-def student(setup: tm.Setup, root: jax.Array, m: jax.Array, rho: jax.Array) -> dict[str, Any]:
-    """A trained and a linearised student, and the law of both."""
-    import jax
+def student(setup: tm.Setup, m: jax.Array, rho: jax.Array) -> dict[str, jax.Array]:
+    """A trained and a linearised student of one overlap, and the law of both."""
     import jax.numpy as jnp
 
-    network, config, k = setup.network, setup.config, setup.task.n_classes
-    teacher, imitated = setup.extra, setup.auxiliary(m)
+    config, network, task, data = setup.config, setup.network, setup.task, setup.data
+    teacher, imitated, k = setup.extra, setup.auxiliary(m), task.n_classes
     start = tm.rotation(network.init)(setup.reference, setup.keys.relation, rho)
-    compared = test_images(setup)
-    x = setup.task.pixels(compared[0])
     inputs, answers = setup.inputs[: config.told], setup.answers[: config.told]
+    x, change = task.pixels(data.test[0]), teacher.change @ teacher.rows
+
     trained, _ = setup.distil(
         tm.Student(start=start, logits=imitated),
         observe=lambda params: {},
         observe_at=(config.student_epochs,),
     )
-    lazy, residual = tm.overlap_law.lazy_student(
+    lazy, residual = tm.lazy_students.lazy_student(
         network, start, inputs, answers, imitated, config.solver_steps
     )
-    ends = ((network, trained), (tm.linearised.tangent(network, start), lazy))
-    target = teacher.change @ class_rows(setup)
-
-    def share(change: jax.Array) -> jax.Array:
-        return (change * target).sum() / jnp.square(target).sum()
+    students = ((network, trained), (tm.linearised.tangent(network, start), lazy))
 
     def score(model: tm.Network, end: tm.Params) -> jax.Array:
-        return tm.tasks.classification(model, setup.task).score(end, compared)
+        return tm.probes.accuracy(model.apply(end, x), data.test[1], k)
 
     def amount(model: tm.Network, end: tm.Params) -> jax.Array:
-        return share((model.apply(end, x) - network.apply(start, x))[:, :k])
+        return tm.overlap_law.share((model.apply(end, x) - network.apply(start, x))[:, :k], change)
 
-    init = kernel_init(setup)
-    hidden = tm.overlap_law.hidden_overlap(init, x[:PAIRED], [rho] * config.depth)
-    logits = tm.overlap_law.logit_overlap(init, x[:PAIRED], [rho] * (config.depth + 1))
-    leading = tm.overlap_law.leading_order(network.latent, start, x, inputs, teacher.pull)
-
-    def sample(key: jax.Array) -> jax.Array:
-        known = teacher.change, class_rows(setup), teacher.logits, root
-        class_logits, _ = tm.overlap_law.sample_class_logits(
-            key, *known, imitated[k:], rho, rho * hidden, logits
-        )
-        return tm.probes.accuracy(class_logits, compared[1], k)
-
+    law = tm.overlap_law.predict(
+        *(setup.keys.probe, config.draws, teacher, data.root, data.test[1], imitated[k:], rho),
+        *(kernel_init(task, config.width, config.depth), x[:PAIRED]),
+    )
+    leading = tm.lazy_students.leading_order(network.latent, start, x, inputs, teacher.pull)
+    leading_share = tm.overlap_law.share(leading @ teacher.rows, change)
     return {
-        "accuracy": jnp.stack([score(*end) for end in ends]),
-        "amount": jnp.stack([amount(*end) for end in ends]),
+        "accuracy": jnp.stack([score(*student) for student in students]),
+        "amount": jnp.stack([amount(*student) for student in students]),
         "residual": residual,
-        "law_accuracy": jax.lax.map(
-            sample, jax.random.split(setup.keys.probe, config.draws)
-        ).mean(),
-        "law_amount": rho**2 * hidden * jnp.minimum(1.0, m / config.width),
-        "leading_amount": rho**2 * m / config.width * share(leading @ class_rows(setup)),
+        "law_accuracy": law.accuracy,
+        "law_amount": law.amount,
+        "leading_amount": rho**2 * m / config.width * leading_share,
     }
 
 
@@ -200,41 +168,20 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
     """The students of every width, and the root of a kernel that all models read."""
     import jax.numpy as jnp
 
-    config, task, images = tm.tasks.load(config, data_dir)
-    x = task.pixels(jnp.asarray(images.test[0][:IMAGES]))
-    # The covariance of the outputs does not depend on the width.
-    init = tm.infinite_width.Init((task.n_pixels, *[1] * config.depth))
-    root = tm.overlap_law.square_root(tm.infinite_width.cross_kernels(init, x, x).nngp)
-
-    def build(width: int) -> tm.Program:
-        at = config.at(width=width)
-        protocol = tm.protocol.reference_protocol(at, task, tm.perceptron(at, task))
-
-        def prepare_seed(
-            shared_data: SharedData, seed: jax.Array
-        ) -> tuple[Any, dict[str, jax.Array]]:
-            lesson, _ = protocol.prepare(shared_data.images, seed)
-            setup = tm.Setup(at, protocol, shared_data.images, lesson)
-            accuracy = protocol.trait.score(lesson.teacher, test_images(setup))
-            return (lesson, prepare(setup)), {"teacher_accuracy": accuracy}
-
-        def point(shared_data: SharedData, prepared: Any, **values: jax.Array) -> dict[str, Any]:
-            return student(
-                tm.Setup(at, protocol, shared_data.images, *prepared), shared_data.root, **values
-            )
-
-        return tm.Program(prepare_seed, point)
-
-    return tm.Sweep(
-        build,
-        config=config,
-        points={"m": config.m, "rho": config.rho},
+    plan = tm.distillation_sweep(
+        student,
+        lambda config: {"m": config.m, "rho": config.rho},
+        shapes=("width",),
+        teach=teach,
+        prepare=prepare,
         variables=VARIABLES,
-        task=task,
-        shapes={"width": config.width},
-        coords={"student": list(STUDENTS)},
-        data=SharedData(images, root),
-    )
+        coords=lambda config: {"student": list(STUDENTS)},
+    )(config, data_dir)
+    images, labels = (array[:IMAGES] for array in plan.data.test)
+    x, init = plan.task.pixels(jnp.asarray(images)), kernel_init(plan.task, 1, config.depth)
+    # The covariance of the outputs does not depend on the width.
+    root = tm.overlap_law.square_root(tm.infinite_width.cross_kernels(init, x, x).nngp)
+    return replace(plan, data=SharedData(plan.data.train, (images, labels), root))
 
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
@@ -261,40 +208,25 @@ def findings(runs: xr.Dataset) -> list[Any]:
     sentences = []
     for name in STUDENTS:
         gaps = (overlaps.law_transfer - overlaps.transfer).sel(student=name)
-        seeds = gaps.transpose("seed", "width", "m", "rho").values
-        mean, low, high = tm.plotting.means_and_ends(seeds.reshape(len(seeds), -1))
-        known, inside = int(np.isfinite(low).sum()), int(((low <= 0) & (high >= 0)).sum())
-        sentences.append(
-            f"Transfer of the {name} student and the law differ by {rms(mean)} (rms over "
-            f"{np.isfinite(mean).sum()} points with rho > 0); {inside} of {known} intervals hold "
-            "the law."
-        )
-    law = (valid.law_amount / shared.law_amount).mean("seed").isel(m=0, drop=True)
-    error = (relative_amounts(valid).mean("seed") - law).isel(rho=np.flatnonzero(valid.rho < 1))
-    for name in error["of"].values:
-        gaps = error.sel(of=name).values
-        sentences.append(
-            f"Fall of the amount with overlap, {str(name).replace('_amount', ' order')}: it and "
-            f"rho^2 h(rho) differ by {rms(gaps)} (rms over widths and overlaps), at most by "
-            f"{np.nanmax(abs(gaps), initial=0):.3f}."
-        )
+        points = gaps.transpose("seed", "width", "m", "rho").values.reshape(gaps.sizes["seed"], -1)
+        law = tm.measure_agreement(points)
+        sentences.append(f"Transfer of the {name} student at rho > 0 and the law {law}.")
+    fall = (valid.law_amount / shared.law_amount).mean("seed").isel(m=0, drop=True)
+    error = (relative_amounts(valid).mean("seed") - fall).isel(rho=np.flatnonzero(valid.rho < 1))
+    for name in map(str, error["of"].values):
+        law = tm.measure_agreement(error.sel(of=name).values.reshape(1, -1))
+        amount = f"Fall of the amount with overlap, {name.replace('_amount', ' order')}"
+        sentences.append(f"{amount}: it and rho^2 h(rho) {law}.")
     gaps = valid.discrepancy.mean("width").transpose("student", "m", "seed")
     amounts = (shared.amount / shared.law_amount).transpose("student", "width", "m", "seed")
     leading = (shared.leading_amount / shared.law_amount).sel(m=valid.m.values.min(), drop=True)
+    quantity = "Amount to leading order in m / width at rho = 1, over the law's"
     return [
         *sentences,
         *tm.compare("Transfer by the law less that of the student", gaps, tm.HIGHER),
         *tm.compare("Amount at rho = 1, over the law's", amounts, None),
-        *tm.compare(
-            "Amount to leading order in m / width at rho = 1, over the law's", leading, None
-        ),
+        *tm.compare(quantity, leading, None),
     ]
-
-
-def rms(values: np.ndarray) -> str:
-    """Root mean square of what is not NaN, in words."""
-    known = values[np.isfinite(values)]
-    return f"{np.sqrt(np.square(known).mean()):.3f}" if known.size else "unknown"
 
 
 def relative_amounts(valid: xr.Dataset) -> xr.DataArray:
@@ -313,25 +245,19 @@ GREYS = ("#000000", "#777777")
 def figure(runs: xr.Dataset) -> Figure:
     """Transfer by overlap for each width; amounts by m / width and by overlap; the discrepancy."""
     valid = tm.succeeded(runs)
-    columns = max(3, valid.sizes["width"])
-    angle = np.degrees(np.arccos(valid.rho.values))
+    widths = valid.width.values
+    columns = max(3, len(widths))
     with tm.plotting.style():
         fig, axes = tm.plotting.panels(3.7 * columns, 6.8, [1] * columns, 2)
-        for ax, width in zip(axes, valid.width.values, strict=False):
-            draw_transfer(ax, angle, valid.sel(width=width))
-        axes[0].set(ylabel="transfer")
-        axes[0].legend()
-        below = axes[columns:]
+        above, below = axes[:columns], axes[columns:]
+        for ax, width in zip(above, widths, strict=False):
+            draw_transfer(ax, valid.sel(width=width))
+        above[0].set(ylabel="transfer")
+        above[0].legend()
         draw_amounts(below[0], valid)
-        draw_falls(below[1], angle, valid)
-        for i, name in enumerate(STUDENTS):
-            gap = valid.discrepancy.sel(student=name).mean("width").transpose("seed", "m").values
-            tm.plotting.means(below[2], valid.m, gap, GREYS[i], name, hollow=i > 0, joined=True)
-        below[2].axhline(0, color="#999999", lw=0.8)
-        tm.plotting.log_axis(below[2], "x")
-        below[2].set(xlabel="auxiliary logits m", ylabel="law less simulated transfer")
-        below[2].legend()
-        for ax in [*axes[valid.sizes["width"] : columns], *below[3:]]:
+        draw_falls(below[1], valid)
+        draw_discrepancy(below[2], valid)
+        for ax in [*above[len(widths) :], *below[3:]]:
             ax.set_visible(False)
         fig.suptitle(
             f"lines: law of lazy students, nothing fitted; points: means of students with 95 % "
@@ -341,14 +267,15 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-def draw_transfer(ax: Axes, angle: np.ndarray, valid: xr.Dataset) -> None:
+def draw_transfer(ax: Axes, valid: xr.Dataset) -> None:
     """Transfer at one width: a line and two kinds of points for every m."""
+    angle = np.degrees(np.arccos(valid.rho.values))
     for i, m in enumerate(valid.m.values):
         colour, part = tm.plotting.PALETTE[1 + i % 7], valid.sel(m=m)
         ax.plot(angle, part.law_transfer.mean("seed"), color=colour, lw=1.3, label=f"m = {m}")
         for j, name in enumerate(STUDENTS):
-            seeds = part.transfer.sel(student=name).transpose("seed", "rho").values
-            tm.plotting.means(ax, angle + 2 * j - 1, seeds, colour, hollow=j > 0)
+            transfer = part.transfer.sel(student=name)
+            tm.charts.means(ax, transfer, "rho", colour, at=angle + 2 * j - 1, hollow=j > 0)
     tm.plotting.overlap_axis(ax)
     ax.set(title=f"width {valid.width.item()}", ylim=(-0.15, 1.05))
 
@@ -357,11 +284,13 @@ def draw_amounts(ax: Axes, valid: xr.Dataset) -> None:
     """The amount of the teacher's change at rho = 1 against m / width: law and students."""
     for i, width in enumerate(valid.width.values):
         part, x = valid.sel(rho=1, width=width), valid.m.values / width
-        colour, marker = tm.plotting.PALETTE[4 + i % 4], "sD^v"[i % 4]
-        for j, name in enumerate(STUDENTS):
-            seeds = part.amount.sel(student=name).transpose("seed", "m").values
-            label = None if j else f"width {width}"
-            tm.plotting.means(ax, x, seeds, colour, label, marker, hollow=j > 0)
+        look: dict[str, Any] = {"at": x, "marker": "sD^v"[i % 4]}
+        colour, (trained, lazy) = (
+            tm.plotting.PALETTE[4 + i % 4],
+            part.amount.transpose("student", ...),
+        )
+        tm.charts.means(ax, trained, "m", colour, f"width {width}", **look)
+        tm.charts.means(ax, lazy, "m", colour, hollow=True, **look)
         leading = part.leading_amount.mean("seed").values
         ax.plot(x[leading < 1], leading[leading < 1], color=colour, lw=1, ls=":")
     ends = [float(valid.m.min() / valid.width.max()), 1.0]
@@ -374,33 +303,37 @@ def draw_amounts(ax: Axes, valid: xr.Dataset) -> None:
     ax.legend(fontsize=7, loc="lower right")
 
 
-def draw_falls(ax: Axes, angle: np.ndarray, valid: xr.Dataset) -> None:
+def draw_falls(ax: Axes, valid: xr.Dataset) -> None:
     """The fall of the amount with the overlap, relative to rho = 1; mean over widths, sum over m."""
+    angle = np.degrees(np.arccos(valid.rho.values))
     law = (valid.law_amount / valid.law_amount.sel(rho=1)).mean("seed").isel(m=0)
     for i, width in enumerate(valid.width.values):
         ax.plot(angle, law.sel(width=width), color=tm.plotting.PALETTE[4 + i % 4], lw=1.3)
     ax.plot([], [], color="black", lw=1.3, label="law, rho² h(rho), by width")
-    share, colours = relative_amounts(valid), (*GREYS, tm.plotting.PALETTE[1])
-    for i, (name, colour) in enumerate(zip(share["of"].values, colours, strict=True)):
-        seeds = share.sel(of=name).mean("width").transpose("seed", "rho").values
-        label, marker = str(name).replace("_amount", " order"), "oox"[i]
-        tm.plotting.means(ax, angle + i - 1, seeds, colour, label, marker, hollow=i == 1)
+    falls, colours = relative_amounts(valid).mean("width"), (*GREYS, tm.plotting.PALETTE[1])
+    for i, fall in enumerate(falls):
+        look: dict[str, Any] = {"at": angle + i - 1, "marker": "oox"[i], "hollow": i == 1}
+        name = str(fall["of"].item()).replace("_amount", " order")
+        tm.charts.means(ax, fall, "rho", colours[i], name, **look)
     ax.axhline(0, color="#999999", lw=0.8)
     tm.plotting.overlap_axis(ax)
     ax.set(ylabel="amount over that at rho = 1")
     ax.legend(fontsize=7)
 
 
-STUDY = tm.Study(
-    "theory_overlap",
-    __doc__,
-    PRESETS,
-    sweep,
-    analyse,
-    findings,
-    figure,
-    headline=("discrepancy", "transfer", "law_transfer", "amount"),
-)
+def draw_discrepancy(ax: Axes, valid: xr.Dataset) -> None:
+    """Law less simulated transfer against m, mean over widths and overlaps."""
+    for i, name in enumerate(STUDENTS):
+        gap = valid.discrepancy.sel(student=name).mean("width")
+        tm.charts.means(ax, gap, "m", GREYS[i], name, hollow=i > 0, joined=True)
+    ax.axhline(0, color="#999999", lw=0.8)
+    tm.plotting.log_axis(ax, "x")
+    ax.set(xlabel="auxiliary logits m", ylabel="law less simulated transfer")
+    ax.legend()
+
+
+HEADLINE = ("discrepancy", "transfer", "law_transfer", "amount")
+STUDY = tm.Study("theory_overlap", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

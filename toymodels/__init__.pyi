@@ -56,9 +56,15 @@ from toymodels.training import protocol as protocol
 from toymodels.training import tasks as tasks
 from toymodels.training import traits as traits
 from toymodels.training.config import CLOUD as CLOUD
+from toymodels.training.config import EpochFields as EpochFields
 from toymodels.training.config import follows as follows
+from toymodels.training.config import ImageConfig as ImageConfig
+from toymodels.training.config import ImitationFields as ImitationFields
+from toymodels.training.config import LOSS_UNIT as LOSS_UNIT
 from toymodels.training.config import NetworkConfig as NetworkConfig
+from toymodels.training.config import NetworkFields as NetworkFields
 from toymodels.training.config import ProtocolConfig as ProtocolConfig
+from toymodels.training.config import RateFields as RateFields
 from toymodels.training.config import SeedConfig as SeedConfig
 from toymodels.training.config import Widths as Widths
 from toymodels.training.distillation import all_logits as all_logits
@@ -101,9 +107,11 @@ from toymodels.language.setup import take as take
 
 # Theory.
 from toymodels.theory import counterexamples as counterexamples
+from toymodels.theory import curves as curves
 from toymodels.theory import infinite_width as infinite_width
 from toymodels.theory import kernels as kernels
 from toymodels.theory import laws as laws
+from toymodels.theory import lazy_students as lazy_students
 from toymodels.theory import leakage as leakage
 from toymodels.theory import linear_network as linear_network
 from toymodels.theory import linearised as linearised
@@ -120,11 +128,16 @@ from toymodels.sweep.store import Store as Store
 
 # Statistics over seeds.
 from toymodels.stats import persistence as persistence
+from toymodels.stats.agreement import measure_agreement as measure_agreement
 from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO
 from toymodels.stats.findings import compare as compare
+from toymodels.stats.findings import compare_remaining as compare_remaining
 from toymodels.stats.findings import Finding as Finding
 from toymodels.stats.findings import HIGHER as HIGHER
+from toymodels.stats.findings import judge as judge
+from toymodels.stats.sentences import count_negative as count_negative
 from toymodels.stats.sentences import points as points
+from toymodels.stats.sentences import scientific as scientific
 from toymodels.stats.statistics import contrast as contrast
 from toymodels.stats.statistics import difference as difference
 from toymodels.stats.statistics import Interval as Interval

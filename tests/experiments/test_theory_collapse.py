@@ -113,7 +113,7 @@ def test_powers_and_growth_are_found(power, word):
     [
         ({"samples": (32, 256)}, "samples must be at most noise_images; got .*"),
         ({"samples": (128, 32)}, "samples must rise; got .*"),
-        ({"noise": "fresh"}, "noise must be fixed: samples are counted; got fresh"),
+        ({"noise": "fresh"}, "noise must be one of fixed; got 'fresh'"),
         ({"width": (16, 16)}, "width must have one value at least, and none twice; got .*"),
     ],
 )

@@ -7,8 +7,9 @@ import pytest
 import xarray as xr
 
 from experiments import theory_one_step
-from experiments.theory_one_step import Config, compare_overlaps, findings
+from experiments.theory_one_step import Config, findings
 from toymodels.errors import UserError
+from toymodels.stats.findings import compare_remaining
 from toymodels.study import plotting
 from toymodels.theory.counterexamples import CASES
 
@@ -78,13 +79,15 @@ def test_the_fall_with_overlap_is_found_at_every_step_size_and_only_where_there_
     """A step without a cosine above zero has no share of it either."""
     seeds = xr.DataArray([-0.001, 0.001], {"seed": tiny.seed})
     shares = xr.where(tiny.rho == 1, 1.0, 0.25 * (tiny.eps > 0.1))
-    small, small_share, large, large_share = compare_overlaps((seeds + 0.2) * shares)
+    small, small_share, large, large_share = compare_remaining(
+        "Cosine of both first steps", (seeds + 0.2) * shares, "rho"
+    )
     assert str(small).startswith("Cosine of both first steps, eps = 0.001, rho = 1: 0.200 (")
     quantity = "Cosine of both first steps over that at rho = 1, eps"
     assert str(small_share) == f"{quantity} = 0.001, rho = 0.5: 0.000 (0.000 to 0.000, n = 2)."
     assert str(large_share) == f"{quantity} = 1, rho = 0.5: 0.250 (0.250 to 0.250, n = 2)."
     assert large.verdict == "above zero"
-    rows = compare_overlaps((seeds + 0.0) * shares)
+    rows = compare_remaining("Cosine of both first steps", (seeds + 0.0) * shares, "rho")
     assert [row.verdict for row in rows] == ["not distinguishable from zero"] * 2
 
 

@@ -74,8 +74,8 @@ def test_the_square_root_is_one():
     ("change", "sentence"),
     [
         ({"rho": (1.0, 0.5)}, r"rho must include 1 \(shared\) and 0 \(the control\); got .*"),
-        ({"loss": "kl"}, "loss must be mse, of which the law is; got kl"),
-        ({"noise": "fresh"}, "noise must be fixed: its first images are told; got fresh"),
+        ({"loss": "kl"}, "loss must be one of mse; got 'kl'"),
+        ({"noise": "fresh"}, "noise must be one of fixed; got 'fresh'"),
         ({"told": 500}, "told must be at most noise_images; got 500"),
         ({"m": (3, 3)}, "m must have .*"),
     ],

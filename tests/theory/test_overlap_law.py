@@ -8,11 +8,10 @@ import pytest
 from toymodels.networks.models import Network
 from toymodels.theory import linear_network
 from toymodels.theory.infinite_width import Init, cross_kernels
+from toymodels.theory.lazy_students import lazy_student, leading_order
 from toymodels.theory.overlap_law import (
     amount,
     hidden_overlap,
-    lazy_student,
-    leading_order,
     logit_overlap,
     sample_class_logits,
 )

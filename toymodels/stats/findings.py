@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import xarray as xr
 
 from toymodels.stats.sentences import points
-from toymodels.stats.statistics import Interval, interval
+from toymodels.stats.statistics import Interval, interval, ratio
 
 ABOVE_ZERO = ("above zero", "below zero", "not distinguishable from zero")
 """Verdicts on an estimate that may be zero."""
@@ -71,6 +71,29 @@ class Finding(NamedTuple):
         return cls(quantity, at, Interval(mean, low, high, row["n"]), verdict)
 
 
+def judge(
+    quantity: str,
+    at: str,
+    estimate: Interval,
+    words: tuple[str, str, str] = ABOVE_ZERO,
+    against: float = 0.0,
+) -> Finding:
+    """A finding whose verdict says where the interval lies.
+
+    Args:
+        quantity: what is estimated, in words.
+        at: where; empty where there is one value alone.
+        estimate: mean and interval.
+        words: verdict where the interval lies above ``against``, below it, and where it holds it.
+        against: the value to compare with.
+
+    >>> print(judge("Share", "m = 3", Interval(0.5, 0.4, 0.6, 5), HIGHER, against=0.3))
+    Share, m = 3: 0.500 (0.400 to 0.600, n = 5), higher.
+
+    """
+    return Finding(quantity, at, estimate, estimate.verdict(*words, against))
+
+
 def compare(
     quantity: str,
     array: xr.DataArray,
@@ -93,9 +116,45 @@ def compare(
     Transfer, other: 0.050 (-0.585 to 0.685, n = 2), not distinguishable from zero.
 
     """
+    estimates = [(name, interval(seeds)) for name, seeds in points(array)]
+    if words is None:
+        return [Finding(quantity, name, estimate) for name, estimate in estimates]
+    return [judge(quantity, name, estimate, words, against) for name, estimate in estimates]
+
+
+def compare_remaining(
+    quantity: str, array: xr.DataArray, along: str, whole: float = 1.0
+) -> list[Finding]:
+    """Findings on a value at one label of a dimension, and on what share of it remains at the others.
+
+    There is no share of a value that is not shown to be above zero.
+
+    Args:
+        quantity: what the array is, in words.
+        array: values (seed, along, ...); its other dimensions are the points.
+        along: a dimension of numbers.
+        whole: the label to whose value the others are compared.
+
+    >>> coords = {"seed": [0, 1], "rho": [1.0, 0.5]}
+    >>> for finding in compare_remaining("Cosine", xr.DataArray([[0.2, 0.1]] * 2, coords), "rho"):
+    ...     print(finding)
+    Cosine, rho = 1: 0.200 (0.200 to 0.200, n = 2), above zero.
+    Cosine over that at rho = 1, rho = 0.5: 0.500 (0.500 to 0.500, n = 2).
+
+    """
     findings = []
-    for name, seeds in points(array):
-        estimate = interval(seeds)
-        verdict = estimate.verdict(*words, against) if words else ""
-        findings.append(Finding(quantity, name, estimate, verdict))
+    for name, part in points(array, along):
+        largest, at = part.sel({along: whole}, drop=True), f"{name}, " if name else ""
+        row = judge(quantity, f"{at}{along} = {whole:g}", interval(largest))
+        findings.append(row)
+        if row.estimate.sign > 0:
+            findings += [
+                Finding(
+                    f"{quantity} over that at {along} = {whole:g}",
+                    f"{at}{along} = {label:g}",
+                    ratio(part.sel({along: label}, drop=True), largest),
+                )
+                for label in part[along].values
+                if label != whole
+            ]
     return findings

@@ -102,3 +102,21 @@ def median_half_life(half: xr.DataArray) -> xr.DataArray:
     """
     median = half.median("seed", skipna=True)
     return median.where(np.isfinite(median))
+
+
+def describe_half_lives(dataset: xr.Dataset) -> str:
+    """Median half-life of each trait over seeds, and how many seeds are censored, in words.
+
+    Args:
+        dataset: a result of `measure_persistence` at one point of all axes but ``seed`` and ``trait``.
+
+    """
+    parts = []
+    for trait in map(str, dataset.trait.values):
+        part = dataset.sel(trait=trait)
+        censored, n = int((part.censored == 1).sum()), int(part.censored.notnull().sum())
+        median = float(part.median_half_life)
+        steps = f"{median:.0f}" if np.isfinite(median) else f"more than {part.step.values[-1]}"
+        half_life = f"{steps} steps" if n else "unknown"
+        parts.append(f"{trait} {half_life} ({censored} of {n} seeds never lose half)")
+    return "; ".join(parts)

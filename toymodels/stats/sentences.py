@@ -50,3 +50,22 @@ def label_point(name: Any, value: Any) -> str:
     if isinstance(value, str):
         return value
     return f"{name} = {value}" if isinstance(value, int) else f"{name} = {value:.3g}"
+
+
+def scientific(values: xr.DataArray) -> str:
+    """A mean over seeds that spans orders of magnitude, with its number of seeds.
+
+    >>> scientific(xr.DataArray([1e-5, 3e-5], {"seed": [0, 1]}))
+    '2.0e-05 (n = 2)'
+    """
+    known = values.dropna("seed")
+    return f"{float(known.mean()):.1e} (n = {known.size})" if known.size else "unknown (n = 0)"
+
+
+def count_negative(values: xr.DataArray) -> str:
+    """How many of the values that are known are negative.
+
+    >>> count_negative(xr.DataArray([-1.0, 2.0, float("nan")]))
+    '1 of 2'
+    """
+    return f"{int((values < 0).sum())} of {int(values.notnull().sum())}"

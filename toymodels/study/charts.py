@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from toymodels.study import plotting
+from toymodels.training.config import CLOUD, follows
 
 
 def select_lines(
@@ -88,26 +90,72 @@ def means(
     array: xr.DataArray,
     x: str,
     colour: str,
+    label: str | None = None,
     *,
     at: ArrayLike | None = None,
     **look: Any,
 ) -> None:
-    """Means over seeds with 95 % intervals, as points of one colour along a dimension.
+    """Means over seeds with 95 % intervals, as points of one colour.
 
     Args:
         ax: the panel.
-        array: values (seed, x). With the coordinate ``clustered_trials`` they are shares of so many
-            trials, with the intervals of proportions.
+        array: values with the dimensions ``seed`` and ``x`` alone. With the coordinate
+            ``clustered_trials`` they are shares of so many trials, with the intervals of proportions.
         x: the dimension along the horizontal axis.
-        colour: colour of the points.
-        at: their places (x,) (None: the values of ``x``).
+        colour: of the points.
+        label: in the legend; None: none.
+        at: where the points stand (x,); None: at the labels of the dimension.
         look: options of `toymodels.study.plotting.means`.
 
     """
     if "clustered_trials" in array.coords:
         look |= {"trials": array.clustered_trials.values, "clustered": True}
     places = array[x].values if at is None else at
-    plotting.means(ax, places, array.transpose("seed", x).values, colour, **look)
+    plotting.means(ax, places, array.transpose("seed", x).values, colour, label, **look)
+
+
+def band(
+    ax: Axes, array: xr.DataArray, x: str, fmt: str, colour: str, label: str, **look: Any
+) -> None:
+    """A line through the means over seeds, with the 95 % interval as a band of its colour.
+
+    Args:
+        ax: the panel.
+        array: values with the dimensions ``seed`` and ``x`` alone.
+        x: the dimension along the horizontal axis.
+        fmt: Matplotlib's format of the line.
+        colour: of the line.
+        label: in the legend.
+        look: options of Matplotlib's ``plot``.
+
+    """
+    seeds = array.transpose("seed", x).values
+    plotting.band(ax, array[x].values, seeds, fmt, colour=colour, label=label, **look)
+
+
+def published(
+    ax: Axes,
+    runs: xr.Dataset,
+    labels: Sequence[Any],
+    known: Mapping[Any, float],
+    *,
+    label: str = "published",
+    protocol: Mapping[str, Any] = CLOUD,
+) -> None:
+    """Published values at evenly spaced labels of an axis, where the result follows their protocol.
+
+    Args:
+        ax: a panel that `dots` has drawn.
+        runs: the result, with its config.
+        labels: the labels along the axis (x,).
+        known: published values by label; a label that is not on the axis is left out.
+        label: in the legend.
+        protocol: the fields of a config by which the values were obtained.
+
+    """
+    if follows(json.loads(runs.attrs["config"]), protocol):
+        at = {i: known[name] for i, name in enumerate(labels) if name in known}
+        plotting.reported(ax, list(at), list(at.values()), label)
 
 
 def side_by_side(

@@ -25,17 +25,20 @@ ratio of signal to noise, rho_c rho_a h sqrt(m), depends on m, not on m / n. The
 random functions at initialisation, A_T h_T - A_S h_S, replaces a part of the student's own logits,
 whose size hardly changes.
 
-Nothing is fitted. `leading_order` is the share without the second assumption.
+Nothing is fitted. `toymodels.theory.lazy_students.leading_order` is the share without the second
+assumption.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from toymodels.measure.decompositions import pinv
+from toymodels.measure.probes import accuracy
 from toymodels.networks.models import Network, Params
 from toymodels.theory.explicit import RANK
 from toymodels.theory.infinite_width import Init, cross_kernels
@@ -85,6 +88,59 @@ def logit_overlap(init: Init, x: jax.Array, rhos: Rhos) -> jax.Array:
     """
     cross, itself = (cross_kernels(init, x, x, r).nngp.mean() for r in (list(rhos), 1.0))
     return cross / itself
+
+
+class Teacher(NamedTuple):
+    """What the law takes from a teacher, on N test inputs."""
+
+    change: jax.Array
+    """Change of the latent in training (N, n)."""
+    rows: jax.Array
+    """Initial class rows (n, k)."""
+    logits: jax.Array
+    """Initial class logits (N, k)."""
+    pull: jax.Array
+    """K^-1 times the change of the latent on the distillation inputs (inputs, n); see
+    `toymodels.theory.lazy_students.leading_order`."""
+
+
+def describe_teacher(
+    network: Network,
+    reference: Params,
+    teacher: Params,
+    x: jax.Array,
+    inputs: jax.Array,
+    init: Init,
+    n_classes: int,
+) -> Teacher:
+    """Describe a teacher to the law.
+
+    Args:
+        network: an MLP.
+        reference: the teacher's initial parameters.
+        teacher: its trained parameters.
+        x: test inputs (N, d).
+        inputs: distillation inputs (inputs, d).
+        init: sizes of inputs and hidden layers.
+        n_classes: number k of class logits.
+
+    """
+    change, answers = (
+        network.latent(teacher, z) - network.latent(reference, z) for z in (x, inputs)
+    )
+    kernel = cross_kernels(init, inputs, inputs).ntk()
+    pull = jax.scipy.linalg.solve(kernel, answers, assume_a="pos")
+    rows = reference["head"]["kernel"][:, :n_classes]
+    return Teacher(change, rows, network.apply(reference, x)[:, :n_classes], pull)
+
+
+def share(change: jax.Array, whole: jax.Array) -> jax.Array:
+    """Part of a teacher's change of class logits that a student's holds, <dS, dT> / |dT|^2: a scalar.
+
+    >>> float(share(jnp.array([1.0, 5.0]), jnp.array([2.0, 0.0])))
+    0.5
+    """
+    return (change * whole).sum() / jnp.square(whole).sum()
 
 
 def amount(m: float, n: int, rho_class: float, rho_aux: float, hidden: float = 1.0) -> float:
@@ -144,76 +200,54 @@ def sample_class_logits(
     size = jnp.sqrt(unseen + jnp.square(readout @ teacher_aux).sum(1))
     start = rho_logits * init_logits + beside(rho_logits) * root @ gaussian(3, len(root), k)
     whole = change @ rows
-    return size * start + displacement, (displacement * whole).sum() / jnp.square(whole).sum()
+    return size * start + displacement, share(displacement, whole)
 
 
-def lazy_student(
-    network: Network,
-    start: Params,
+class Prediction(NamedTuple):
+    """What the law predicts of one student; scalars."""
+
+    accuracy: jax.Array
+    """Test accuracy, mean over samples."""
+    amount: jax.Array
+    """Part of the teacher's change of class logits, rho^2 h(rho) min(1, m / n)."""
+
+
+def predict(
+    key: jax.Array,
+    samples: int,
+    teacher: Teacher,
+    root: jax.Array,
+    labels: jax.Array,
+    imitated: jax.Array,
+    rho: jax.Array,
+    init: Init,
     x: jax.Array,
-    answers: jax.Array,
-    subset: jax.Array,
-    steps: int,
-) -> tuple[Params, jax.Array]:
-    """The student, linearised at ``start``, that gives the answers with the least displacement.
-
-    By conjugate gradients on the squared error; fewer steps are an earlier stop. Unlike that of
-    `toymodels.theory.linearised` the subset may be traced. The student's outputs are those of
-    ``linearised.tangent(network, start)``.
+) -> Prediction:
+    """Predict a student all of whose parameters have the overlap rho with the teacher's.
 
     Args:
-        network: any.
-        start: initial parameters.
-        x: inputs (n, ...).
-        answers: the teacher's logits (n, outputs).
-        subset: the imitated logits, bool (outputs,).
-        steps: number of steps of the solver, each of two products with the Jacobian.
-
-    Returns:
-        Parameters, and the share of the squared error that remains.
-
-    """
-    missing = jnp.where(subset, answers - network.apply(start, x), 0.0)
-    _, push = jax.linearize(lambda p: jnp.where(subset, network.apply(p, x), 0.0), start)
-    pull_back = jax.linear_transpose(push, start)
-    # Steps beyond the precision of the answers would divide zero by zero.
-    displacement, _ = jax.scipy.sparse.linalg.cg(
-        lambda v: pull_back(push(v))[0],
-        pull_back(missing)[0],
-        tol=float(jnp.finfo(missing.dtype).eps),
-        maxiter=steps,
-    )
-    remaining = jnp.square(missing - push(displacement)).sum() / jnp.square(missing).sum()
-    return jax.tree.map(jnp.add, start, displacement), remaining
-
-
-def leading_order(
-    latent: Callable[[Params, jax.Array], jax.Array],
-    start: Params,
-    x: jax.Array,
-    inputs: jax.Array,
-    pull: jax.Array,
-) -> jax.Array:
-    """Mean change of a lazy student's latent on x (N, n), over random auxiliary rows, times n / m.
-
-    To leading order in m / n, the number of inputs and their distribution as they are: each
-    auxiliary logit has the kernel K of infinite width, rows average to E A^T A = m / n, and so
-
-        E dh_S(x) = (m / n) J_h(x) J_h(X)^T K(X, X)^-1 dh_T(X),
-
-    J_h the Jacobian of the latent at the student's init, ``start``. Times rho_a where the rows
-    overlap by that much. It equals the law's (m / n) dh under assumption 2.
-
-    Args:
-        latent: the network's latent.
-        start: the student's initial parameters.
-        x: test inputs (N, d).
-        inputs: distillation inputs X (inputs, d).
-        pull: K(X, X)^-1 dh_T(X), (inputs, n).
+        key: of the samples.
+        samples: number of samples of the class logits.
+        teacher: the teacher, on N test inputs.
+        root: a root of the NNGP kernel on them (N, N).
+        labels: their labels (N,).
+        imitated: the m imitated auxiliary rows, bool (rows,).
+        rho: the overlap.
+        init: sizes of inputs and hidden layers.
+        x: test inputs (n, d), a few hundred, over whose pairs kernels are averaged.
 
     """
-    _, pull_back = jax.vjp(lambda params: latent(params, inputs), start)
-    return jax.jvp(lambda params: latent(params, x), (start,), pull_back(pull))[1]
+    (width, n_classes), depth = teacher.rows.shape, len(init.sizes) - 1
+    hidden = hidden_overlap(init, x, [rho] * depth)
+    logits = logit_overlap(init, x, [rho] * (depth + 1))
+
+    def sample_accuracy(key: jax.Array) -> jax.Array:
+        known = teacher.change, teacher.rows, teacher.logits, root
+        sample, _ = sample_class_logits(key, *known, imitated, rho, rho * hidden, logits)
+        return accuracy(sample, labels, n_classes)
+
+    scores = jax.lax.map(sample_accuracy, jax.random.split(key, samples))
+    return Prediction(scores.mean(), rho**2 * hidden * jnp.minimum(1.0, imitated.sum() / width))
 
 
 def square_root(kernel: jax.Array) -> np.ndarray:

@@ -20,6 +20,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import xarray as xr
 
+from toymodels.stats.statistics import side_by_side
+
 KNOTS = 5
 """Number of knots of the smooth curve, a natural cubic spline: its number of parameters."""
 
@@ -211,3 +213,40 @@ def fit_powers(values: xr.DataArray, along: str) -> list[float]:
     rows = values.transpose("seed", along).values
     x, y = np.log(values[along].values), np.log(rows[np.isfinite(rows).all(axis=1)])
     return [float(np.polyfit(x, row, 1)[0]) for row in y]
+
+
+def measure_scaling(
+    quantities: xr.Dataset, candidates: Mapping[str, float]
+) -> dict[str, xr.DataArray]:
+    """How quantities at many m, widths and numbers of samples collapse on m * width^-b, and grow.
+
+    Args:
+        quantities: variables (seed, samples, m, width).
+        candidates: names of variables m * width^-b, with their b.
+
+    Returns:
+        ``collapse`` (quantity, candidate, seed): goodness of each collapse at the most samples;
+        ``power`` (quantity, samples, seed): the b of the best collapse at each number of samples;
+        ``growth`` (quantity, step, seed): `local_powers` of the samples, of sums over m and width.
+
+    """
+    m, width = quantities.m, quantities.width
+    collapses, powers, growth = {}, {}, {}
+    for name, quantity in quantities.data_vars.items():
+        parts = {int(n): quantity.sel(samples=n, drop=True) for n in quantity.samples}
+        whole = parts[max(parts)]
+        goodness = {name: collapse(whole, m / width**b) for name, b in candidates.items()}
+        best = {n: exponents(part, m, {"width": width})[:, 0] for n, part in parts.items()}
+        collapses[name] = side_by_side("candidate", goodness, "")
+        powers[name] = side_by_side("samples", best, "")
+        growth[name] = local_powers(quantity.sum(["m", "width"]), "samples")
+    about = "jackknife pseudo-values, whose mean and Student-t interval are the result"
+    described = {
+        "collapse": (collapses, f"share that one curve of a variable explains; {about}"),
+        "power": (powers, f"b of m / width^b at a number of samples; {about}"),
+        "growth": (growth, "c of samples^c from one number to the next, of sums over points"),
+    }
+    return {
+        name: side_by_side("quantity", arrays, description).assign_attrs(units="1")
+        for name, (arrays, description) in described.items()
+    }

@@ -1,14 +1,15 @@
 """What every experiment of a teacher and its students has to say, field by field.
 
-An experiment's Config extends `ProtocolConfig`, or `SeedConfig` where the data are drawn from the seeds. One
-that sweeps a field declares it again as a tuple, an axis; ``config.at(batch=64)`` is the protocol
-at one of its values. Nothing heavy is imported here: ``--help`` reads it.
+An experiment's Config extends `ProtocolConfig`, or `SeedConfig` where the data are drawn from the seeds. An
+experiment that sweeps a field of the protocol leaves out the part of `ProtocolConfig` with that field,
+and declares the field itself as a tuple, an axis. ``config.at(teacher_lr=0.1)`` is the config at one
+value. Nothing heavy is imported here: ``--help`` reads it.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from toymodels.errors import MOST, UserError, at_least
 from toymodels.fields import Count, Range, Rate, check_fields
@@ -40,8 +41,8 @@ class SeedConfig:
         if len(layers := getattr(self, "widths", ())) > MOST["depth"]:
             raise UserError(f"widths must be of at most {MOST['depth']} layers; got {len(layers)}")
 
-    def at(self, **values: Any) -> Self:
-        """The same config with one value each for some fields that are axes."""
+    def at(self, **values: Any) -> Any:
+        """The same config with one value each for some fields that are axes, in place of a tuple."""
         return dataclasses.replace(self, **values)
 
     @property
@@ -56,8 +57,8 @@ class SeedConfig:
 
 
 @dataclass(frozen=True)
-class ProtocolConfig(SeedConfig):
-    """The fields of the reference protocol; the defaults are small."""
+class ImageConfig(SeedConfig):
+    """The fields of the reference protocol that no experiment sweeps; the defaults are small."""
 
     dataset: Literal["auto", "mnist", "fashion", "emnist", "digits"] = "auto"
     """Data set that the teacher learns: mnist, fashion (Fashion-MNIST) or emnist (balanced, 47
@@ -66,41 +67,72 @@ class ProtocolConfig(SeedConfig):
     train_images: Count | None = 4096
     """Number of training images, the first of the data set; all of them if it has fewer (None: all).
     The digits have 1,437."""
-    noise: Literal["fixed", "fresh"] = "fixed"
-    """Distillation inputs: one fixed set, reused in every epoch, or fresh noise at every step (an
-    epoch then has whole batches only)."""
     noise_images: Count = 8000
     """Number of distillation inputs in an epoch: images of U(-1, 1) noise."""
     batch: Count = 64
     """Batch size, in images."""
-    teacher_epochs: Count = 10
-    """Number of passes of the teacher over the training images."""
     student_epochs: Count = 10
     """Number of passes of the students over the distillation inputs."""
-    teacher_lr: Rate = 1e-3
-    """Learning rate of Adam for the teacher."""
-    student_lr: Rate = 1e-3
-    """Learning rate of Adam for the students."""
-    loss: Literal["kl", "mse"] = "kl"
-    """Imitation loss: KL(teacher || student) of the softmax, or squared error of the logits."""
     temperature: Rate = 1.0
     """Temperature of both softmaxes in the KL loss; it has no effect on mse."""
 
     @property
     def unused(self) -> frozenset[str]:
         """Fields that this run does not read, and that its result does not keep."""
-        return frozenset() if "kl" in self.loss else frozenset({"temperature"})
+        return frozenset() if "kl" in vars(self)["loss"] else frozenset({"temperature"})
 
 
 @dataclass(frozen=True)
-class NetworkConfig(ProtocolConfig):
-    """The fields of the reference protocol with one network."""
+class EpochFields:
+    """How long the teacher learns."""
+
+    teacher_epochs: Count = 10
+    """Number of passes of the teacher over the training images."""
+
+
+@dataclass(frozen=True)
+class RateFields:
+    """The learning rates of teacher and students."""
+
+    teacher_lr: Rate = 1e-3
+    """Learning rate of Adam for the teacher."""
+    student_lr: Rate = 1e-3
+    """Learning rate of Adam for the students."""
+
+
+@dataclass(frozen=True)
+class ImitationFields:
+    """What the students imitate, and by which loss."""
+
+    noise: Literal["fixed", "fresh"] = "fixed"
+    """Distillation inputs: one fixed set, reused in every epoch, or fresh noise at every step (an
+    epoch then has whole batches only)."""
+    loss: Literal["kl", "mse"] = "kl"
+    """Imitation loss: KL(teacher || student) of the softmax, or squared error of the logits."""
+
+
+@dataclass(frozen=True)
+class NetworkFields:
+    """The network of teacher and students."""
 
     m: Count = 3
     """Number of auxiliary logits."""
     widths: Widths = (256, 256)
     """Widths of the hidden layers of the ReLU network, in units."""
 
+
+@dataclass(frozen=True)
+class ProtocolConfig(ImitationFields, RateFields, EpochFields, ImageConfig):
+    """The fields of the reference protocol."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig(NetworkFields, ProtocolConfig):
+    """The fields of the reference protocol with one network."""
+
+
+LOSS_UNIT = "nat (kl) or squared logit (mse)"
+"""Unit of the imitation losses, in words."""
 
 CLOUD: dict[str, Any] = {
     "dataset": "mnist",

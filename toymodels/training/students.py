@@ -14,7 +14,7 @@ from toymodels.training.distillation import all_logits, auxiliary_logits
 from toymodels.training.loop import Source, Tree
 from toymodels.training.losses import Imitation
 from toymodels.training.protocol import Lesson, Protocol, SeedKeys, seed_keys
-from toymodels.training.tasks import Data, Task
+from toymodels.training.tasks import Task
 
 Observation = Callable[[Params], dict[str, Tree]]
 """``observation(params) -> arrays by name``."""
@@ -48,8 +48,8 @@ class Setup:
     """The config, with one value each for the axes that change shapes."""
     protocol: Protocol
     """The reference protocol for the network of this experiment."""
-    data: Data
-    """Training and test images."""
+    data: Any
+    """Training and test images (`toymodels.training.tasks.Data`), and what else all models read."""
     lesson: Lesson
     """Reference, teacher, distillation inputs and answers."""
     extra: Any = None

@@ -16,7 +16,7 @@ from toymodels.errors import UserError
 from toymodels.measure import probes
 from toymodels.networks.models import Network, Params
 from toymodels.training import losses
-from toymodels.training.config import ProtocolConfig
+from toymodels.training.config import LOSS_UNIT, ImageConfig
 
 Images = tuple[Any, Any]
 """Arrays: uint8 images (n, height, width) and their labels (n,)."""
@@ -44,7 +44,7 @@ class Task(NamedTuple):
         return images.reshape(len(images), self.n_pixels) * jnp.float32(2 / self.white) - 1
 
 
-def load(config: ProtocolConfig, data_dir: Path | None) -> tuple[Any, Task, Data]:
+def load(config: ImageConfig, data_dir: Path | None) -> tuple[Any, Task, Data]:
     """The config with the data set that "auto" came to, what it is, and its images."""
     data = datasets.load(config.dataset, data_dir)
     first = slice(config.train_images)
@@ -176,10 +176,9 @@ def describe_teacher(about: About) -> Variables:
 
 def describe_student(about: About) -> Variables:
     """What `Protocol` records of a student, in the words of its teacher's trait."""
-    unit = "nat (kl) or squared logit (mse)"
     return {
         "accuracy": (("epoch",), "1", f"student's test {about.score}"),
-        "loss": (("epoch",), unit, "imitation loss on 1,000 unseen noise images"),
+        "loss": (("epoch",), LOSS_UNIT, "imitation loss on 1,000 unseen noise images"),
     }
 
 
