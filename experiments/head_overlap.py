@@ -87,12 +87,7 @@ def student(setup: tm.Setup, **sources: jax.Array) -> tm.Student:
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
     """Add final accuracy, and transfer against the student of another teacher's initialisation."""
-    final = tm.succeeded(runs).isel(epoch=-1, teacher_epoch=-1)
-    control = final.accuracy.sel(dict.fromkeys(PARTS, "other"))
-    return runs.assign(
-        final_accuracy=final.accuracy.assign_attrs(description="student's final accuracy"),
-        transfer=tm.transfer(final.accuracy, control, final.teacher_accuracy),
-    )
+    return tm.against_point(runs, **dict.fromkeys(PARTS, "other"))
 
 
 def select(array: xr.DataArray, common: str, part: str = "hidden", source: str = "") -> Any:
@@ -129,18 +124,11 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-STUDY = tm.Study(
-    "head_overlap",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(
-        student, points, shapes=("m",), network=network, prepare=prepare, similarity=True
-    ),
-    analyse,
-    findings,
-    figure,
-    headline=("final_accuracy", "transfer"),
+SWEEP = tm.distillation_sweep(
+    student, points, shapes=("m",), network=network, prepare=prepare, similarity=True
 )
+HEADLINE = ("final_accuracy", "transfer")
+STUDY = tm.Study("head_overlap", __doc__, PRESETS, SWEEP, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -149,6 +149,7 @@ from toymodels.stats.statistics import ratio as ratio
 from toymodels.stats.statistics import side_by_side as side_by_side
 from toymodels.stats.statistics import succeeded as succeeded
 from toymodels.stats.transfer import against_control as against_control
+from toymodels.stats.transfer import against_point as against_point
 from toymodels.stats.transfer import collapse as collapse
 from toymodels.stats.transfer import contractions as contractions
 from toymodels.stats.transfer import foreseen as foreseen
