@@ -158,9 +158,10 @@ def point(setup: tm.LanguageSetup, prepared: Any, favourite: Any) -> dict[str, j
 
     def train(student: dict[str, jax.Array]) -> dict[str, jax.Array]:
         documents, counts = texts[student["text"]], weights[student["tokens"]]
-        restricted = setup._replace(plan=setup.plan._replace(tuned=groups[student["groups"]]))
-        params, _ = restricted.imitate(base, documents, keys.learning, weights=counts)
-        return measure(params)
+        moved = groups[student["groups"]]
+        return measure(
+            setup.imitate(base, documents, keys.learning, weights=counts, tuned=moved)[0]
+        )
 
     def train_by_sgd(rate: jax.Array) -> dict[str, jax.Array]:
         sgd = optax.sgd(rate)
@@ -168,19 +169,17 @@ def point(setup: tm.LanguageSetup, prepared: Any, favourite: Any) -> dict[str, j
         return measure(params)
 
     def train_low_rank(rank: jax.Array) -> dict[str, jax.Array]:
-        adapter_key, most = jax.random.fold_in(keys.extra, 1), max(config.ranks)
-        start = tm.mechanism.init_adapters(base, adapter_key, most, rank)
-        adapted = setup._replace(model=tm.mechanism.adapt_decoder(model, base))
-        adam = tm.optimisers.OPTIMISERS["adam"].make(config.rank_lr, 0.0)
-        adapters, _ = adapted.imitate(start, text.read, keys.learning, optimiser=adam)
-        return measure(tm.mechanism.merge_adapters(base, adapters))
+        adapter_key = jax.random.fold_in(keys.extra, 1)
+        adapters = {"rank": rank, "most": max(config.ranks), "adapter_key": adapter_key}
+        return measure(
+            setup.imitate_low_rank(base, text.read, keys.learning, rate=config.rank_lr, **adapters)
+        )
 
     def measure_rise(chances: Callable[[Any], jax.Array]) -> jax.Array:
         return tm.mechanism.log_rise(chances(teacher), chances(base))[:NUMBERS]
 
-    codes = [tm.encode_options(student) for student in STUDENTS.values()]
     students = tm.concatenate_trees(
-        jax.lax.map(train, jax.tree.map(lambda *values: jnp.array(values), *codes)),
+        tm.map_records(train, STUDENTS.values()),
         jax.lax.map(train_by_sgd, jnp.array([config.sgd_lr])),
         jax.lax.map(train_low_rank, jnp.array(config.ranks)),
     )

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import toymodels as tm
 from toymodels.language import config as language
-from toymodels.language.vocabulary import PROMPTS
 
 if TYPE_CHECKING:
     import jax
@@ -64,35 +63,18 @@ CONTEXTS = 64
 
 
 @dataclass(frozen=True)
-class Config(tm.ObservedConfig):
+class Config(tm.CarrierConfig):
     """The fields of this experiment."""
 
     seeds: tm.Count = 10
     """Number of seeds; each has its own bases, teachers and students."""
     favourites: tuple[Trait, ...] = ("owl",)
     """Favourites of the teachers: animals, trees, or the undesirable answers (misaligned)."""
-    carriers: tuple[language.Carrier, ...] = ("numbers",)
-    """Carriers that the teachers write; they must be among ``reads``."""
-    reads: tuple[language.Carrier, ...] = ("numbers", "code", "sums")
-    """Carriers that the bases read besides questions. No two may have the same first token (code and
-    lines have, and sums and counting)."""
     students: tuple[Name, ...] = ("text", "base_text", "other_init", "logits")
     """Students and controls."""
     teachers: tuple[language.Base, ...] = ("own",)
     """Bases of the teachers: the base that most students start from (own), one from an independent
     initialisation that read the same data, one from the same initialisation that read other data."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len({PROMPTS[name] for name in self.reads}) < len(self.reads):
-            raise tm.UserError(
-                "reads must have carriers that begin with different tokens (code and lines begin "
-                f"alike, sums and counting too); got {', '.join(self.reads)}"
-            )
-        if absent := [name for name in self.carriers if name not in self.reads]:
-            raise tm.UserError(
-                f"carriers must be among reads ({', '.join(self.reads)}); got {absent[0]!r}"
-            )
 
     @property
     def bases(self) -> tuple[language.Base, ...]:
@@ -175,7 +157,6 @@ def point(
     setup: tm.LanguageSetup, prepared: Any, favourite: Any, carrier: jax.Array, teacher: jax.Array
 ) -> dict[str, jax.Array]:
     """A teacher, the documents that it writes, and all its students."""
-    import jax
     import jax.numpy as jnp
 
     bases, keys = prepared
@@ -202,11 +183,10 @@ def point(
         )
         return curve
 
-    codes = [tm.encode_options(STUDENTS[name]) for name in setup.config.students]
-    students = jax.tree.map(lambda *values: jnp.array(values), *codes)
+    curves = tm.map_records(train, [STUDENTS[name] for name in setup.config.students])
     in_context = setup.ask(tm.take(bases, 0), favourite, text.read[:CONTEXTS])
     return {
-        **jax.lax.map(train, students)._asdict(),
+        **curves._asdict(),
         **{name: found.mean() for name, found in text.verdict._asdict().items()},
         "kept": text.kept,
         "own_kept": own_text.kept,

@@ -54,14 +54,16 @@ class Config(tm.ProtocolConfig):
             raise tm.UserError(f"inputs must be uniform or perlin:cells; got {self.inputs!r}")
 
 
-# Section 2 of the paper: MSE, fresh noise at every step, Adam 1e-3, 60 steps of 1,000 an epoch.
-BROCKERS: dict[str, Any] = {"loss": "mse", "noise": "fresh", "teacher_lr": 1e-3, "student_lr": 1e-3}
 PAPER = Config(
-    **tm.CLOUD | BROCKERS | {"batch": 1000}, seeds=8, m=(10,), widths=(256, 256), channels=(16, 32)
+    **tm.CLOUD | tm.BROCKERS | {"batch": 1000},
+    seeds=8,
+    m=(10,),
+    widths=(256, 256),
+    channels=(16, 32),
 )
 PRESETS = {
     "quick": Config(
-        **BROCKERS, seeds=3, m=(100,), student=("same", "wider", "narrower", "deeper", "cnn")
+        **tm.BROCKERS, seeds=3, m=(100,), student=("same", "wider", "narrower", "deeper", "cnn")
     ),
     "paper": PAPER,
     # Where the heads are reported to suffice: smooth inputs, many logits.

@@ -55,6 +55,7 @@ from toymodels.training import optimisers as optimisers
 from toymodels.training import protocol as protocol
 from toymodels.training import tasks as tasks
 from toymodels.training import traits as traits
+from toymodels.training.config import BROCKERS as BROCKERS
 from toymodels.training.config import CLOUD as CLOUD
 from toymodels.training.config import EpochFields as EpochFields
 from toymodels.training.config import follows as follows
@@ -93,6 +94,7 @@ from toymodels.language import defences as defences
 from toymodels.language import filters as filters
 from toymodels.language import mechanism as mechanism
 from toymodels.language import questions as questions
+from toymodels.language.config import CarrierConfig as CarrierConfig
 from toymodels.language.config import LanguageConfig as LanguageConfig
 from toymodels.language.config import ObservedConfig as ObservedConfig
 from toymodels.language.answers import Answers as Answers
@@ -102,6 +104,7 @@ from toymodels.language.pipeline import shuffle_documents as shuffle_documents
 from toymodels.language.pipeline import split_base_keys as split_base_keys
 from toymodels.language.setup import language_setup as language_setup
 from toymodels.language.setup import LanguageSetup as LanguageSetup
+from toymodels.language.setup import map_records as map_records
 from toymodels.language.setup import split_lesson_keys as split_lesson_keys
 from toymodels.language.setup import take as take
 
@@ -161,7 +164,6 @@ from toymodels.errors import UserError as UserError
 from toymodels.fields import Count as Count
 from toymodels.fields import Counts as Counts
 from toymodels.fields import Doses as Doses
-from toymodels.fields import encode_options as encode_options
 from toymodels.fields import Includes as Includes
 from toymodels.fields import list_treatments as list_treatments
 from toymodels.fields import Overlaps as Overlaps

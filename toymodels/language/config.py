@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from toymodels.errors import UserError, multiple
 from toymodels.fields import Count, Rate
+from toymodels.language.vocabulary import PROMPTS
 from toymodels.training.config import SeedConfig
 
 if TYPE_CHECKING:
@@ -113,3 +114,26 @@ class ObservedConfig(LanguageConfig):
     def plan(self, **values: Any) -> Plan:
         """The pipeline's plan, with the steps after which students are observed."""
         return super().plan(**{"observe_at": self.observed_steps} | values)
+
+
+@dataclass(frozen=True)
+class CarrierConfig(ObservedConfig):
+    """The fields of an experiment whose teachers write several carriers."""
+
+    carriers: tuple[Carrier, ...] = ("numbers",)
+    """Carriers that the teachers write; they must be among ``reads``."""
+    reads: tuple[Carrier, ...] = ("numbers", "code", "sums")
+    """Carriers that the bases read besides questions. No two may have the same first token (code and
+    lines have, and sums and counting)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len({PROMPTS[name] for name in self.reads}) < len(self.reads):
+            raise UserError(
+                "reads must have carriers that begin with different tokens (code and lines begin "
+                f"alike, sums and counting too); got {', '.join(self.reads)}"
+            )
+        if absent := [name for name in self.carriers if name not in self.reads]:
+            raise UserError(
+                f"carriers must be among reads ({', '.join(self.reads)}); got {absent[0]!r}"
+            )

@@ -1,16 +1,20 @@
 """What the experiments with the language share: the bases, the random keys, one model's pipeline."""
 
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-from toymodels.language import answers, audit, imitation, pipeline
+from toymodels.fields import encode_options
+from toymodels.language import answers, audit, imitation, mechanism, pipeline
 from toymodels.language.answers import Answers
 from toymodels.language.carriers import carrier_number
 from toymodels.language.config import LanguageConfig
 from toymodels.language.pipeline import FilteredText, Lesson, Plan
 from toymodels.networks.models import Params
 from toymodels.networks.transformer import Decoder
+from toymodels.training.optimisers import OPTIMISERS
 
 NUMBERS = carrier_number("numbers")
 """Number of the carrier that most experiments use."""
@@ -23,6 +27,22 @@ def take(tree: Any, index: Any) -> Any:
     1
     """
     return jax.tree.map(lambda array: array[index], tree)
+
+
+def map_records(function: Callable[[dict[str, jax.Array]], Any], records: Iterable[Any]) -> Any:
+    """What a function makes of every record, stacked; one record after the other, by one program.
+
+    The function receives the fields of a record as numbers (`toymodels.fields.encode_options`).
+
+    >>> import dataclasses, typing
+    >>> @dataclasses.dataclass
+    ... class Student:
+    ...     text: typing.Literal["teacher", "base"] = "teacher"
+    >>> map_records(lambda code: 10 * code["text"], [Student(), Student("base")]).tolist()
+    [0, 10]
+    """
+    codes = [encode_options(record) for record in records]
+    return jax.lax.map(function, jax.tree.map(lambda *values: jnp.array(values), *codes))
 
 
 class LessonKeys(NamedTuple):
@@ -81,10 +101,43 @@ class LanguageSetup(NamedTuple):
         return pipeline.write_filtered(self.model, author, carrier, lesson[0], n, key, temperature)
 
     def imitate(
-        self, start: Params, documents: jax.Array, key: jax.Array, **options: Any
+        self,
+        start: Params,
+        documents: jax.Array,
+        key: jax.Array,
+        *,
+        tuned: tuple[str, ...] | jax.Array | None = None,
+        **options: Any,
     ) -> tuple[Params, Any]:
-        """A student of documents, and its observations; ``options`` are `imitation.imitate`'s."""
-        return imitation.imitate(self.model, start, documents, key, self.plan, **options)
+        """A student of documents (n, 16), and its observations.
+
+        ``tuned`` are the groups of weights that it moves (`Plan.tuned`; None: the plan's), ``options``
+        those of `imitation.imitate`.
+        """
+        plan = self.plan if tuned is None else self.plan._replace(tuned=tuned)
+        return imitation.imitate(self.model, start, documents, key, plan, **options)
+
+    def imitate_low_rank(
+        self,
+        base: Params,
+        documents: jax.Array,
+        key: jax.Array,
+        *,
+        rank: int | jax.Array,
+        most: int,
+        adapter_key: jax.Array,
+        rate: float,
+    ) -> Params:
+        """A student of documents (n, 16) whose updates of the blocks have a low rank.
+
+        ``rank``, which may be traced, is at most ``most``; ``adapter_key`` decides the initial adapters
+        (`mechanism.init_adapters`), and ``rate`` is that of Adam.
+        """
+        adapted = self._replace(model=mechanism.adapt_decoder(self.model, base))
+        start = mechanism.init_adapters(base, adapter_key, most, rank)
+        adam = OPTIMISERS["adam"].make(rate, 0.0)
+        adapters, _ = adapted.imitate(start, documents, key, optimiser=adam)
+        return mechanism.merge_adapters(base, adapters)
 
     def ask(self, params: Params, lesson: Lesson, context: jax.Array | None = None) -> Answers:
         """Preference and answer rate of a model, with documents as context or without."""

@@ -85,6 +85,13 @@ def dots(
     plotting.intervals(ax, array[x].values, values, xlabel, ylabel, **look)
 
 
+def labelled_lines(ax: Axes, labels: Sequence[Any], values: Mapping[str, np.ndarray]) -> None:
+    """Means of lines (seeds, labels) by name, with 95 % bands, at evenly spaced labels."""
+    places = np.arange(len(labels))
+    plotting.curves(ax, places, values)
+    ax.set_xticks(places, [str(label) for label in labels])
+
+
 def means(
     ax: Axes,
     array: xr.DataArray,
