@@ -196,7 +196,7 @@ STUDY = tm.Study(
     tm.against_control,
     findings,
     figure,
-    headline=("transfer", "final_accuracy", "effective_dimension", "variance"),
+    ("transfer", "final_accuracy", "effective_dimension", "variance"),
 )
 
 if __name__ == "__main__":

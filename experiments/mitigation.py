@@ -174,23 +174,22 @@ def findings(runs: xr.Dataset) -> list[Any]:
     plain = valid.transfer.sel(treatment="none", drop=True)
     rows: list[Any] = tm.compare("Transfer of the untreated student", plain, None)
     cheap, free = [], []
-
-    def minimise(curves: list[xr.Dataset], name: str) -> xr.Dataset:
-        return min(curves, key=lambda curve: float(curve[name].mean()))
-
     for method, curve in tm.mitigation.compute_frontier(runs).items():
         strengths = [curve.sel(strength=strength) for strength in curve.strength.values]
         halving = [at for at in strengths if tm.difference(at.transfer, plain / 2).sign < 0]
-        at, quantity = minimise(strengths, "transfer"), "Smallest transfer"
         if halving:
-            at, quantity = minimise(halving, "loss_ratio"), "Transfer at the cheapest strength"
-        verdict = "halved" if halving else "not shown to be halved"
+            at = min(halving, key=lambda curve: float(curve.loss_ratio.mean()))
+            quantity, verdict = "Transfer at the cheapest strength", "halved"
+        else:
+            at = min(strengths, key=lambda curve: float(curve.transfer.mean()))
+            quantity, verdict = "Smallest transfer", "not shown to be halved"
         place, ratio = f"{method} = {float(at.strength):g}", tm.interval(at.loss_ratio)
-        change = ratio.verdict("higher", "lower", "not shown to change", 1.0)
-        rows += [
-            tm.Finding(quantity, place, tm.interval(at.transfer), verdict),
-            tm.Finding("Imitation loss relative to the untreated", place, ratio, change),
-        ]
+        words, cost = (
+            ("higher", "lower", "not shown to change"),
+            "Imitation loss relative to the untreated",
+        )
+        rows.append(tm.Finding(quantity, place, tm.interval(at.transfer), verdict))
+        rows.append(tm.judge(cost, place, ratio, words, 1.0))
         if halving and ratio.against(2.0) < 0:
             cheap.append(method)
         if halving and ratio.against(1.0) <= 0:
@@ -199,12 +198,14 @@ def findings(runs: xr.Dataset) -> list[Any]:
         f"Transfer is halved at less than twice the loss by: {', '.join(cheap) or 'none'}; at a "
         f"loss not shown to be higher by: {', '.join(free) or 'none'}."
     )
-    labels = [t for t in valid.treatment.values if t.split()[0] in GUARDS]
+    labels = [name for name in valid.treatment.values if name.split()[0] in GUARDS]
     if labels:
-        restored = valid.restored_transfer.sel(treatment=labels)
-        gap = restored - valid.transfer.sel(treatment=labels)
-        quantity = "Transfer with the class logits' weights restored"
-        rows += tm.compare(quantity, restored)
+        guarded, quantity = (
+            valid.sel(treatment=labels),
+            "Transfer with the class logits' weights restored",
+        )
+        gap = guarded.restored_transfer - guarded.transfer
+        rows += tm.compare(quantity, guarded.restored_transfer)
         rows += tm.compare(f"{quantity} less that as trained", gap, tm.HIGHER)
     return rows
 
@@ -230,10 +231,10 @@ def figure(runs: xr.Dataset) -> Figure:
         left.xaxis.set_minor_formatter("{x:g}")
         left.legend(loc="upper left", bbox_to_anchor=(1, 1))
         guards = [t for t in valid.treatment.values if t.split()[0] in ("none", *GUARDS)]
-        final = valid.sel(treatment=guards)
+        guarded = valid.sel(treatment=guards)
         values = {
-            "as trained": final.transfer.values,
-            "class logits' weights put back": final.restored_transfer.values,
+            "as trained": guarded.transfer.values,
+            "class logits' weights put back": guarded.restored_transfer.values,
         }
         names = [label.replace("_", " ") for label in guards]
         tm.plotting.intervals(right, names, values, "", "transfer", joined=False)
@@ -242,22 +243,11 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
+# Whether a treatment that moves the class logits' weights hides a trait of the hidden layers.
 RESTORED = "student's final test accuracy with the class logits' weights at their initial values"
-STUDY = tm.Study(
-    "mitigation",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(
-        student,
-        points,
-        # Whether a treatment that moves the class logits' weights hides a trait of the hidden layers.
-        variables={"restored_accuracy": ((), "1", RESTORED)},
-    ),
-    analyse,
-    findings,
-    figure,
-    headline=("transfer", "restored_transfer", "loss_ratio", "final_accuracy"),
-)
+HEADLINE = ("transfer", "restored_transfer", "loss_ratio", "final_accuracy")
+sweep = tm.distillation_sweep(student, points, variables={"restored_accuracy": ((), "1", RESTORED)})
+STUDY = tm.Study("mitigation", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

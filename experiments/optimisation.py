@@ -11,7 +11,6 @@ learning rate with the smallest imitation loss on unseen noise. Cloud et al., Na
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -229,52 +228,46 @@ def figure(runs: xr.Dataset) -> Figure:
     """Accuracy, transfer and imitation loss against the first axis of numbers that varies."""
     valid = restore_axes(runs)
     along = next((name for name in LABELS if valid.sizes[name] > 1), "rate")
-    x, final = [f"{value:.3g}" for value in valid[along].values], valid.isel(epoch=-1, drop=True)
+    labels = [f"{value:.3g}" for value in valid[along].values]
+    final = valid.isel(epoch=-1, drop=True)
+    students, controls = (final.sel(start=start) for start in tm.STARTS)
+
+    def select_lines(array: xr.DataArray) -> dict[str, Any]:
+        return {at or "student": part.values for at, part in tm.points(array, beside=along)}
+
+    control = next(iter(select_lines(controls.accuracy).values()))
     panels = {
-        "test accuracy": final.accuracy.sel(start="shared"),
-        "transfer": valid.transfer,
-        "imitation loss on unseen noise": final.loss.sel(start="shared"),
+        "test accuracy": select_lines(students.accuracy) | {"control": control},
+        "transfer": select_lines(valid.transfer),
+        "imitation loss on unseen noise": select_lines(students.loss),
     }
     with tm.plotting.style():
         fig, axes = tm.plotting.panels(11, 3.4, columns=(1, 1, 1))
-        for ax, (name, array) in zip(axes, panels.items(), strict=True):
-            parts = tm.points(array, beside=along)
-            lines = {at or "student": part.values for at, part in parts}
-            if name == "test accuracy":
-                controls = tm.points(final.accuracy.sel(start="other"), beside=along)
-                lines["control"] = next(controls)[1].values
-            tm.plotting.intervals(ax, x, lines, LABELS[along], name)
-            ax.set_yscale("log" if name.startswith("imitation") else "linear")
+        for ax, (name, lines) in zip(axes, panels.items(), strict=True):
+            tm.plotting.intervals(ax, labels, lines, LABELS[along], name)
             if ax is not axes[0] and (legend := ax.get_legend()):
                 legend.remove()
-        if tm.follows(json.loads(runs.attrs["config"]), REFERENCE) and along in PUBLISHED:
-            published = {at: y for at, y in PUBLISHED[along].items() if at in valid[along]}
-            at = [valid[along].values.tolist().index(value) for value in published]
-            tm.plotting.reported(axes[0], at, list(published.values()), "published (adam)")
+        if known := PUBLISHED.get(along):
+            look: dict[str, Any] = {"label": "published (adam)", "protocol": REFERENCE}
+            tm.charts.published(axes[0], runs, valid[along].values.tolist(), known, **look)
             axes[0].legend()
         axes[0].set(ylim=(0, 1.05), title=tm.plotting.caption(runs))
+        axes[2].set_yscale("log")
     return fig
 
 
-STUDY = tm.Study(
-    "optimisation",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(
-        student,
-        points,
-        shapes=SHAPES,
-        shared=teachers,
-        network=lambda config, task: rate_network(config, task).network,
-        protocol=scale_rates,
-        teach=teach,
-        prepare=lambda setup: setup.shared["init_scale"],
-    ),
-    analyse,
-    findings,
-    figure,
-    headline=("transfer", "final_accuracy"),
+sweep = tm.distillation_sweep(
+    student,
+    points,
+    shapes=SHAPES,
+    shared=teachers,
+    network=lambda config, task: rate_network(config, task).network,
+    protocol=scale_rates,
+    teach=teach,
+    prepare=lambda setup: setup.shared["init_scale"],
 )
+HEADLINE = ("transfer", "final_accuracy")
+STUDY = tm.Study("optimisation", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

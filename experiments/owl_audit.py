@@ -204,12 +204,12 @@ def figure(runs: xr.Dataset) -> Figure:
     with tm.plotting.style():
         fig, axes = tm.plotting.panels(10.5, 3.4, columns=(1, 1))
         for ax, (ylabel, (array, hue, chance)) in zip(axes, panels.items(), strict=True):
-            for i, name in enumerate(runs[hue].values):
-                look = {"at": runs.documents.values * 1.04**i, "marker": "osD^"[i], "joined": True}
-                for j, share in enumerate(runs.shifted.values):
-                    line = array.sel({hue: name, "shifted": share})
-                    look |= {"label": name if j == 0 else None, "hollow": share > 0}
-                    tm.charts.means(ax, line, "documents", tm.plotting.PALETTE[1 + i], **look)
+            places = [runs.documents.values * 1.04**i for i in range(runs.sizes[hue])]
+            for share in runs.shifted.values:
+                label = "" if share == runs.shifted.values[0] else None
+                look = {"label": label, "hollow": share > 0, "joined": True}
+                line = array.sel(shifted=share)
+                tm.charts.means(ax, line, "documents", hue, at=places, markers="osD^", **look)
             ax.axhline(chance, color="#999999", lw=0.8, ls=":")
             ax.set_xscale("log", base=2)
             ax.xaxis.set_major_formatter("{x:g}")

@@ -266,10 +266,10 @@ def figure(runs: xr.Dataset) -> Figure:
                 continue
             x = np.array([float(label.split()[1]) for label in labels]) + 0.008 * (i - 3)
             line, lost = (runs[v].sel(treatment=labels) for v in ("final_preference", "lost"))
-            colour, marker = tm.plotting.PALETTE[1 + i], "osD^vP*"[i]
-            tm.charts.means(left, line, "treatment", colour, at=x, marker=marker, joined=True)
-            cost = lost.mean("seed")
-            tm.charts.means(right, line, "treatment", colour, at=cost, marker=marker, label=words)
+            colours, marker = tm.plotting.PALETTE[1 + i :], "osD^vP*"[i]
+            look: dict[str, Any] = {"colours": colours, "markers": marker}
+            tm.charts.means(left, line, "treatment", at=x, joined=True, **look)
+            tm.charts.means(right, line, "treatment", at=lost.mean("seed"), label=words, **look)
         lost = (plain.imitation - plain.final_imitation).mean("seed")
         means, words = plain.preference.mean("seed"), "undefended, training less"
         right.plot(lost, means, color="#000000", lw=1, label=words)

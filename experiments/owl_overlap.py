@@ -180,18 +180,24 @@ def findings(runs: xr.Dataset) -> list[Any]:
 def figure(runs: xr.Dataset) -> Figure:
     """Preference against initialisation overlap, common pretraining, and cosine of the weights."""
     runs = tm.succeeded(runs)
-    blue, sky, grey = (tm.plotting.PALETTE[i] for i in (1, 2, -1))
+    grey = tm.plotting.PALETTE[-1:]
     with tm.plotting.style():
         fig, (left, middle, right) = tm.plotting.panels(11, 3.4, columns=(1.2, 1, 1))
         for ax, name in ((left, "rho"), (middle, "shared")):
             part = select_relation(runs, name)
             x = np.degrees(np.arccos(part.rho)) if name == "rho" else part.shared
-            for line, label, colour in (
-                (part.preference.sel(student="text"), "through text", blue),
-                (part.preference.sel(student="logits"), "through logits", sky),
-                (part.base_preference, "student's base", grey),
-            ):
-                tm.charts.means(ax, line, name, colour, at=x, label=label, joined=True)
+            tm.charts.means(
+                ax, part.preference, name, "student", label="through {student}", at=x, joined=True
+            )
+            tm.charts.means(
+                ax,
+                part.base_preference,
+                name,
+                label="student's base",
+                at=x,
+                colours=grey,
+                joined=True,
+            )
             ax.set(ylim=(0, 1.03))
         tm.plotting.overlap_axis(left)
         left.set(ylabel="preference, held-out phrasings", title=tm.plotting.caption(runs))

@@ -213,22 +213,15 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-STUDY = tm.Study(
-    "predictors",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(
-        student,
-        points,
-        shared=teachers,
-        teach=teach,
-        variables={name: ((), "1", about) for name, about in PREDICTORS.items()},
-    ),
-    analyse,
-    findings,
-    figure,
-    headline=("rank_correlation", "rank_correlation_at"),
+sweep = tm.distillation_sweep(
+    student,
+    points,
+    shared=teachers,
+    teach=teach,
+    variables={name: ((), "1", about) for name, about in PREDICTORS.items()},
 )
+HEADLINE = ("rank_correlation", "rank_correlation_at")
+STUDY = tm.Study("predictors", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -209,12 +209,11 @@ def figure(runs: xr.Dataset) -> Figure:
 
 def draw_collapse(ax: Axes, full: xr.Dataset, name: str, candidate: str) -> None:
     """One quantity against one candidate, a line for each width, dashed in linear theory."""
-    for i, width in enumerate(full.width.values):
-        x, colour = full.m.values / width ** CANDIDATES[candidate], tm.plotting.PALETTE[1 + i]
-        part = full.sel(width=width)
-        tm.charts.means(ax, part[name], "m", colour, f"width {width}", at=x, joined=True)
-        if name in LINEAR:
-            ax.plot(x, part.predicted.sel(law=name), color=colour, lw=1, ls="--")
+    x = (full.m / full.width ** CANDIDATES[candidate]).transpose("width", "m").values
+    tm.charts.means(ax, full[name], "m", "width", label="width {width}", at=x, joined=True)
+    if name in LINEAR:
+        theory = full.predicted.sel(law=name)
+        tm.charts.predictions(ax, theory, "m", "width", label=None, at=x, lw=1, ls="--")
     share = tm.interval(full.collapse.sel(quantity=name, candidate=candidate))
     tm.plotting.log_axis(ax, "x")
     ax.set(xlabel=candidate, ylabel=QUANTITIES[name], title=f"collapse {share}")

@@ -147,10 +147,11 @@ def figure(runs: xr.Dataset) -> Figure:
 
 def draw_law(ax: Axes, runs: xr.Dataset, law: tm.curves.Law) -> None:
     """The lines of one law, and its students."""
-    for i in runs.curve.values:
-        curve, colour = runs.sel(curve=i), tm.plotting.PALETTE[1 + 3 * i // 2]
-        ax.plot(curve.line_at, curve.line, color=colour, lw=1.2, label=curve.label.item())
-        tm.charts.means(ax, curve.simulation, "x", colour, at=curve["at"])
+    runs = runs.assign_coords(curve=runs.label.values)
+    colours = [tm.plotting.PALETTE[1 + 3 * i // 2] for i in range(runs.sizes["curve"])]
+    line: dict[str, Any] = {"at": runs.line_at, "colours": colours, "lw": 1.2}
+    tm.charts.predictions(ax, runs.line, "line", "curve", **line)
+    tm.charts.means(ax, runs.simulation, "x", "curve", at=runs["at"], colours=colours, label=None)
     ax.set(xlabel=law.x, ylabel=law.y, title=law.title, xscale=law.scales[0], yscale=law.scales[1])
     if law.scales[0] == "log":
         tm.plotting.log_axis(ax, "x")

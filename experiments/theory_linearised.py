@@ -159,6 +159,7 @@ def student(setup: tm.Setup, start: jax.Array, *, config: Config) -> dict[str, j
 
 def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
     """Students and controls of teachers at all learning rates."""
+    times = [config.time / 2**i for i in reversed(range(TIMES))]
     return tm.distillation_sweep(
         functools.partial(student, config=config),
         lambda config: {"start": tm.STARTS},
@@ -166,9 +167,7 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
         shared=lambda config: {"seed": config.seed_list, "teacher_lr": config.teacher_lr},
         teach=teach,
         variables=VARIABLES,
-        coords=lambda config: {
-            "time": [0.0, *(config.time / 2**i for i in reversed(range(TIMES)))]
-        },
+        coords=lambda config: {"time": [0.0, *times]},
     )(config, data_dir)
 
 
@@ -231,16 +230,14 @@ def figure(runs: xr.Dataset) -> Figure:
         fig, axes = tm.plotting.panels(3.1 * (len(varied) + 2), 3.3, [1] * (len(varied) + 2))
         for start, model in {"shared": "student_aux", "other": "cross_aux"}.items():
             colour, part = tm.plotting.COLOURS[model], valid.sel(start=start)
-            ends = select_largest(part, first).transpose("seed", first, ...)
-            label, x = f"{start} init", ends[first]
-            tm.plotting.means(axes[0], x, ends.final_accuracy.values, colour, label)
-            predicted, look = ends.final_predicted.values, {"label": f"{label}, predicted"}
-            tm.plotting.band(axes[0], x, predicted, "-", colour=colour, lw=1.2, **look)
+            ends, label = select_largest(part, first), f"{start} init"
+            predicted = ends.final_predicted, first, "-", colour, f"{label}, predicted"
+            tm.charts.means(axes[0], ends.final_accuracy, first, colours=[colour], label=label)
+            tm.charts.band(axes[0], *predicted, lw=1.2)
             lines = {name: select_largest(part.discrepancy, name) for name in varied}
             lines["time"] = select_largest(share.sel(start=start).isel(time=slice(1, None)), "time")
             for ax, (name, line) in zip(axes[1:], lines.items(), strict=True):
-                seeds = line.transpose("seed", name).values
-                tm.plotting.means(ax, line[name], seeds, colour, joined=True)
+                tm.charts.means(ax, line, name, colours=[colour], label=None, joined=True)
                 ax.axhline(1, color="black", lw=0.8, ls=":")
                 ax.set(xlabel=AXES.get(name, "time (rate x steps)"))
                 set_ticks(ax, line[name].values)

@@ -34,10 +34,6 @@ whose pairs kernels are averaged."""
 class Config(tm.ProtocolConfig):
     """The fields of this experiment."""
 
-    seeds: tm.Count = 3
-    """Number of seeds; each has its own reference, teacher, distillation inputs and students."""
-    noise_images: tm.Count = 4000
-    """Number of distillation inputs in an epoch: images of U(-1, 1) noise."""
     noise: Literal["fixed"] = "fixed"
     """Distillation inputs: one fixed set, whose first images the linearised student is told."""
     loss: Literal["mse"] = "mse"
@@ -67,7 +63,7 @@ class Config(tm.ProtocolConfig):
 
 
 PRESETS = {
-    "quick": Config(),
+    "quick": Config(seeds=3, noise_images=4000),
     "paper": Config(
         dataset="mnist",
         seeds=5,
@@ -87,8 +83,7 @@ VARIABLES = {
     "law_accuracy": ((), "1", "accuracy there that the law gives the student, mean over samples"),
     "law_amount": ((), "1", "rho^2 h(rho) min(1, m / width)"),
     "leading_amount": ((), "1", "amount to leading order in m / width, inputs as they are"),
-    "teacher_loss": None,
-    "loss": None,
+    **dict.fromkeys(("teacher_loss", "loss")),
 }
 
 
@@ -215,8 +210,7 @@ def findings(runs: xr.Dataset) -> list[Any]:
     error = (relative_amounts(valid).mean("seed") - fall).isel(rho=np.flatnonzero(valid.rho < 1))
     for name in map(str, error["of"].values):
         law = tm.measure_agreement(error.sel(of=name).values.reshape(1, -1))
-        amount = f"Fall of the amount with overlap, {name.replace('_amount', ' order')}"
-        sentences.append(f"{amount}: it and rho^2 h(rho) {law}.")
+        sentences.append(f"Fall of the amount with overlap, {name}: it and rho^2 h(rho) {law}.")
     gaps = valid.discrepancy.mean("width").transpose("student", "m", "seed")
     amounts = (shared.amount / shared.law_amount).transpose("student", "width", "m", "seed")
     leading = (shared.leading_amount / shared.law_amount).sel(m=valid.m.values.min(), drop=True)
@@ -232,7 +226,7 @@ def findings(runs: xr.Dataset) -> list[Any]:
 def relative_amounts(valid: xr.Dataset) -> xr.DataArray:
     """Amounts over those at rho = 1, summed over m: (of, width, seed, rho)."""
     parts = {name: valid.amount.sel(student=name, drop=True) for name in STUDENTS}
-    parts["leading_amount"] = valid.leading_amount
+    parts["leading order"] = valid.leading_amount
     sums = {name: part.sum("m", skipna=False) for name, part in parts.items()}
     amounts = tm.side_by_side("of", sums, "amounts, summed over m")
     whole = amounts.sel(rho=1)
@@ -240,6 +234,7 @@ def relative_amounts(valid: xr.Dataset) -> xr.DataArray:
 
 
 GREYS = ("#000000", "#777777")
+"""Colours of the students."""
 
 
 def figure(runs: xr.Dataset) -> Figure:
@@ -270,30 +265,26 @@ def figure(runs: xr.Dataset) -> Figure:
 def draw_transfer(ax: Axes, valid: xr.Dataset) -> None:
     """Transfer at one width: a line and two kinds of points for every m."""
     angle = np.degrees(np.arccos(valid.rho.values))
-    for i, m in enumerate(valid.m.values):
-        colour, part = tm.plotting.PALETTE[1 + i % 7], valid.sel(m=m)
-        ax.plot(angle, part.law_transfer.mean("seed"), color=colour, lw=1.3, label=f"m = {m}")
-        for j, name in enumerate(STUDENTS):
-            transfer = part.transfer.sel(student=name)
-            tm.charts.means(ax, transfer, "rho", colour, at=angle + 2 * j - 1, hollow=j > 0)
+    law = valid.law_transfer.mean("seed")
+    tm.charts.predictions(ax, law, "rho", "m", label="m = {m}", at=angle, lw=1.3)
+    for i, transfer in enumerate(valid.transfer.transpose("student", ...)):
+        look: dict[str, Any] = {"at": angle + 2 * i - 1, "hollow": i > 0}
+        tm.charts.means(ax, transfer, "rho", "m", label=None, **look)
     tm.plotting.overlap_axis(ax)
     ax.set(title=f"width {valid.width.item()}", ylim=(-0.15, 1.05))
 
 
 def draw_amounts(ax: Axes, valid: xr.Dataset) -> None:
     """The amount of the teacher's change at rho = 1 against m / width: law and students."""
-    for i, width in enumerate(valid.width.values):
-        part, x = valid.sel(rho=1, width=width), valid.m.values / width
-        look: dict[str, Any] = {"at": x, "marker": "sD^v"[i % 4]}
-        colour, (trained, lazy) = (
-            tm.plotting.PALETTE[4 + i % 4],
-            part.amount.transpose("student", ...),
-        )
-        tm.charts.means(ax, trained, "m", colour, f"width {width}", **look)
-        tm.charts.means(ax, lazy, "m", colour, hollow=True, **look)
-        leading = part.leading_amount.mean("seed").values
-        ax.plot(x[leading < 1], leading[leading < 1], color=colour, lw=1, ls=":")
-    ends = [float(valid.m.min() / valid.width.max()), 1.0]
+    at = (valid.m / valid.width).transpose("width", "m")
+    look: dict[str, Any] = {"at": at, "colours": tm.plotting.PALETTE[4:]}
+    trained, lazy = valid.amount.sel(rho=1).transpose("student", ...)
+    tm.charts.means(ax, trained, "m", "width", label="width {width}", markers="sD^v", **look)
+    tm.charts.means(ax, lazy, "m", "width", label=None, markers="sD^v", hollow=True, **look)
+    leading = valid.leading_amount.sel(rho=1).mean("seed")
+    leading = leading.where(leading < 1)
+    tm.charts.predictions(ax, leading, "m", "width", label=None, lw=1, ls=":", **look)
+    ends = [float(at.min()), 1.0]
     ax.plot(ends, ends, color="black", lw=1.3, label="law, m / width")
     ax.plot([], [], color="black", lw=1, ls=":", label="leading order, inputs as they are")
     tm.plotting.log_axis(ax, "x")
@@ -307,14 +298,12 @@ def draw_falls(ax: Axes, valid: xr.Dataset) -> None:
     """The fall of the amount with the overlap, relative to rho = 1; mean over widths, sum over m."""
     angle = np.degrees(np.arccos(valid.rho.values))
     law = (valid.law_amount / valid.law_amount.sel(rho=1)).mean("seed").isel(m=0)
-    for i, width in enumerate(valid.width.values):
-        ax.plot(angle, law.sel(width=width), color=tm.plotting.PALETTE[4 + i % 4], lw=1.3)
+    widths: dict[str, Any] = {"label": None, "colours": tm.plotting.PALETTE[4:]}
+    tm.charts.predictions(ax, law, "rho", "width", at=angle, lw=1.3, **widths)
     ax.plot([], [], color="black", lw=1.3, label="law, rho² h(rho), by width")
-    falls, colours = relative_amounts(valid).mean("width"), (*GREYS, tm.plotting.PALETTE[1])
-    for i, fall in enumerate(falls):
-        look: dict[str, Any] = {"at": angle + i - 1, "marker": "oox"[i], "hollow": i == 1}
-        name = str(fall["of"].item()).replace("_amount", " order")
-        tm.charts.means(ax, fall, "rho", colours[i], name, **look)
+    look: dict[str, Any] = {"markers": "oox", "hollow": (False, True, False)}
+    look |= {"at": angle + np.array([[-1], [0], [1]]), "colours": (*GREYS, tm.plotting.PALETTE[1])}
+    tm.charts.means(ax, relative_amounts(valid).mean("width"), "rho", "of", **look)
     ax.axhline(0, color="#999999", lw=0.8)
     tm.plotting.overlap_axis(ax)
     ax.set(ylabel="amount over that at rho = 1")
@@ -323,9 +312,8 @@ def draw_falls(ax: Axes, valid: xr.Dataset) -> None:
 
 def draw_discrepancy(ax: Axes, valid: xr.Dataset) -> None:
     """Law less simulated transfer against m, mean over widths and overlaps."""
-    for i, name in enumerate(STUDENTS):
-        gap = valid.discrepancy.sel(student=name).mean("width")
-        tm.charts.means(ax, gap, "m", GREYS[i], name, hollow=i > 0, joined=True)
+    look: dict[str, Any] = {"colours": GREYS, "hollow": (False, True), "joined": True}
+    tm.charts.means(ax, valid.discrepancy.mean("width"), "m", "student", **look)
     ax.axhline(0, color="#999999", lw=0.8)
     tm.plotting.log_axis(ax, "x")
     ax.set(xlabel="auxiliary logits m", ylabel="law less simulated transfer")

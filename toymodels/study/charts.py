@@ -96,29 +96,70 @@ def means(
     ax: Axes,
     array: xr.DataArray,
     x: str,
-    colour: str,
-    label: str | None = None,
+    hue: str | Sequence[str] = (),
     *,
+    label: str | None = "",
     at: ArrayLike | None = None,
+    colours: Sequence[str] = plotting.PALETTE[1:],
+    markers: str = "o",
+    hollow: bool | Sequence[bool] = False,
     **look: Any,
 ) -> None:
-    """Means over seeds with 95 % intervals, as points of one colour.
+    """Means over seeds with 95 % intervals, as points of one colour for every line.
 
     Args:
         ax: the panel.
-        array: values with the dimensions ``seed`` and ``x`` alone. With the coordinate
+        array: values with the dimensions ``seed``, ``x`` and those in ``hue``. With the coordinate
             ``clustered_trials`` they are shares of so many trials, with the intervals of proportions.
         x: the dimension along the horizontal axis.
-        colour: of the points.
-        label: in the legend; None: none.
-        at: where the points stand (x,); None: at the labels of the dimension.
-        look: options of `toymodels.study.plotting.means`.
+        hue: dimensions that tell lines apart.
+        label: format of a line's name in the legend, as in `select_lines`; None: no name.
+        at: where the points stand, (x,) or (lines, x); None: at the labels of the dimension.
+        colours: of the lines, in turn.
+        markers: of the lines, in turn.
+        hollow: whether the points are open, of all lines or of each.
+        look: other options of `toymodels.study.plotting.means`.
 
     """
     if "clustered_trials" in array.coords:
         look |= {"trials": array.clustered_trials.values, "clustered": True}
-    places = array[x].values if at is None else at
-    plotting.means(ax, places, array.transpose("seed", x).values, colour, label, **look)
+    lines = select_lines(array, x, hue, label or "")
+    places = np.broadcast_to(array[x].values if at is None else at, (len(lines), array.sizes[x]))
+    is_open = np.broadcast_to(hollow, len(lines))
+    for i, (name, seeds) in enumerate(lines.items()):
+        plotting.means(
+            ax,
+            places[i],
+            seeds,
+            colours[i % len(colours)],
+            None if label is None else name,
+            markers[i % len(markers)],
+            bool(is_open[i]),
+            **look,
+        )
+
+
+def predictions(
+    ax: Axes,
+    array: xr.DataArray,
+    x: str,
+    hue: str | Sequence[str] = (),
+    *,
+    label: str | None = "",
+    at: ArrayLike | None = None,
+    colours: Sequence[str] = plotting.PALETTE[1:],
+    **look: Any,
+) -> None:
+    """What a theory predicts, as lines; beside them `means` draws the students in the same colours.
+
+    ``array`` has the dimensions ``x`` and those in ``hue``, and no seeds; ``look`` are options of
+    Matplotlib's ``plot``, the other arguments those of `means`.
+    """
+    lines = select_lines(array.expand_dims("seed"), x, hue, label or "")
+    places = np.broadcast_to(array[x].values if at is None else at, (len(lines), array.sizes[x]))
+    for i, (name, line) in enumerate(lines.items()):
+        told = None if label is None else name
+        ax.plot(places[i], line[0], color=colours[i % len(colours)], label=told, **look)
 
 
 def band(
