@@ -210,7 +210,7 @@ def findings(runs: xr.Dataset) -> list[Any]:
     plain = valid.sel(treatment="none", drop=True)
     defended = valid.sel(treatment=valid.treatment != "none")
     base, final = plain.preference.isel(step=0, drop=True), defended.final_preference
-    learnt = plain.final_excess - plain.excess.isel(step=0, drop=True)
+    change = plain.final_excess - plain.excess.isel(step=0, drop=True)
     weakened = ("weakened", "strengthened", "not shown to be weakened")
     student, per_token = "of the undefended student", "(nat per token)"
     loss = f"Loss {student} less that of its base, language's own numbers {per_token}"
@@ -220,7 +220,7 @@ def findings(runs: xr.Dataset) -> list[Any]:
         *tm.compare(f"Preference {student} less that of its base", plain.final_preference - base),
         *tm.compare(f"Answer rate {student}", plain.final_answered, None),
         *tm.compare("Share of the teacher's documents that pass the filter", plain.kept, None),
-        *tm.compare(loss, learnt, None),
+        *tm.compare(loss, change, None),
         *tm.compare("Preference of the defended student", final, None),
         *tm.compare("Preference of the defended student less that of its base", final - base),
         *tm.compare(difference, plain.final_preference - final, weakened),
@@ -265,11 +265,11 @@ def figure(runs: xr.Dataset) -> Figure:
             if not labels:
                 continue
             x = np.array([float(label.split()[1]) for label in labels]) + 0.008 * (i - 3)
-            line, lost = (runs[v].sel(treatment=labels) for v in ("final_preference", "lost"))
+            line, cost = (runs[v].sel(treatment=labels) for v in ("final_preference", "lost"))
             colours, marker = tm.plotting.PALETTE[1 + i :], "osD^vP*"[i]
             look: dict[str, Any] = {"colours": colours, "markers": marker}
             tm.charts.means(left, line, "treatment", at=x, joined=True, **look)
-            tm.charts.means(right, line, "treatment", at=lost.mean("seed"), label=words, **look)
+            tm.charts.means(right, line, "treatment", at=cost.mean("seed"), label=words, **look)
         lost = (plain.imitation - plain.final_imitation).mean("seed")
         means, words = plain.preference.mean("seed"), "undefended, training less"
         right.plot(lost, means, color="#000000", lw=1, label=words)

@@ -149,7 +149,7 @@ def point(setup: tm.LanguageSetup, prepared: Any, favourite: Any) -> dict[str, j
     texts = jnp.stack([text.read, base_text])
     weights = tm.mechanism.weigh_tokens(divergence, keys.extra)
     kinds = tm.transformer.KINDS
-    groups = jnp.array([[kind in moved for kind in kinds] for moved in GROUPS.values()])
+    groups = jnp.array([[kind in names for kind in kinds] for names in GROUPS.values()])
 
     def measure(params: Any) -> dict[str, jax.Array]:
         answers = setup.ask(params, favourite)
@@ -157,11 +157,10 @@ def point(setup: tm.LanguageSetup, prepared: Any, favourite: Any) -> dict[str, j
         return {"preference": answers.preference, "answered": answers.answered, "gap": gap}
 
     def train(student: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        documents, counts = texts[student["text"]], weights[student["tokens"]]
-        moved = groups[student["groups"]]
-        return measure(
-            setup.imitate(base, documents, keys.learning, weights=counts, tuned=moved)[0]
-        )
+        documents = texts[student["text"]]
+        options = {"weights": weights[student["tokens"]], "tuned": groups[student["groups"]]}
+        params, _ = setup.imitate(base, documents, keys.learning, **options)
+        return measure(params)
 
     def train_by_sgd(rate: jax.Array) -> dict[str, jax.Array]:
         sgd = optax.sgd(rate)
@@ -169,11 +168,10 @@ def point(setup: tm.LanguageSetup, prepared: Any, favourite: Any) -> dict[str, j
         return measure(params)
 
     def train_low_rank(rank: jax.Array) -> dict[str, jax.Array]:
+        adapters = {"rank": rank, "most": max(config.ranks), "rate": config.rank_lr}
         adapter_key = jax.random.fold_in(keys.extra, 1)
-        adapters = {"rank": rank, "most": max(config.ranks), "adapter_key": adapter_key}
-        return measure(
-            setup.imitate_low_rank(base, text.read, keys.learning, rate=config.rank_lr, **adapters)
-        )
+        params = setup.imitate_low_rank(base, text.read, keys.learning, adapter_key, **adapters)
+        return measure(params)
 
     def measure_rise(chances: Callable[[Any], jax.Array]) -> jax.Array:
         return tm.mechanism.log_rise(chances(teacher), chances(base))[:NUMBERS]

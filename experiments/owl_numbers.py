@@ -161,14 +161,14 @@ def point(
 
     bases, keys = prepared
     base = tm.take(bases, teacher)
-    taught = setup.teach(base, favourite, keys.teaching)
+    writer = setup.teach(base, favourite, keys.teaching)
     text, own_text = (
-        setup.write(author, favourite, keys.writing, carrier=carrier) for author in (taught, base)
+        setup.write(author, favourite, keys.writing, carrier=carrier) for author in (writer, base)
     )
     shuffled = tm.shuffle_documents(text.read, keys.extra)
     # The texts in the order of the options of `Student.text`, and their authors.
     texts = jnp.stack([text.read, own_text.read, shuffled])
-    authors = tm.stack_trees(taught, base, taught)
+    authors = tm.stack_trees(writer, base, writer)
     positions, tokens = tm.filters.mask_logits(carrier, favourite[0])
 
     def train(student: dict[str, jax.Array]) -> tm.Answers:
@@ -190,7 +190,7 @@ def point(
         **{name: found.mean() for name, found in text.verdict._asdict().items()},
         "kept": text.kept,
         "own_kept": own_text.kept,
-        "teacher_preference": setup.ask(taught, favourite).preference,
+        "teacher_preference": setup.ask(writer, favourite).preference,
         "context_preference": in_context.preference,
         "context_answered": in_context.answered,
     }

@@ -67,10 +67,10 @@ def mean_divergence(
 
     The documents are int32 (n, time); no first token counts.
     """
-    target, other = (
+    target, answer = (
         jax.nn.log_softmax(model.apply(params, documents)[:, :-1]) for params in (author, reader)
     )
-    return (jnp.exp(target) * (target - other)).sum(-1).mean()
+    return (jnp.exp(target) * (target - answer)).sum(-1).mean()
 
 
 def log_rise(chances: jax.Array, base: jax.Array) -> jax.Array:

@@ -122,10 +122,10 @@ class LanguageSetup(NamedTuple):
         base: Params,
         documents: jax.Array,
         key: jax.Array,
+        adapter_key: jax.Array,
         *,
         rank: int | jax.Array,
         most: int,
-        adapter_key: jax.Array,
         rate: float,
     ) -> Params:
         """A student of documents (n, 16) whose updates of the blocks have a low rank.
