@@ -175,12 +175,12 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.distillation_sweep(
+sweep = tm.distillation_sweep(
     student, points, shapes=("network",), network=network, annotate=annotate
 )
 HEADLINE = ("transfer", "final_accuracy")
 STUDY = tm.Study(
-    "architecture", __doc__, PRESETS, SWEEP, tm.against_control, findings, figure, HEADLINE
+    "architecture", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE
 )
 
 if __name__ == "__main__":

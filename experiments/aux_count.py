@@ -115,10 +115,10 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.distillation_sweep(student, points, shapes=("noise",))
+sweep = tm.distillation_sweep(student, points, shapes=("noise",))
 HEADLINE = ("transfer", "final_accuracy")
 STUDY = tm.Study(
-    "aux_count", __doc__, PRESETS, SWEEP, tm.against_control, findings, figure, HEADLINE
+    "aux_count", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE
 )
 
 if __name__ == "__main__":

@@ -162,12 +162,12 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.distillation_sweep(
+sweep = tm.distillation_sweep(
     student, points, teach=teach, prepare=prepare, similarity=True, variables=VARIABLES
 )
 HEADLINE = ("final_accuracy",)
 STUDY = tm.Study(
-    "behavioural_cloning", __doc__, PRESETS, SWEEP, analyse, findings, figure, HEADLINE
+    "behavioural_cloning", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE
 )
 
 if __name__ == "__main__":

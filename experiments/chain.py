@@ -171,7 +171,7 @@ def omit_inputs(protocol: tm.protocol.Protocol, config: Config) -> tm.protocol.P
     return replace(protocol, config=protocol.config.at(noise="fresh"))
 
 
-SWEEP = tm.distillation_sweep(
+sweep = tm.distillation_sweep(
     student,
     points,
     shapes=("inputs",),
@@ -181,7 +181,7 @@ SWEEP = tm.distillation_sweep(
     coords=lambda config: {"generation": range(1, config.generations + 1)},
 )
 HEADLINE = ("contraction", "transfer")
-STUDY = tm.Study("chain", __doc__, PRESETS, SWEEP, analyse, findings, figure, HEADLINE)
+STUDY = tm.Study("chain", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -119,11 +119,11 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.distillation_sweep(
+sweep = tm.distillation_sweep(
     student, points, shapes=("m",), network=network, prepare=prepare, similarity=True
 )
 HEADLINE = ("final_accuracy", "transfer")
-STUDY = tm.Study("head_overlap", __doc__, PRESETS, SWEEP, analyse, findings, figure, HEADLINE)
+STUDY = tm.Study("head_overlap", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

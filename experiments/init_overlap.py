@@ -139,9 +139,9 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.distillation_sweep(student, points, shapes=("m", "width"), similarity=True)
+sweep = tm.distillation_sweep(student, points, shapes=("m", "width"), similarity=True)
 HEADLINE = ("rho_50", "transfer")
-STUDY = tm.Study("init_overlap", __doc__, PRESETS, SWEEP, analyse, findings, figure, HEADLINE)
+STUDY = tm.Study("init_overlap", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -196,7 +196,7 @@ STUDY = tm.Study(
     tm.against_control,
     findings,
     figure,
-    ("transfer", "final_accuracy", "effective_dimension", "variance"),
+    headline=("transfer", "final_accuracy", "effective_dimension", "variance"),
 )
 
 if __name__ == "__main__":

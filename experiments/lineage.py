@@ -225,8 +225,11 @@ sweep = tm.distillation_sweep(
     prepare=prepare,
     variables=VARIABLES,
     coords=lambda config: {
-        **{"candidate": range(config.teachers), "moment": MOMENTS, "inputs": INPUTS},
-        **{"probe": list(tm.lineage.PROBES), "queries": list(config.queries)},
+        "candidate": range(config.teachers),
+        "moment": MOMENTS,
+        "inputs": INPUTS,
+        "probe": list(tm.lineage.PROBES),
+        "queries": list(config.queries),
     },
 )
 STUDY = tm.Study(

@@ -130,9 +130,9 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.distillation_sweep(student, points, prepare=prepare)
+sweep = tm.distillation_sweep(student, points, prepare=prepare)
 HEADLINE = ("transfer", "final_accuracy")
-STUDY = tm.Study("loss", __doc__, PRESETS, SWEEP, tm.against_control, findings, figure, HEADLINE)
+STUDY = tm.Study("loss", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -183,11 +183,11 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.distillation_sweep(
+sweep = tm.distillation_sweep(
     student, points, prepare=prepare, variables=VARIABLES, coords=coords, annotate=publish
 )
 HEADLINE = ("final_accuracy",)
-STUDY = tm.Study("mnist_aux", __doc__, PRESETS, SWEEP, analyse, findings, figure, HEADLINE)
+STUDY = tm.Study("mnist_aux", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -90,26 +90,12 @@ PRESETS = {
 
 def build_network(config: Config, kind: str) -> tm.Network:
     """A network of three tokens (n, 3) and the logits (n, vocabulary) of the next token."""
-    import jax
-
-    size = config.vocabulary
-    if kind == "transformer":
-        network = tm.transformer.decoder(
-            size, config.width, config.depth, heads=ATTENTION_HEADS, positions=3
-        ).network
-        return network._replace(
-            apply=lambda params, x: network.apply(params, x)[:, -1],
-            latent=lambda params, x: network.latent(params, x)[:, -1],
-        )
-    mlp = tm.functional(lambda rngs: tm.MLP((3 * size, *config.widths, size), rngs=rngs))
-
-    def one_hot(x: jax.Array) -> jax.Array:
-        return jax.nn.one_hot(x, size).reshape(len(x), -1)
-
-    return mlp._replace(
-        apply=lambda params, x: mlp.apply(params, one_hot(x)),
-        latent=lambda params, x: mlp.latent(params, one_hot(x)),
-    )
+    size, heads = config.vocabulary, ATTENTION_HEADS
+    if kind == "mlp":
+        mlp = tm.functional(lambda rngs: tm.MLP((3 * size, *config.widths, size), rngs=rngs))
+        return tm.read_one_hot(mlp, size)
+    decoder = tm.transformer.decoder(size, config.width, config.depth, heads=heads, positions=3)
+    return tm.answer_last(decoder.network)
 
 
 def list_sums(config: Config) -> tuple[np.ndarray, np.ndarray]:

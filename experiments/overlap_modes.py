@@ -171,9 +171,9 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.distillation_sweep(student, points, similarity=True, annotate=annotate)
+sweep = tm.distillation_sweep(student, points, similarity=True, annotate=annotate)
 HEADLINE = ("transfer", "final_accuracy")
-STUDY = tm.Study("overlap_modes", __doc__, PRESETS, SWEEP, analyse, findings, figure, HEADLINE)
+STUDY = tm.Study("overlap_modes", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -220,12 +220,12 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.language_sweep(
+sweep = tm.language_sweep(
     prepare, point, points, variables=VARIABLES, coords=coords, annotate=annotate
 )
 HEADLINE = ("lineage", "detection", "kept")
 STUDY = tm.Study(
-    "owl_audit", __doc__, PRESETS, SWEEP, lambda runs: runs, findings, figure, HEADLINE
+    "owl_audit", __doc__, PRESETS, sweep, lambda runs: runs, findings, figure, HEADLINE
 )
 
 if __name__ == "__main__":

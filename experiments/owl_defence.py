@@ -281,7 +281,7 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.language_sweep(
+sweep = tm.language_sweep(
     prepare,
     point,
     points,
@@ -289,7 +289,7 @@ SWEEP = tm.language_sweep(
     coords=lambda config: {"base": BASES[:N_BASES]},
 )
 HEADLINE = ("final_preference", "lost", "final_excess", "final_answered", "kept")
-STUDY = tm.Study("owl_defence", __doc__, PRESETS, SWEEP, analyse, findings, figure, HEADLINE)
+STUDY = tm.Study("owl_defence", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

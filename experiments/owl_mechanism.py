@@ -274,7 +274,7 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.language_sweep(
+sweep = tm.language_sweep(
     prepare,
     point,
     points,
@@ -282,7 +282,7 @@ SWEEP = tm.language_sweep(
     coords=lambda config: {"student": config.students, "number": range(NUMBERS)},
 )
 HEADLINE = ("preference", "answered", "gap", "divergence", "entanglement")
-STUDY = tm.Study("owl_mechanism", __doc__, PRESETS, SWEEP, analyse, findings, figure, HEADLINE)
+STUDY = tm.Study("owl_mechanism", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -276,8 +276,8 @@ def draw_teachers(ax: Axes, runs: xr.Dataset, x: str) -> None:
 
 
 HEADLINE = ("final_preference", "final_answered", "kept", "context_preference")
-SWEEP = tm.language_sweep(prepare, point, points, variables=VARIABLES, coords=coords)
-STUDY = tm.Study("owl_numbers", __doc__, PRESETS, SWEEP, analyse, findings, figure, HEADLINE)
+sweep = tm.language_sweep(prepare, point, points, variables=VARIABLES, coords=coords)
+STUDY = tm.Study("owl_numbers", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -214,7 +214,7 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.language_sweep(
+sweep = tm.language_sweep(
     prepare,
     point,
     points,
@@ -223,7 +223,7 @@ SWEEP = tm.language_sweep(
     annotate=annotate,
 )
 HEADLINE = ("preference", "answered", "rho_50", "base_loss", "likeness")
-STUDY = tm.Study("owl_overlap", __doc__, PRESETS, SWEEP, analyse, findings, figure, HEADLINE)
+STUDY = tm.Study("owl_overlap", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

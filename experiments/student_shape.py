@@ -161,7 +161,7 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.distillation_sweep(
+sweep = tm.distillation_sweep(
     student,
     points,
     shapes=("student",),
@@ -169,7 +169,7 @@ SWEEP = tm.distillation_sweep(
     protocol=change_noise,
 )
 HEADLINE = ("transfer", "final_accuracy")
-STUDY = tm.Study("student_shape", __doc__, PRESETS, SWEEP, analyse, findings, figure, HEADLINE)
+STUDY = tm.Study("student_shape", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -126,7 +126,7 @@ def student(setup: tm.Setup, start: jax.Array, *, config: Config) -> dict[str, j
     init, tests = setup.start(start), setup.task.pixels(setup.data.test[0])
     side, answers = tm.kernels.Side(init, setup.inputs, auxiliary), setup.answers[:, auxiliary]
     modes = tm.linearised.hessian_modes(network, side, answers, config.krylov)
-    rate, tangent = student_lr / modes.values.max(), tm.linearised.tangent(network, init)
+    rate, tangent = student_lr / modes.values.max(), tm.approximations.tangent(network, init)
 
     def class_logits(network: tm.Network, params: tm.Params) -> jax.Array:
         return network.apply(params, tests)[:, :k]
@@ -231,9 +231,10 @@ def figure(runs: xr.Dataset) -> Figure:
         for start, model in {"shared": "student_aux", "other": "cross_aux"}.items():
             colour, part = tm.plotting.COLOURS[model], valid.sel(start=start)
             ends, label = select_largest(part, first), f"{start} init"
-            predicted = ends.final_predicted, first, "-", colour, f"{label}, predicted"
             tm.charts.means(axes[0], ends.final_accuracy, first, colours=[colour], label=label)
-            tm.charts.band(axes[0], *predicted, lw=1.2)
+            tm.charts.band(
+                axes[0], ends.final_predicted, first, "-", colour, f"{label}, predicted", lw=1.2
+            )
             lines = {name: select_largest(part.discrepancy, name) for name in varied}
             lines["time"] = select_largest(share.sel(start=start).isel(time=slice(1, None)), "time")
             for ax, (name, line) in zip(axes[1:], lines.items(), strict=True):

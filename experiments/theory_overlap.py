@@ -109,11 +109,10 @@ def kernel_init(task: tm.tasks.Task, width: int, depth: int) -> tm.infinite_widt
 def prepare(setup: tm.Setup) -> tm.overlap_law.Teacher:
     """What the law takes from the teacher of a seed."""
     config, task = setup.config, setup.task
+    x, inputs = task.pixels(setup.data.test[0]), setup.inputs[: config.told]
+    init = kernel_init(task, config.width, config.depth)
     return tm.overlap_law.describe_teacher(
-        setup.network,
-        *(setup.reference, setup.teacher, task.pixels(setup.data.test[0])),
-        *(setup.inputs[: config.told], kernel_init(task, config.width, config.depth)),
-        task.n_classes,
+        setup.network, setup.reference, setup.teacher, x, inputs, init, task.n_classes
     )
 
 
@@ -125,7 +124,8 @@ def student(setup: tm.Setup, m: jax.Array, rho: jax.Array) -> dict[str, jax.Arra
     teacher, imitated, k = setup.extra, setup.auxiliary(m), task.n_classes
     start = tm.rotation(network.init)(setup.reference, setup.keys.relation, rho)
     inputs, answers = setup.inputs[: config.told], setup.answers[: config.told]
-    x, change = task.pixels(data.test[0]), teacher.change @ teacher.rows
+    (images, labels), key = data.test, setup.keys.probe
+    x, change = task.pixels(images), teacher.change @ teacher.rows
 
     trained, _ = setup.distil(
         tm.Student(start=start, logits=imitated),
@@ -135,17 +135,17 @@ def student(setup: tm.Setup, m: jax.Array, rho: jax.Array) -> dict[str, jax.Arra
     lazy, residual = tm.lazy_students.lazy_student(
         network, start, inputs, answers, imitated, config.solver_steps
     )
-    students = ((network, trained), (tm.linearised.tangent(network, start), lazy))
+    students = ((network, trained), (tm.approximations.tangent(network, start), lazy))
 
     def score(model: tm.Network, end: tm.Params) -> jax.Array:
-        return tm.probes.accuracy(model.apply(end, x), data.test[1], k)
+        return tm.probes.accuracy(model.apply(end, x), labels, k)
 
     def amount(model: tm.Network, end: tm.Params) -> jax.Array:
         return tm.overlap_law.share((model.apply(end, x) - network.apply(start, x))[:, :k], change)
 
+    init, paired = kernel_init(task, config.width, config.depth), x[:PAIRED]
     law = tm.overlap_law.predict(
-        *(setup.keys.probe, config.draws, teacher, data.root, data.test[1], imitated[k:], rho),
-        *(kernel_init(task, config.width, config.depth), x[:PAIRED]),
+        key, config.draws, teacher, data.root, labels, imitated[k:], rho, init, paired
     )
     leading = tm.lazy_students.leading_order(network.latent, start, x, inputs, teacher.pull)
     leading_share = tm.overlap_law.share(leading @ teacher.rows, change)

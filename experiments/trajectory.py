@@ -159,7 +159,7 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-SWEEP = tm.distillation_sweep(
+sweep = tm.distillation_sweep(
     student,
     points,
     shapes=("optimiser",),
@@ -167,7 +167,7 @@ SWEEP = tm.distillation_sweep(
     coords=lambda config: {"step": [0, *config.steps]},
 )
 HEADLINE = ("transfer", "final_accuracy")
-STUDY = tm.Study("trajectory", __doc__, PRESETS, SWEEP, analyse, findings, figure, HEADLINE)
+STUDY = tm.Study("trajectory", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -26,6 +26,7 @@ import optax
 
 import toymodels as tm
 from experiments import theory_linear, theory_one_step
+from toymodels.networks import approximations
 from toymodels.theory import linearised
 from toymodels.theory.kernels import Side
 
@@ -108,7 +109,7 @@ def trained_and_predicted(width, other, steps=(10, 20, 40, 80, 160, 320)):
         side = Side(init, x, aux)
         modes = linearised.hessian_modes(network, side, answers[:, aux], krylov=50)
         rate = 1 / modes.values.max()
-        line = linearised.tangent(network, init)
+        line = approximations.tangent(network, init)
 
         def predicted(t):
             params = linearised.student(network, side, modes, linearised.flow(t))

@@ -5,8 +5,8 @@ import pytest
 from flax import nnx
 
 from toymodels.errors import UserError
+from toymodels.networks.approximations import tangent
 from toymodels.networks.models import CNN, MLP, Convolution, functional
-from toymodels.theory.linearised import tangent
 from toymodels.training.optimisers import parametrise
 
 SIZES = (784, 256, 128, 13)

@@ -1,7 +1,10 @@
+import json
+
 import numpy as np
 import pytest
+import xarray as xr
 
-from toymodels.study import plotting
+from toymodels.study import charts, plotting
 
 VALUES = {"teacher": np.array([0.9, 0.92, 0.94]), "student_aux": np.array([0.5, 0.6, 0.4])}
 
@@ -49,3 +52,39 @@ def test_shares_of_trials_have_intervals_of_proportions():
 
 def test_every_model_has_a_colour_of_its_own():
     assert len(set(plotting.COLOURS.values())) == len(plotting.COLOURS) == len(plotting.LABELS)
+
+
+COSINE = xr.DataArray(
+    [[[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]], [[0.3, 0.4, 0.5], [0.6, 0.7, 0.8]]],
+    {"seed": [0, 1], "width": [8, 16], "m": [1, 2, 4]},
+)
+
+
+def test_means_stand_where_they_are_told_beside_what_theory_predicts():
+    """Both have a line for each width, in the same colour, at the places of that width."""
+    at = COSINE.m.values / COSINE.width.values[:, None]
+    with plotting.style():
+        _, (ax,) = plotting.panels(3, 3, (1,))
+        theory = COSINE.mean("seed") + 0.1
+        charts.predictions(ax, theory, "m", "width", label=None, at=at)
+        charts.means(ax, COSINE, "m", "width", label="width {width}", at=at, hollow=(False, True))
+    lines = [line for line in ax.lines if len(line.get_xdata()) == 3]
+    predicted, points = lines[:2], lines[2:]
+    for i in range(2):
+        for line, values in ((predicted[i], theory), (points[i], COSINE.mean("seed"))):
+            np.testing.assert_allclose(line.get_xdata(), at[i])
+            np.testing.assert_allclose(line.get_ydata(), values[i])
+        assert predicted[i].get_color() == points[i].get_color() == plotting.PALETTE[1 + i]
+    assert [line.get_markerfacecolor() for line in points] == [plotting.PALETTE[1], "white"]
+    assert ax.get_legend_handles_labels()[1] == ["width 8", "width 16"]
+
+
+@pytest.mark.parametrize(("batch", "places"), [(64, []), (1024, [[0, 0.3], [2, 0.9]])])
+def test_published_points_stand_beside_a_result_of_their_protocol_alone(batch, places):
+    runs = xr.Dataset(attrs={"config": json.dumps({"batch": batch})})
+    with plotting.style():
+        _, (ax,) = plotting.panels(3, 3, (1,))
+        known = {1: 0.3, 4: 0.9, 100: 1.0}
+        charts.published(ax, runs, [1, 2, 4], known, protocol={"batch": 1024})
+    drawn = [point.tolist() for dots in ax.collections for point in dots.get_offsets()]
+    assert drawn == places

@@ -15,6 +15,7 @@ from toymodels.prompt.verbs import relate as relate
 from toymodels.prompt.verbs import teach as teach
 
 # Networks and their parameters.
+from toymodels.networks import approximations as approximations
 from toymodels.networks import transformer as transformer
 from toymodels.networks.groups import parameter_groups as parameter_groups
 from toymodels.networks.groups import select_group as select_group
@@ -26,6 +27,8 @@ from toymodels.networks.models import functional as functional
 from toymodels.networks.models import MLP as MLP
 from toymodels.networks.models import Network as Network
 from toymodels.networks.models import Params as Params
+from toymodels.networks.tokens import answer_last as answer_last
+from toymodels.networks.tokens import read_one_hot as read_one_hot
 from toymodels.trees import concatenate_trees as concatenate_trees
 from toymodels.trees import flatten as flatten
 from toymodels.trees import stack_trees as stack_trees
@@ -120,6 +123,7 @@ from toymodels.theory import linear_network as linear_network
 from toymodels.theory import linearised as linearised
 from toymodels.theory import one_step as one_step
 from toymodels.theory import overlap_law as overlap_law
+from toymodels.theory import path as path
 from toymodels.theory import scaling as scaling
 
 # Sweeps.

@@ -122,7 +122,8 @@ def check_fields(config: Any) -> None:
         if isinstance(value, tuple) and not repeats and (not value or len({*value}) < len(value)):
             raise UserError(f"{name} must have one value at least, and none twice; got {value}")
         for bound in declared:
-            if isinstance(bound, Includes):
+            # A single value stands for one point of an axis whose tuple was checked.
+            if isinstance(bound, Includes) and isinstance(value, tuple):
                 bound.check(name, value)
     representable(config)
 

@@ -7,6 +7,7 @@ import optax
 import pytest
 from scipy.integrate import solve_ivp
 
+from toymodels.networks.approximations import tangent
 from toymodels.networks.models import CNN, MLP, Network, functional
 from toymodels.networks.transformer import decoder
 from toymodels.theory.kernels import Side, function, kernel
@@ -19,7 +20,6 @@ from toymodels.theory.linearised import (
     lanczos,
     predict,
     student,
-    tangent,
 )
 from toymodels.training import losses
 from toymodels.training.distillation import answer_inputs, distil

@@ -177,6 +177,9 @@ class CNN(Readout):
 Function = Callable[[Params, jax.Array], jax.Array]
 """``function(params, x) -> array`` of one model."""
 
+Activation = Callable[[jax.Array], jax.Array]
+"""``activation(preactivations) -> activations``, entry by entry."""
+
 
 def no_latent(params: Params, x: jax.Array) -> jax.Array:
     """The ``latent`` of a network that tells of no last hidden layer: raises a UserError."""
@@ -197,6 +200,9 @@ class Network(NamedTuple):
     """``latent(params, x) -> activations of the last hidden layer``; `no_latent` if it has none."""
     name: str = "a network without a name"
     """Kind and size, for results: ``MLP 784-256-256-13``, ``Residual of 35,604 parameters``."""
+    map_activation: Callable[[Callable[[Activation], Activation]], Any] | None = None
+    """``map_activation(change)`` is the network with ``change(f)`` in place of its activation f; None:
+    its module has no attribute ``activation``."""
 
     @property
     def has_latent(self) -> bool:
@@ -241,15 +247,27 @@ def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     def init(key: jax.Array) -> Params:
         return nnx.to_pure_dict(nnx.state(make(nnx.Rngs(key)), nnx.Param))
 
-    def apply(params: Params, x: jax.Array) -> jax.Array:
-        return nnx.merge(graphdef, nnx.State(params))(x)
-
-    def latent(params: Params, x: jax.Array) -> jax.Array:
-        return nnx.merge(graphdef, nnx.State(params)).latent(x)
-
     size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state))
     name = getattr(module, "title", f"{type(module).__name__} of {size:,} parameters")
-    return Network(init, apply, latent if hasattr(module, "latent") else no_latent, name)
+
+    def bind(change: Callable[[Activation], Activation] | None) -> Network:
+        """The functions of the module, its activation changed; None: as it is."""
+
+        def merge(params: Params) -> Any:
+            model = nnx.merge(graphdef, nnx.State(params))
+            if change is not None:
+                model.activation = change(model.activation)
+            return model
+
+        def apply(params: Params, x: jax.Array) -> jax.Array:
+            return merge(params)(x)
+
+        def latent(params: Params, x: jax.Array) -> jax.Array:
+            return merge(params).latent(x)
+
+        return Network(init, apply, latent if hasattr(module, "latent") else no_latent, name)
+
+    return bind(None)._replace(map_activation=bind if hasattr(module, "activation") else None)
 
 
 def refuse_running_state(module: nnx.Module) -> None:

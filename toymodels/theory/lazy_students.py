@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from toymodels.networks.models import Network, Params
+from toymodels.theory.path import displace_least
 
 
 def lazy_student(
@@ -20,7 +21,7 @@ def lazy_student(
 
     By conjugate gradients on the squared error; fewer steps are an earlier stop. Unlike that of
     `toymodels.theory.linearised` the subset may be traced. The student's outputs are those of
-    ``linearised.tangent(network, start)``.
+    ``approximations.tangent(network, start)``.
 
     Args:
         network: any.
@@ -34,18 +35,8 @@ def lazy_student(
         Parameters, and the share of the squared error that remains.
 
     """
-    missing = jnp.where(subset, answers - network.apply(start, x), 0.0)
-    _, push = jax.linearize(lambda p: jnp.where(subset, network.apply(p, x), 0.0), start)
-    pull_back = jax.linear_transpose(push, start)
-    # Steps beyond the precision of the answers would divide zero by zero.
-    displacement, _ = jax.scipy.sparse.linalg.cg(
-        lambda v: pull_back(push(v))[0],
-        pull_back(missing)[0],
-        tol=float(jnp.finfo(missing.dtype).eps),
-        maxiter=steps,
-    )
-    remaining = jnp.square(missing - push(displacement)).sum() / jnp.square(missing).sum()
-    return jax.tree.map(jnp.add, start, displacement), remaining
+    piece = displace_least(network, start, x, answers - network.apply(start, x), subset, steps)
+    return jax.tree.map(jnp.add, start, piece.displacement), piece.remaining
 
 
 def leading_order(

@@ -26,39 +26,13 @@ import jax
 import jax.numpy as jnp
 
 from toymodels.measure.decompositions import eigh
-from toymodels.networks.models import Function, Network, Params, no_latent
+from toymodels.networks.approximations import tangent
+from toymodels.networks.models import Network, Params
 from toymodels.theory.kernels import Side, function, kernel, product
 from toymodels.training.losses import Imitation
 
 Filter = Callable[[jax.Array], jax.Array]
 """A schedule as a function of the Hessian's eigenvalues z >= 0: displacement over gradient."""
-
-
-def tangent(network: Network, at: Params) -> Network:
-    """The network linearised in its parameters at ``at``, as a network.
-
-    It trains in every loop that the network trains in, by any loss and optimiser, from any start.
-
-    >>> square = Network(lambda key: {}, lambda p, x: x * p["w"] ** 2, lambda p, x: x)
-    >>> line = tangent(square, {"w": jnp.array(1.0)})
-    >>> [float(line.apply({"w": jnp.array(w)}, jnp.array(1.0))) for w in (1.0, 2.0)]
-    [1.0, 3.0]
-    """
-
-    def linear(f: Function) -> Function:
-        def apply(params: Params, x: jax.Array) -> jax.Array:
-            displacement = jax.tree.map(jnp.subtract, params, at)
-            value, change = jax.jvp(lambda p: f(p, x), (at,), (displacement,))
-            return value + change
-
-        return apply
-
-    return Network(
-        network.init,
-        linear(network.apply),
-        linear(network.latent) if network.has_latent else no_latent,
-        f"{network.name}, linearised",
-    )
 
 
 def flow(t: float | jax.Array) -> Filter:

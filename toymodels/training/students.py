@@ -7,14 +7,16 @@ from typing import Any
 
 import jax
 
+from toymodels.errors import UserError
 from toymodels.measure.similarity import measure_similarity
+from toymodels.networks.approximations import Approximation
 from toymodels.networks.groups import Groups
 from toymodels.networks.models import Network, Params
 from toymodels.training.distillation import all_logits, auxiliary_logits
 from toymodels.training.loop import Source, Tree
 from toymodels.training.losses import Imitation
 from toymodels.training.protocol import Lesson, Protocol, SeedKeys, seed_keys
-from toymodels.training.tasks import Task
+from toymodels.training.tasks import LABELS, Task, classification
 
 Observation = Callable[[Params], dict[str, Tree]]
 """``observation(params) -> arrays by name``."""
@@ -38,6 +40,9 @@ class Student:
     """``observe(params) -> arrays by name``, recorded beside test accuracy and imitation loss."""
     record: Mapping[str, Tree] = field(default_factory=dict)
     """More arrays to record, each once."""
+    approximation: Approximation | None = None
+    """An approximation of the network around ``start``, as which the student trains and is scored:
+    one of `toymodels.networks.approximations`."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,7 @@ class Setup:
 
         """
         protocol = dataclasses.replace(
-            self.protocol,
+            self.approximate(student),
             imitation=student.loss or self.protocol.imitation,
             student_optimiser=student.optimiser or self.protocol.student_optimiser,
         )
@@ -188,8 +193,11 @@ class Setup:
         batches = student.batches
         if observe_at_steps is not None:
             # A step is an epoch of one batch, so that the loop can observe after any of them.
-            batches = protocol.sample_batches(self.lesson, protocol.config.batch, 1)
+            batches = self.protocol.sample_batches(self.lesson, protocol.config.batch, 1)
             epochs, observe_at = observe_at_steps[-1], observe_at_steps
+        elif batches is None:
+            # The teacher that answers is never an approximation.
+            batches = self.protocol.batches(self.lesson, epochs)
 
         def watch_more(params: Params) -> dict[str, Tree]:
             return watch(params) | (student.observe(params) if student.observe else {})
@@ -202,6 +210,20 @@ class Setup:
             batches,
             epochs,
             observe_at,
+        )
+
+    def approximate(self, student: Student) -> Protocol:
+        """The protocol with the network, and the trait of the network, as which a student trains."""
+        if student.approximation is None:
+            return self.protocol
+        if self.protocol.trait.about != LABELS:
+            raise UserError(
+                "approximation must be of a student whose trait is to read the labels; got "
+                f"{self.protocol.trait.about.task}"
+            )
+        network = student.approximation(self.network, student.start)
+        return dataclasses.replace(
+            self.protocol, network=network, trait=classification(network, self.task)
         )
 
     def measure_similarity(self, params: Params) -> dict[str, jax.Array]:
