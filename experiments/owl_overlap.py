@@ -186,10 +186,10 @@ def figure(runs: xr.Dataset) -> Figure:
         for ax, name in ((left, "rho"), (middle, "shared")):
             part = select_relation(runs, name)
             x = np.degrees(np.arccos(part.rho)) if name == "rho" else part.shared
-            look: dict[str, Any] = {"at": x, "joined": True}
+            line: dict[str, Any] = {"at": x, "joined": True}
             label, base = "through {student}", part.base_preference
-            tm.charts.means(ax, part.preference, name, "student", label=label, **look)
-            tm.charts.means(ax, base, name, label="student's base", colours=grey, **look)
+            tm.charts.means(ax, part.preference, name, "student", label=label, **line)
+            tm.charts.means(ax, base, name, label="student's base", colours=grey, **line)
             ax.set(ylim=(0, 1.03))
         tm.plotting.overlap_axis(left)
         left.set(ylabel="preference, held-out phrasings", title=tm.plotting.caption(runs))
