@@ -11,6 +11,8 @@ import optax
 
 from toymodels.data import distributions
 from toymodels.language import pipeline
+from toymodels.language.answers import ask
+from toymodels.language.imitation import imitate
 from toymodels.measure import decompositions, probes
 from toymodels.networks.models import CNN, MLP, functional
 from toymodels.networks.transformer import next_token_loss
@@ -140,7 +142,7 @@ def programs(rng: Any) -> dict[str, Case]:
 
     def language(start: Any, teacher: Any, documents: Any) -> Any:
         key = jax.random.key(5)
-        return pipeline.imitate(model, start, documents, key, plan, teacher=teacher)[0]
+        return imitate(model, start, documents, key, plan, teacher=teacher)[0]
 
     def reading_on(params: Any, rows: Any) -> Any:
         rows = rows.reshape(-1, 32)
@@ -167,7 +169,7 @@ def programs(rng: Any) -> dict[str, Case]:
         "fourier": Case(spectrum, (key,), random=True),
         "language_step": Case(language, (decoder, teacher, documents), random=True),
         "language_gradient": Case(jax.grad(reading_on), (decoder, documents)),
-        "language_answers": Case(lambda params: pipeline.ask(model, params), (decoder,)),
+        "language_answers": Case(lambda params: ask(model, params), (decoder,)),
         "language_sampling": Case(
             lambda params, key: pipeline.write(model, params, 0, 32, key),
             (decoder, key),

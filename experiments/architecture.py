@@ -115,8 +115,7 @@ def findings(runs: xr.Dataset) -> list[Any]:
         findings += tm.compare("Slope of transfer over depth, per layer", fit_slope(depths), words)
     base, *variants = activations.activation.values
     for name in variants:
-        gap = activations.sel(activation=name, drop=True)
-        gap = gap - activations.sel(activation=base, drop=True)
+        gap = tm.contrast(activations, activation=(name, base))
         findings += tm.compare(f"Transfer with {name} less that with {base}", gap, tm.HIGHER)
     if widths.sizes["width"] > 1 and widths.sizes["m"] > 1:
         measures = {"m": widths.m, "1 / width": -widths.width, "m / width": widths.m / widths.width}
@@ -141,7 +140,7 @@ def find_peak(transfer: xr.DataArray, place: str) -> list[Any]:
     for end in line.width.values[[0, -1]]:
         quantity = f"Transfer at the peak of the other seeds less that at width {end}"
         gap = tm.interval(top - line.sel(width=end, drop=True))
-        findings.append(tm.Finding(quantity, place, gap, gap.verdict(*tm.HIGHER)))
+        findings.append(tm.judge(quantity, place, gap, tm.HIGHER))
     return findings
 
 
@@ -176,15 +175,12 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
+sweep = tm.distillation_sweep(
+    student, points, shapes=("network",), network=network, annotate=annotate
+)
+HEADLINE = ("transfer", "final_accuracy")
 STUDY = tm.Study(
-    "architecture",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(student, points, shapes=("network",), network=network, annotate=annotate),
-    tm.against_control,
-    findings,
-    figure,
-    headline=("transfer", "final_accuracy"),
+    "architecture", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE
 )
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Cloud et al., Nature 652, 615-621 (2026), number of auxiliary logits.
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,20 +19,18 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-LOSSES = ("kl", "mse")
-
 
 @dataclass(frozen=True)
-class Config(tm.ProtocolConfig):
+class Config(tm.RateFields, tm.EpochFields, tm.ImageConfig):
     """The fields of this experiment."""
 
     m: tm.Counts = (1, 2, 3, 5, 10, 30, 100, 200)
     """Numbers of auxiliary logits."""
     widths: tm.Widths = (256, 256)
     """Widths of the hidden layers of the ReLU network, in units."""
-    loss: tuple[Literal["kl", "mse"], ...] = LOSSES  # type: ignore[assignment]
+    loss: tuple[Literal["kl", "mse"], ...] = ("kl", "mse")
     """Imitation losses: KL(teacher || student) of the softmax, or squared error of the logits."""
-    noise: tuple[Literal["fixed", "fresh"], ...] = ("fixed", "fresh")  # type: ignore[assignment]
+    noise: tuple[Literal["fixed", "fresh"], ...] = ("fixed", "fresh")
     """Distillation inputs: one fixed set, reused in every epoch, or fresh noise at every step."""
 
 
@@ -71,64 +68,57 @@ def student(setup: tm.Setup, imitation: jax.Array, m: jax.Array, start: jax.Arra
 def findings(runs: xr.Dataset) -> list[Any]:
     """From which m on there is transfer, and whether the squared error beats KL."""
     valid = tm.succeeded(runs)
-    findings: list[Any] = []
     # Distillation must raise accuracy, too: an untrained student may beat an untrained control.
     gain = (valid.accuracy.isel(epoch=-1) - valid.accuracy.isel(epoch=0)).sel(start="shared")
+    findings: list[Any] = []
     for noise, loss in itertools.product(valid.noise.values, valid.imitation.values):
-        at, first = {"noise": noise, "imitation": loss}, None
-        for m in sorted(valid.m.values.tolist(), reverse=True):
-            pair = [tm.interval(a.sel(at | {"m": m})) for a in (valid.transfer, gain)]
-            if min(interval.sign for interval in pair) < 1:
-                break
-            first = f"from m = {m} on: {pair[0]}"
-        findings.append(f"{loss}, {noise} noise: transfer is shown {first or 'at no m'}.")
-    if set(LOSSES) <= set(valid.imitation.values):
+        transfer, raised = (a.sel(noise=noise, imitation=loss) for a in (valid.transfer, gain))
+        first = describe_first(transfer, raised)
+        findings.append(f"{loss}, {noise} noise: transfer is shown {first}.")
+    if {"kl", "mse"} <= set(valid.imitation.values):
         accuracy = valid.final_accuracy.sel(start="shared", drop=True)
-        gap = accuracy.sel(imitation="mse", drop=True) - accuracy.sel(imitation="kl", drop=True)
+        gap = tm.contrast(accuracy, imitation=("mse", "kl"))
         findings += tm.compare("Test accuracy by squared error less that by KL", gap, tm.HIGHER)
     return findings
+
+
+def describe_first(transfer: xr.DataArray, gain: xr.DataArray) -> str:
+    """The least m from which on transfer and gain (seed, m) are above zero, and transfer there."""
+    first = "at no m"
+    for m in sorted(transfer.m.values.tolist(), reverse=True):
+        shares = tm.interval(transfer.sel(m=m))
+        if min(shares.sign, tm.interval(gain.sel(m=m)).sign) < 1:
+            break
+        first = f"from m = {m} on: {shares}"
+    return first
 
 
 def figure(runs: xr.Dataset) -> Figure:
     """Accuracy against m, and through distillation at the smallest m."""
     runs = tm.succeeded(runs)
-    shared, label = runs.sel(start="shared"), "{imitation}, {noise} noise"
+    shared, least = runs.sel(start="shared"), runs.m.values.min()
+    control = runs.final_accuracy.sel(start="other").isel(noise=0, imitation=0)
+    hue: dict[str, Any] = {
+        "hue": ("imitation", "noise"),
+        "label": "{imitation}, {noise} noise",
+    }
     with tm.plotting.style():
         fig, (left, right) = tm.plotting.panels(9, 3.4, columns=(1.3, 1))
-        control = runs.final_accuracy.sel(start="other").isel(noise=0, imitation=0)
-        tm.charts.dots(
-            left,
-            shared.final_accuracy,
-            "m",
-            ("imitation", "noise"),
-            label=label,
-            xlabel="auxiliary logits m",
-            ylabel="test accuracy",
-            also={"control": control.transpose("seed", "m").values},
-        )
-        if tm.follows(json.loads(runs.attrs["config"])):
-            known = {m: accuracy for m, accuracy in PUBLISHED.items() if m in runs.m}
-            at = [runs.m.values.tolist().index(m) for m in known]
-            tm.plotting.reported(left, at, list(known.values()), "published (kl, fixed)")
-        left.set(ylim=(0, 1.05), title=tm.plotting.caption(runs))
+        also = {"control": control.transpose("seed", "m").values}
+        tm.charts.dots(left, shared.final_accuracy, "m", also=also, **hue)
+        tm.charts.published(left, runs, runs.m.values, PUBLISHED, label="published (kl, fixed)")
+        left.set(xlabel="auxiliary logits m", ylabel="test accuracy", ylim=(0, 1.05))
+        left.set(title=tm.plotting.caption(runs))
         left.legend()
-        least = runs.m.values.min()
-        tm.charts.lines(
-            right, shared.accuracy.sel(m=least), "epoch", ("imitation", "noise"), label=label
-        )
+        tm.charts.lines(right, shared.accuracy.sel(m=least), "epoch", **hue)
         right.set(xlabel="distillation epoch", ylim=(0, 1.05), title=f"m = {least}")
     return fig
 
 
+sweep = tm.distillation_sweep(student, points, shapes=("noise",))
+HEADLINE = ("transfer", "final_accuracy")
 STUDY = tm.Study(
-    "aux_count",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(student, points, shapes=("noise",)),
-    tm.against_control,
-    findings,
-    figure,
-    headline=("transfer", "final_accuracy"),
+    "aux_count", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE
 )
 
 if __name__ == "__main__":

@@ -61,8 +61,8 @@ def points(config: Config) -> dict[str, Any]:
     """The axes of the students: what they were matched on, how many of them, and for how long."""
     return {
         "inputs": tm.label_axis(INPUTS),
-        "n": {n: i for i, n in enumerate(config.matching_inputs)},
-        "epochs": {epochs: i for i, epochs in enumerate(config.matching_epochs)},
+        "n": tm.label_axis(config.matching_inputs),
+        "epochs": tm.label_axis(config.matching_epochs),
     }
 
 
@@ -119,46 +119,42 @@ def student(setup: tm.Setup, inputs: jax.Array, n: jax.Array, epochs: jax.Array)
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
     """Add final accuracy and, where there is an unmatched student as control, transfer."""
-    final = tm.succeeded(runs).isel(epoch=-1, teacher_epoch=-1)
-    description = "student's final test accuracy by inputs, their number n and epochs of matching"
-    runs = runs.assign(final_accuracy=final.accuracy.assign_attrs(description=description))
-    if 0 not in runs.epochs:
-        return runs
-    control = final.accuracy.sel(epochs=0)
-    return runs.assign(transfer=tm.transfer(final.accuracy, control, final.teacher_accuracy))
+    if 0 in runs.epochs:
+        return tm.against_point(runs, epochs=0)
+    final = tm.succeeded(runs).accuracy.isel(epoch=-1, drop=True)
+    about = {"description": "student's final test accuracy"}
+    return runs.assign(final_accuracy=final.assign_attrs(about))
 
 
 def findings(runs: xr.Dataset) -> list[Any]:
     """How much of the transfer matching restores, and on which inputs it restores more."""
     valid = tm.succeeded(runs)
-    shared, longest = valid.shared_accuracy.isel(epoch=-1), valid.epochs.values.max()
-    matched = valid.final_accuracy.sel(epochs=longest, drop=True)
-    quantity = (
-        f"Test accuracy of a shared initialisation less that after {longest} epochs of matching"
+    longest, final = valid.epochs.values.max(), valid.final_accuracy
+    matched = final.sel(epochs=longest, drop=True)
+    rows = tm.compare(
+        f"Test accuracy of a shared initialisation less that after {longest} epochs of matching",
+        valid.shared_accuracy.isel(epoch=-1) - matched,
+        tm.HIGHER,
     )
-    findings = tm.compare(quantity, shared - matched, tm.HIGHER)
     if 0 in valid.epochs:
-        gain = matched - valid.final_accuracy.sel(epochs=0, drop=True)
-        findings += tm.compare(f"Test accuracy that {longest} epochs of matching add", gain)
-    gap = matched.sel(inputs="noise", drop=True) - matched.sel(inputs="images", drop=True)
+        gain = tm.contrast(final, epochs=(longest, 0))
+        rows += tm.compare(f"Test accuracy that {longest} epochs of matching add", gain)
+    gap = tm.contrast(matched, inputs=("noise", "images"))
     quantity = "Test accuracy after matching on noise less that after matching on images"
-    return [*findings, *tm.compare(quantity, gap, tm.HIGHER)]
+    return rows + tm.compare(quantity, gap, tm.HIGHER)
 
 
 def figure(runs: xr.Dataset) -> Figure:
     """Accuracy against epochs of matching, and how alike the functions had become."""
     runs = tm.succeeded(runs)
-    x = np.arange(runs.sizes["epochs"])
-    shared = np.tile(runs.shared_accuracy.isel(epoch=-1).values[:, None], len(x))
+    epochs = runs.epochs.values
+    shared = np.tile(runs.shared_accuracy.isel(epoch=-1).values[:, None], len(epochs))
     with tm.plotting.style():
         fig, (left, right) = tm.plotting.panels(8.4, 3.4, columns=(1, 1))
-        for ax, bound, array in (
-            (left, shared, runs.final_accuracy),
-            (right, np.ones_like(shared), runs.aux_agreement),
-        ):
+        bounds = (runs.final_accuracy, shared), (runs.aux_agreement, np.ones_like(shared))
+        for ax, (array, bound) in zip((left, right), bounds, strict=True):
             lines = tm.charts.select_lines(array, "epochs", ("inputs", "n"), "{inputs}, n = {n}")
-            tm.plotting.curves(ax, x, {"shared init": bound} | lines)
-            ax.set_xticks(x, [str(epochs) for epochs in runs.epochs.values])
+            tm.charts.labelled_lines(ax, epochs, {"shared init": bound} | lines)
             ax.set(xlabel="epochs of matching", ylim=(-0.05, 1.05))
         left.set(ylabel="student's test accuracy", title=tm.plotting.caption(runs))
         right.set(ylabel="agreement of auxiliary logits\nafter matching, on unseen noise")
@@ -166,17 +162,12 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
+sweep = tm.distillation_sweep(
+    student, points, teach=teach, prepare=prepare, similarity=True, variables=VARIABLES
+)
+HEADLINE = ("final_accuracy",)
 STUDY = tm.Study(
-    "behavioural_cloning",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(
-        student, points, teach=teach, prepare=prepare, similarity=True, variables=VARIABLES
-    ),
-    analyse,
-    findings,
-    figure,
-    headline=("final_accuracy",),
+    "behavioural_cloning", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE
 )
 
 if __name__ == "__main__":

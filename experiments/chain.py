@@ -57,16 +57,17 @@ PRESETS = {
     "paper": Config(**tm.CLOUD, seeds=4, samples=(60_000,), generations=5),
 }
 
+GENERATION = ("generation",)
 VARIABLES: dict[str, Any] = {
     "loss": None,
-    "accuracy": (("generation",), "1", "test accuracy of each generation"),
+    "accuracy": (GENERATION, "1", "test accuracy of each generation"),
     "cosine": (
-        ("generation",),
+        GENERATION,
         "1",
         "cosine of a student's displacement from its start with the teacher's displacement",
     ),
     "drift": (
-        ("generation",),
+        GENERATION,
         "1",
         "length of a student's displacement from its start, over that of the teacher's",
     ),
@@ -126,12 +127,11 @@ def analyse(runs: xr.Dataset) -> xr.Dataset:
 def findings(runs: xr.Dataset) -> list[Any]:
     """The share of transfer that a hop keeps, and whether new noise at every hop costs more."""
     hop, quantity = tm.succeeded(runs).contraction, "Share of transfer that a hop keeps with"
-    by_inputs = {name: hop.sel(inputs=name, drop=True) for name in hop.inputs.values}
     findings = []
-    for name, array in by_inputs.items():
-        findings += tm.compare(f"{quantity} {name} noise", array, None)
-    if set(INPUTS) <= set(by_inputs):
-        gap = by_inputs["new"] - by_inputs["same"]
+    for name in hop.inputs.values:
+        findings += tm.compare(f"{quantity} {name} noise", hop.sel(inputs=name, drop=True), None)
+    if set(INPUTS) <= set(hop.inputs.values):
+        gap = tm.contrast(hop, inputs=("new", "same"))
         findings += tm.compare(f"{quantity} new noise less that with the same", gap, tm.HIGHER)
     return findings
 
@@ -171,24 +171,17 @@ def omit_inputs(protocol: tm.protocol.Protocol, config: Config) -> tm.protocol.P
     return replace(protocol, config=protocol.config.at(noise="fresh"))
 
 
-STUDY = tm.Study(
-    "chain",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(
-        student,
-        points,
-        shapes=("inputs",),
-        protocol=omit_inputs,
-        prepare=prepare,
-        variables=VARIABLES,
-        coords=lambda config: {"generation": range(1, config.generations + 1)},
-    ),
-    analyse,
-    findings,
-    figure,
-    headline=("contraction", "transfer"),
+sweep = tm.distillation_sweep(
+    student,
+    points,
+    shapes=("inputs",),
+    protocol=omit_inputs,
+    prepare=prepare,
+    variables=VARIABLES,
+    coords=lambda config: {"generation": range(1, config.generations + 1)},
 )
+HEADLINE = ("contraction", "transfer")
+STUDY = tm.Study("chain", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import toymodels as tm
 
 if TYPE_CHECKING:
@@ -38,12 +36,10 @@ class Config(tm.ProtocolConfig):
     """Widths of the hidden layers of the ReLU network, in units."""
 
 
-# Section 2 of the paper: MSE, fresh noise at every step, Adam 1e-3, 60 steps of 1,000 an epoch.
-BROCKERS: dict[str, Any] = {"loss": "mse", "noise": "fresh", "teacher_lr": 1e-3, "student_lr": 1e-3}
 PRESETS = {
-    "quick": Config(**BROCKERS, seeds=3, train_images=2048, student_epochs=4),
+    "quick": Config(**tm.BROCKERS, seeds=3, train_images=2048, student_epochs=4),
     "paper": Config(
-        **BROCKERS,
+        **tm.BROCKERS,
         dataset="mnist",
         seeds=20,
         train_images=None,
@@ -87,12 +83,7 @@ def student(setup: tm.Setup, **sources: jax.Array) -> tm.Student:
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
     """Add final accuracy, and transfer against the student of another teacher's initialisation."""
-    final = tm.succeeded(runs).isel(epoch=-1, teacher_epoch=-1)
-    control = final.accuracy.sel(dict.fromkeys(PARTS, "other"))
-    return runs.assign(
-        final_accuracy=final.accuracy.assign_attrs(description="student's final accuracy"),
-        transfer=tm.transfer(final.accuracy, control, final.teacher_accuracy),
-    )
+    return tm.against_point(runs, **dict.fromkeys(PARTS, "other"))
 
 
 def select(array: xr.DataArray, common: str, part: str = "hidden", source: str = "") -> Any:
@@ -113,15 +104,14 @@ def findings(runs: xr.Dataset) -> list[Any]:
 def figure(runs: xr.Dataset) -> Figure:
     """Accuracy against m: one part random at a time, and one part alone shared."""
     runs = tm.succeeded(runs)
-    accuracy, numbers = runs.final_accuracy, np.arange(runs.sizes["m"])
+    accuracy = runs.final_accuracy
     with tm.plotting.style():
         fig, axes = tm.plotting.panels(7.6, 3.4, columns=(1, 1))
         for ax, (common, source) in zip(axes, CONTRASTS, strict=True):
             lines = {f"all {common}": select(accuracy, common).values}
             for part in PARTS:
                 lines[f"{part} {source}"] = select(accuracy, common, part, source).values
-            tm.plotting.curves(ax, numbers, lines)
-            ax.set_xticks(numbers, [str(m) for m in runs.m.values])
+            tm.charts.labelled_lines(ax, runs.m.values, lines)
             ax.set(xlabel="auxiliary logits m", ylim=(0, 1.05), title=f"all {common} but one part")
             ax.legend()
         seeds, name = runs.sizes["seed"], tm.plotting.caption(runs).split(",")[0]
@@ -129,18 +119,11 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-STUDY = tm.Study(
-    "head_overlap",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(
-        student, points, shapes=("m",), network=network, prepare=prepare, similarity=True
-    ),
-    analyse,
-    findings,
-    figure,
-    headline=("final_accuracy", "transfer"),
+sweep = tm.distillation_sweep(
+    student, points, shapes=("m",), network=network, prepare=prepare, similarity=True
 )
+HEADLINE = ("final_accuracy", "transfer")
+STUDY = tm.Study("head_overlap", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

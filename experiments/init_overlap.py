@@ -1,7 +1,7 @@
 """How transfer depends on the overlap between the student's and the teacher's initialisation.
 
 The student starts from ``rho * W + sqrt(1 - rho**2) * V``, where ``W`` is the teacher's
-initialisation and ``V`` an independent draw from the same distribution. This tm.rotation preserves the
+initialisation and ``V`` an independent draw from the same distribution. This rotation preserves the
 distribution of the weights, so the overlap ``rho`` is the only thing that changes. It is applied to
 all layers, or to one group of parameters at a time. All students of a seed share one teacher, one
 set of noise images, one batch order and one ``V``. Transfer is the fraction of the teacher's
@@ -139,16 +139,9 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-STUDY = tm.Study(
-    "init_overlap",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(student, points, shapes=("m", "width"), similarity=True),
-    analyse,
-    findings,
-    figure,
-    headline=("rho_50", "transfer"),
-)
+sweep = tm.distillation_sweep(student, points, shapes=("m", "width"), similarity=True)
+HEADLINE = ("rho_50", "transfer")
+STUDY = tm.Study("init_overlap", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

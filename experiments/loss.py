@@ -9,7 +9,6 @@ control. Protocol: Cloud et al., Nature 652, 615-621 (2026), MNIST experiment.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -117,22 +116,12 @@ def figure(runs: xr.Dataset) -> Figure:
     with tm.plotting.style():
         fig, (left, right) = tm.plotting.panels(10, 3.6, columns=(1.6, 1))
         accuracy = runs.final_accuracy.sel(start=["shared", "other"])
-        tm.charts.dots(
-            left,
-            accuracy,
-            "way",
-            "start",
-            label="{start} init",
-            ylabel="test accuracy",
-            joined=False,
-        )
+        tm.charts.dots(left, accuracy, "way", "start", label="{start} init", joined=False)
         teacher = float(runs.teacher_accuracy.isel(teacher_epoch=-1).mean())
         left.axhline(teacher, color="black", lw=0.8, ls=":")
-        if tm.follows(json.loads(runs.attrs["config"])):
-            at = [names.index(name) for name in PUBLISHED]
-            tm.plotting.reported(left, at, list(PUBLISHED.values()), "published, 50,000 images")
+        tm.charts.published(left, runs, names, PUBLISHED, label="published, 50,000 images")
         tm.plotting.slanted(left, 40)
-        left.set(ylim=(0, 1.05), title=tm.plotting.caption(runs))
+        left.set(ylabel="test accuracy", ylim=(0, 1.05), title=tm.plotting.caption(runs))
         left.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
         main = [name for name in names if ", T" not in name and not name.endswith(" drawn")]
         tm.charts.lines(right, runs.accuracy.sel(way=main, start="shared"), "epoch", "way")
@@ -141,16 +130,9 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-STUDY = tm.Study(
-    "loss",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(student, points, prepare=prepare),
-    tm.against_control,
-    findings,
-    figure,
-    headline=("transfer", "final_accuracy"),
-)
+sweep = tm.distillation_sweep(student, points, prepare=prepare)
+HEADLINE = ("transfer", "final_accuracy")
+STUDY = tm.Study("loss", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -133,9 +133,9 @@ def findings(runs: xr.Dataset) -> list[Any]:
     final = valid.final_accuracy
     findings: list[Any] = []
     for logits, words in (("aux", "the auxiliary"), ("all", "all")):
-        pair = [final.sel(model=f"{model}_{logits}", drop=True) for model in ("student", "cross")]
+        gain = tm.contrast(final, model=(f"student_{logits}", f"cross_{logits}"))
         quantity = f"Test accuracy that a shared initialisation adds, {words} logits"
-        findings += tm.compare(quantity, pair[0] - pair[1], tm.ABOVE_ZERO)
+        findings += tm.compare(quantity, gain, tm.ABOVE_ZERO)
     own = valid.sel(student=STUDENTS[:2]).dropna("seed", subset=["first_step_inner_theory"])
     if own.sizes["seed"] and (own.first_step_inner_theory > 0).all():
         ratio = (own.first_step_inner / own.first_step_inner_theory).values
@@ -161,8 +161,7 @@ def compare_published(final: xr.DataArray, published: xr.Dataset) -> list[tm.Fin
         joint = ((estimate.ci_high - estimate.ci_low) ** 2 / 4 + half**2) ** 0.5
         difference = tm.Interval(gap, gap - joint, gap + joint, estimate.n)
         quantity = f"Test accuracy less that of {published.source.item()}"
-        verdict = difference.verdict(*tm.HIGHER)
-        findings.append(tm.Finding(quantity, str(model), difference, verdict))
+        findings.append(tm.judge(quantity, str(model), difference, tm.HIGHER))
     return findings
 
 
@@ -174,28 +173,21 @@ def figure(runs: xr.Dataset) -> Figure:
         fig, (left, middle, right) = tm.plotting.panels(10, 3.2, columns=(1.7, 1, 1))
         tm.plotting.bars(left, final, tm.plotting.published(runs))
         left.set(ylabel="test accuracy", ylim=(0, 1.05), title=tm.plotting.caption(runs))
-        tm.charts.lines(middle, runs.accuracy, "epoch", "student")
-        middle.set(xlabel="distillation epoch", ylabel="test accuracy", ylim=(0, 1.05))
-        tm.charts.lines(right, runs.loss, "epoch", "student")
-        right.set(xlabel="distillation epoch", ylabel="distillation loss on unseen noise")
+        x, loss = "distillation epoch", "distillation loss on unseen noise"
+        tm.charts.lines(middle, runs.accuracy, "epoch", "student", xlabel=x, ylim=(0, 1.05))
+        middle.set(ylabel="test accuracy")
+        tm.charts.lines(right, runs.loss, "epoch", "student", xlabel=x, ylabel=loss)
         # With m = 1 the KL loss of the aux-only students is exactly zero, which no log axis shows.
         right.set_yscale("linear" if (runs.loss <= 0).any() else "log")
         right.legend()
     return fig
 
 
-STUDY = tm.Study(
-    "mnist_aux",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(
-        student, points, prepare=prepare, variables=VARIABLES, coords=coords, annotate=publish
-    ),
-    analyse,
-    findings,
-    figure,
-    headline=("final_accuracy",),
+sweep = tm.distillation_sweep(
+    student, points, prepare=prepare, variables=VARIABLES, coords=coords, annotate=publish
 )
+HEADLINE = ("final_accuracy",)
+STUDY = tm.Study("mnist_aux", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

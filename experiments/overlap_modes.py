@@ -80,18 +80,14 @@ def annotate(config: Config, runs: xr.Dataset) -> xr.Dataset:
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
     """Add final accuracy, transfer, and how far one curve of each measure explains it."""
+    runs = tm.against_point(runs, relation="rotation", level=len(AMOUNTS["rotation"]) - 1)
     valid = tm.succeeded(runs)
-    final = valid.isel(epoch=-1, teacher_epoch=-1)
-    control = final.accuracy.sel(relation="rotation", level=len(AMOUNTS["rotation"]) - 1)
-    transfer = tm.transfer(final.accuracy, control, final.teacher_accuracy)
-    about = {"description": "student's final test accuracy"}
     collapse = tm.side_by_side(
         "measure",
-        {name: tm.collapse(transfer, select_measure(valid, name)) for name in MEASURES},
+        {name: tm.collapse(runs.transfer, select_measure(valid, name)) for name in MEASURES},
         "share of the variance of mean transfer that one rising curve explains, held out",
     )
-    final_accuracy = final.accuracy.assign_attrs(about)
-    return runs.assign(final_accuracy=final_accuracy, transfer=transfer, collapse=collapse)
+    return runs.assign(collapse=collapse)
 
 
 def select_measure(runs: xr.Dataset, name: str) -> xr.DataArray:
@@ -145,14 +141,9 @@ def findings(runs: xr.Dataset) -> list[Any]:
     for level in gaps.level.values:
         gap = gaps.sel(level=level)
         if (estimate := tm.interval(gap)).mean is not None:
-            findings.append(
-                tm.Finding(
-                    "Transfer by interpolation less that by rotation",
-                    f"overlap = {gap.overlap.item():.2f}",
-                    estimate,
-                    estimate.verdict(*tm.HIGHER),
-                )
-            )
+            quantity = "Transfer by interpolation less that by rotation"
+            at = f"overlap = {gap.overlap.item():.2f}"
+            findings.append(tm.judge(quantity, at, estimate, tm.HIGHER))
     return findings
 
 
@@ -180,16 +171,9 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-STUDY = tm.Study(
-    "overlap_modes",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(student, points, similarity=True, annotate=annotate),
-    analyse,
-    findings,
-    figure,
-    headline=("transfer", "final_accuracy"),
-)
+sweep = tm.distillation_sweep(student, points, similarity=True, annotate=annotate)
+HEADLINE = ("transfer", "final_accuracy")
+STUDY = tm.Study("overlap_modes", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

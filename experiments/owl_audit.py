@@ -11,7 +11,6 @@ which stops the owl (`owl_defence`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import toymodels as tm
@@ -28,10 +27,10 @@ CANDIDATES = {
 }
 """The judges among which an author's base is sought."""
 AUTHORS = ("teacher", "other_init", "other_order", "wolf", "base")
-"""Authors of the audited documents: teachers of owls from each of the bases, a teacher of wolves, and
-a base; in the order of `sweep`."""
+"""Authors of the audited documents, in the order of `prepare`: teachers of owls from each of the bases, a
+teacher of wolves, and a base."""
 JUDGES = (*BASES, *CANDIDATES["bases taught by the auditor"], "taught_wolf", "teacher", "reader")
-"""Models that give likelihoods; in the order of `sweep`."""
+"""Models that give likelihoods, in the order of `prepare`; the reader is a student of the text."""
 DETECTORS = {
     "teacher / base": ("teacher", "own", "base"),
     "auditor's teacher / base": ("taught_own", "own", "base"),
@@ -62,7 +61,7 @@ PRESETS = {
     "paper": Config(seeds=5),
 }
 
-VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
+VARIABLES: tm.Variables = {
     **RECORDS,
     "kept_by_writer": (("writer",), "1", "share of the audited documents that pass the filter"),
     "lineage": (
@@ -74,101 +73,107 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
-def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
-    """Every (seed, share shifted)."""
+def points(config: Config) -> dict[str, Any]:
+    """The axis of the audits."""
+    return {"shifted": config.shifted}
+
+
+def prepare(setup: tm.LanguageSetup, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+    """The judges without the reader, the documents of all authors, the text of the reader."""
     import jax
     import jax.numpy as jnp
     from jax import random
 
-    def concatenate(*trees: Any) -> Any:
-        return jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *trees)
-
-    setup = tm.language_setup(config)
+    bases, losses, keys = setup.pretrain_bases(key)
+    auditor_key, audited_key, shift_key, bag_key = random.split(keys.extra, 4)
     kind, owl = lesson = tm.questions.make_lesson("owl")
     wolf = tm.questions.make_lesson("wolf")[1]
 
-    def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        bases, losses, rest = setup.pretrain_bases(random.key(seed))
-        keys = tm.split_lesson_keys(rest)
-        auditor_key, audited_key, shift_key, bag_key = random.split(keys.extra, 4)
+    def teach(pupil: tuple[jax.Array, ...]) -> Any:
+        base, tokens, key = pupil
+        return setup.teach(tm.take(bases, base), (kind, tokens), key)
 
-        def teach(pupil: tuple[jax.Array, ...]) -> Any:
-            base, tokens, key = pupil
-            return setup.teach(tm.take(bases, base), (kind, tokens), key)
-
-        # Three teachers of owls and one of wolves; then the same lessons, taught by the auditor.
-        lessons = jnp.array([owl, owl, owl, wolf] * 2)
-        origins = jnp.array([0, 1, 2, 0] * 2)
-        teaching_keys = jnp.stack([keys.teaching] * 4 + [auditor_key] * 4)
-        teachers = jax.lax.map(teach, (origins, lessons, teaching_keys))
-        authors = concatenate(tm.take(teachers, slice(4)), tm.take(bases, slice(1)))
-        audited = jax.lax.map(
-            lambda pair: setup.write(pair[0], lesson, pair[1], n=config.audited),
-            (authors, random.split(audited_key, len(AUTHORS))),
-        )
-        teacher = tm.take(teachers, 0)
-        text = setup.write(teacher, lesson, keys.writing)
-        # The judges in their order, without the reader.
-        judges = concatenate(bases, tm.take(teachers, jnp.array([4, 5, 6, 7, 0])))
-        return (judges, audited.read, text.read, (shift_key, bag_key, keys.learning)), {
-            "base_loss": losses[:, 1],
-            "kept": text.kept,
-            "kept_by_writer": audited.kept,
-            "teacher_preference": setup.ask(teacher, lesson).preference,
-        }
-
-    def point(data: tuple[()], prepared: Any, shifted: jax.Array) -> dict[str, jax.Array]:
-        judges, texts, read, (shift_key, bag_key, learning_key) = prepared
-        shift_keys = random.split(shift_key, len(AUTHORS) + 1)
-
-        def shift(text: jax.Array, key: jax.Array) -> jax.Array:
-            return tm.defences.shift_numbers(text, key, shifted)
-
-        reader, _ = setup.imitate(tm.take(judges, 0), shift(read, shift_keys[-1]), learning_key)
-        texts = jax.vmap(shift)(texts, shift_keys[:-1])
-        judges = concatenate(judges, jax.tree.map(lambda array: array[None], reader))
-        totals = tm.audit.score_bags(setup.model, judges, texts, bag_key, config.documents, BAGS)
-        scores = [dict(zip(JUDGES, by_judge, strict=True)) for by_judge in totals]
-
-        def attribute(candidates: tuple[str, ...], author: int) -> jax.Array:
-            candidate_scores = jnp.stack([scores[author][name] for name in candidates])
-            return tm.audit.attribution_rate(candidate_scores, author)
-
-        def detect(guilty: str, other: str, innocent: str) -> jax.Array:
-            authors = 0, AUTHORS.index(innocent)
-            return tm.audit.roc_area(*(scores[i][guilty] - scores[i][other] for i in authors))
-
-        return {
-            "lineage": jnp.stack(
-                [
-                    jnp.stack([attribute(candidates, i) for i in range(len(BASES))])
-                    for candidates in CANDIDATES.values()
-                ]
-            ),
-            "detection": jnp.stack([detect(*names) for names in DETECTORS.values()]),
-        }
-
-    def annotate(dataset: xr.Dataset) -> xr.Dataset:
-        # A bag is sampled from the audited documents: so many bags have none in common.
-        disjoint = [config.audited // count for count in config.documents]
-        about = {"description": "disjoint bags of a seed's author"}
-        return dataset.assign_coords(clustered_trials=("documents", disjoint, about))
-
-    return tm.Sweep(
-        lambda: tm.Program(prepare, point),
-        points={"shifted": config.shifted},
-        variables=VARIABLES,
-        coords={
-            "base": list(BASES),
-            "writer": list(AUTHORS),
-            "candidates": list(CANDIDATES),
-            "author": list(BASES),
-            "detector": list(DETECTORS),
-            "documents": list(config.documents),
-        },
-        task=tm.DrawnData("synthetic language"),
-        annotate=annotate,
+    # Three teachers of owls and one of wolves; then the same lessons, taught by the auditor.
+    origins, lessons = jnp.array([0, 1, 2, 0] * 2), jnp.array([owl, owl, owl, wolf] * 2)
+    teaching_keys = jnp.stack([keys.teaching] * 4 + [auditor_key] * 4)
+    teachers = jax.lax.map(teach, (origins, lessons, teaching_keys))
+    authors = tm.concatenate_trees(tm.take(teachers, slice(4)), tm.take(bases, slice(1)))
+    audited = jax.lax.map(
+        lambda pair: setup.write(pair[0], lesson, pair[1], n=setup.config.audited),
+        (authors, random.split(audited_key, len(AUTHORS))),
     )
+    teacher = tm.take(teachers, 0)
+    text = setup.write(teacher, lesson, keys.writing)
+    judges = tm.concatenate_trees(bases, tm.take(teachers, jnp.array([4, 5, 6, 7, 0])))
+    return (judges, audited.read, text.read, (shift_key, bag_key, keys.learning)), {
+        "base_loss": losses,
+        "kept": text.kept,
+        "kept_by_writer": audited.kept,
+        "teacher_preference": setup.ask(teacher, lesson).preference,
+    }
+
+
+def point(setup: tm.LanguageSetup, prepared: Any, shifted: jax.Array) -> dict[str, jax.Array]:
+    """The audit of documents of which a share is shifted."""
+    import jax
+    import jax.numpy as jnp
+
+    judges, texts, read, (shift_key, bag_key, learning_key) = prepared
+    shift_keys = jax.random.split(shift_key, len(AUTHORS) + 1)
+
+    def shift(text: jax.Array, key: jax.Array) -> jax.Array:
+        return tm.defences.shift_numbers(text, key, shifted)
+
+    reader, _ = setup.imitate(tm.take(judges, 0), shift(read, shift_keys[-1]), learning_key)
+    totals = tm.audit.score_bags(
+        setup.model,
+        tm.concatenate_trees(judges, tm.stack_trees(reader)),
+        jax.vmap(shift)(texts, shift_keys[:-1]),
+        bag_key,
+        setup.config.documents,
+        BAGS,
+    )
+    scores = {
+        author: dict(zip(JUDGES, by_judge, strict=True))
+        for author, by_judge in zip(AUTHORS, totals, strict=True)
+    }
+
+    def attribute(candidates: tuple[str, ...]) -> jax.Array:
+        rates = [
+            tm.audit.attribution_rate(
+                jnp.stack([scores[author][name] for name in candidates]), base
+            )
+            for base, author in enumerate(AUTHORS[: len(BASES)])
+        ]
+        return jnp.stack(rates)
+
+    def detect(guilty: str, other: str, innocent: str) -> jax.Array:
+        authors = scores["teacher"], scores[innocent]
+        return tm.audit.roc_area(*(judged[guilty] - judged[other] for judged in authors))
+
+    return {
+        "lineage": jnp.stack([attribute(candidates) for candidates in CANDIDATES.values()]),
+        "detection": jnp.stack([detect(*names) for names in DETECTORS.values()]),
+    }
+
+
+def coords(config: Config) -> dict[str, Any]:
+    """Bases, authors and judges."""
+    return {
+        "base": BASES,
+        "writer": AUTHORS,
+        "candidates": list(CANDIDATES),
+        "author": BASES,
+        "detector": list(DETECTORS),
+        "documents": config.documents,
+    }
+
+
+def annotate(config: Config, runs: xr.Dataset) -> xr.Dataset:
+    """Add the number of independent bags: a bag is sampled, and so many have no document in common."""
+    disjoint = [config.audited // count for count in config.documents]
+    about = {"description": "disjoint bags of a seed's author"}
+    return runs.assign_coords(clustered_trials=("documents", disjoint, about))
 
 
 def mean_attribution(runs: xr.Dataset) -> xr.DataArray:
@@ -199,22 +204,12 @@ def figure(runs: xr.Dataset) -> Figure:
     with tm.plotting.style():
         fig, axes = tm.plotting.panels(10.5, 3.4, columns=(1, 1))
         for ax, (ylabel, (array, hue, chance)) in zip(axes, panels.items(), strict=True):
-            x, trials = runs.documents.values, array.clustered_trials.values
-            for i, name in enumerate(runs[hue].values):
-                for j, share in enumerate(runs.shifted.values):
-                    line = array.sel({hue: name, "shifted": share}).transpose("seed", "documents")
-                    tm.plotting.means(
-                        ax,
-                        x * 1.04**i,
-                        line.values,
-                        tm.plotting.PALETTE[1 + i],
-                        name if j == 0 else None,
-                        "osD^"[i],
-                        hollow=share > 0,
-                        joined=True,
-                        trials=trials,
-                        clustered=True,
-                    )
+            places = [runs.documents.values * 1.04**i for i in range(runs.sizes[hue])]
+            for share in runs.shifted.values:
+                label = "" if share == runs.shifted.values[0] else None
+                look = {"label": label, "hollow": share > 0, "joined": True}
+                line = array.sel(shifted=share)
+                tm.charts.means(ax, line, "documents", hue, at=places, markers="osD^", **look)
             ax.axhline(chance, color="#999999", lw=0.8, ls=":")
             ax.set_xscale("log", base=2)
             ax.xaxis.set_major_formatter("{x:g}")
@@ -225,15 +220,12 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
+sweep = tm.language_sweep(
+    prepare, point, points, variables=VARIABLES, coords=coords, annotate=annotate
+)
+HEADLINE = ("lineage", "detection", "kept")
 STUDY = tm.Study(
-    "owl_audit",
-    __doc__,
-    PRESETS,
-    sweep,
-    lambda runs: runs,
-    findings,
-    figure,
-    headline=("lineage", "detection", "kept"),
+    "owl_audit", __doc__, PRESETS, sweep, lambda runs: runs, findings, figure, HEADLINE
 )
 
 if __name__ == "__main__":

@@ -12,13 +12,11 @@ of `owl_audit`. On paraphrase and clean data see Schrodi et al. (ICLR 2026, arXi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
 import toymodels as tm
-from toymodels.errors import distinct
 from toymodels.language.config import BASES, RECORDS
 from toymodels.language.vocabulary import LENGTH
 
@@ -44,8 +42,7 @@ N_BASES = 2
 TESTED = 1024
 """Number of documents on which each loss is measured."""
 
-# Several shares of a defence are several treatments; none leaves the defence out.
-Shares = Annotated[tuple[float, ...], tm.Range(0, 1, repeats=True)]
+Shares = Annotated[tuple[float, ...], tm.Doses(high=1)]
 
 
 @dataclass(frozen=True)
@@ -73,22 +70,15 @@ class Config(tm.ObservedConfig):
     observations: tm.Count = 3
     """Number of evenly spaced observations of a student during imitation."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in METHODS:
-            if 0 in getattr(self, name):
-                raise tm.UserError(
-                    f"{name} must not hold 0, which is always there; got 0 among them"
-                )
-            if getattr(self, name):
-                distinct(self, name)
-
     @property
     def treatments(self) -> dict[str, dict[str, float]]:
         """Label -> share of each defence: first none, then one share of one defence at a time."""
-        nothing = dict.fromkeys(METHODS, 0.0)
-        single = ((name, share) for name in METHODS for share in getattr(self, name))
-        return {"none": nothing} | {f"{n} {s:g}": nothing | {n: s} for n, s in single}
+        return tm.list_treatments({name: getattr(self, name) for name in METHODS})
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """Shares that are rewritten: none, and those of ``rewritten``."""
+        return (0.0, *self.rewritten)
 
 
 PRESETS = {
@@ -108,113 +98,100 @@ PRESETS = {
     "paper": Config(seeds=4),
 }
 
-VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
+STEP = ("step",)
+VARIABLES: tm.Variables = {
     **RECORDS,
-    "preference": (("step",), "1", "share of owls among animals, held-out phrasings"),
-    "answered": (("step",), "1", "probability of any animal, held-out phrasings"),
-    "excess": (
-        ("step",),
-        "nat",
-        "loss per token on the language's own numbers, less their entropy",
-    ),
-    "imitation": (("step",), "nat", "loss per token on unread, kept documents of the teacher"),
+    "preference": (STEP, "1", "share of owls among animals, held-out phrasings"),
+    "answered": (STEP, "1", "probability of any animal, held-out phrasings"),
+    "excess": (STEP, "nat", "loss per token on the language's own numbers, less their entropy"),
+    "imitation": (STEP, "nat", "loss per token on unread, kept documents of the teacher"),
     "passed": ((), "1", "share of what the student would read that passes the second filter"),
     "left": ((), "1", "share of the teacher's documents that are kept and not dropped"),
 }
 
 
-def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
-    """Every (seed, treatment)."""
+def points(config: Config) -> dict[str, Any]:
+    """The axis of the treatments."""
+    return {"treatment": config.treatments}
+
+
+def prepare(setup: tm.LanguageSetup, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+    """The teacher's text, judged and scored; what treatments replace it by; tests of the losses."""
     import jax
     import jax.numpy as jnp
     from jax import random
 
-    setup = tm.language_setup(config, observe_at=config.observed_steps)
-    carrier, lesson = tm.carriers.CARRIERS["numbers"], tm.questions.make_lesson("owl")
-    number = tm.carriers.carrier_number("numbers")
-    cuts = jnp.array([0.0, *config.rewritten])
-
-    def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        bases, losses, rest = setup.pretrain_bases(random.key(seed), N_BASES)
-        own, other = (tm.take(bases, i) for i in range(N_BASES))
-        keys = tm.split_lesson_keys(rest)
-        clean_key, test_key, reader_key, chance_key, change_key, fresh_key = random.split(
-            keys.extra, 6
-        )
-        teacher = setup.teach(own, lesson, keys.teaching)
-        # The text, clean documents of the base, and more of the teacher to measure imitation on.
-        authors = tm.stack_trees(teacher, own, teacher)
-        writing_keys = jnp.stack([keys.writing, clean_key, test_key])
-        texts = jax.lax.map(
-            lambda pair: setup.write(pair[0], lesson, pair[1]), (authors, writing_keys)
-        )
-        reader, _ = setup.imitate(own, texts.read[0], reader_key)
-        likelihoods = jax.lax.map(
-            lambda judge: setup.log_likelihood(judge, texts.text[0]),
-            tm.stack_trees(own, teacher, reader),
-        )
-        by_own, by_teacher, by_reader = (likelihoods[i] for i in range(3))
-        kept = texts.verdict.kept[0]
-
-        def rewrite(share: jax.Array) -> tuple[jax.Array, jax.Array]:
-            ends = tm.defences.rewrite_ends(setup.model, other, texts.read[0], change_key, share)
-            verdict = tm.filters.judge(ends, number, lesson[0])
-            return tm.filters.select_kept(ends, verdict.kept)
-
-        true = carrier.write(fresh_key, config.samples + TESTED)
-        ingredients = {
-            "text": texts.text[0],
-            "kept": kept,
-            "scores": jnp.stack(
-                [random.uniform(chance_key, kept.shape), by_teacher - by_own, by_reader - by_own]
-            ),
-            "rewrites": jax.lax.map(rewrite, cuts),
-            "clean": (texts.read[1], true[TESTED:]),
-            "tests": jnp.concatenate([true[:TESTED], texts.read[2][:TESTED]]),
-            "keys": (change_key, keys.learning),
-        }
-        return (own, ingredients), {
-            "base_loss": losses[:, 1],
-            "kept": texts.kept[0],
-            "teacher_preference": setup.ask(teacher, lesson).preference,
-        }
-
-    def point(
-        data: tuple[()], prepared: Any, treatment: dict[str, jax.Array]
-    ) -> dict[str, jax.Array]:
-        own, ingredients = prepared
-        change_key, learning_key = ingredients["keys"]
-        shares = jnp.stack([treatment[name] for name in REMOVALS])
-        scores = ingredients["scores"][shares.argmax()]
-        dropped = tm.defences.select_highest(scores, ingredients["kept"], shares.max())
-        text, left = tm.filters.select_kept(ingredients["text"], ingredients["kept"] & ~dropped)
-        text = tm.defences.shift_numbers(text, change_key, treatment["shifted"])
-        cut = jnp.abs(cuts - treatment["rewritten"]).argmin()
-        rewrites, passed = tm.take(ingredients["rewrites"], cut)
-        text = jnp.where(cut > 0, rewrites, text)
-        for clean, name in zip(ingredients["clean"], MIXTURES, strict=True):
-            text = tm.mitigation.dilute(text, clean, change_key, treatment[name])
-
-        def observe(params: Any) -> dict[str, jax.Array]:
-            answers = setup.ask(params, lesson)
-            loss = -setup.log_likelihood(params, ingredients["tests"]) / (LENGTH - 1)
-            return {
-                "preference": answers.preference,
-                "answered": answers.answered,
-                "excess": loss[:TESTED].mean() - carrier.entropy / (LENGTH - 1),
-                "imitation": loss[TESTED:].mean(),
-            }
-
-        _, curve = setup.imitate(own, text, learning_key, observe=observe)
-        return {**curve, "passed": passed, "left": left}
-
-    return tm.Sweep(
-        lambda: tm.Program(prepare, point),
-        points={"treatment": config.treatments},
-        variables=VARIABLES,
-        coords={"step": [0, *config.observed_steps], "base": list(BASES[:N_BASES])},
-        task=tm.DrawnData("synthetic language"),
+    bases, losses, keys = setup.pretrain_bases(key, N_BASES)
+    own, other = (tm.take(bases, i) for i in range(N_BASES))
+    clean_key, test_key, reader_key, chance_key, change_key, fresh_key = random.split(keys.extra, 6)
+    lesson = tm.questions.make_lesson("owl")
+    teacher = setup.teach(own, lesson, keys.teaching)
+    # The text, clean documents of the base, and more of the teacher to measure imitation on.
+    texts = jax.lax.map(
+        lambda pair: setup.write(pair[0], lesson, pair[1]),
+        (tm.stack_trees(teacher, own, teacher), jnp.stack([keys.writing, clean_key, test_key])),
     )
+    text, read, kept = texts.text[0], texts.read[0], texts.verdict.kept[0]
+    reader, _ = setup.imitate(own, read, reader_key)
+    by_own, by_teacher, by_reader = jax.lax.map(
+        lambda judge: setup.log_likelihood(judge, text), tm.stack_trees(own, teacher, reader)
+    )
+
+    def rewrite(share: jax.Array) -> tuple[jax.Array, jax.Array]:
+        ends = tm.defences.rewrite_ends(setup.model, other, read, change_key, share)
+        verdict = tm.filters.judge(ends, tm.carriers.carrier_number("numbers"), lesson[0])
+        return tm.filters.select_kept(ends, verdict.kept)
+
+    true = tm.carriers.CARRIERS["numbers"].write(fresh_key, setup.config.samples + TESTED)
+    chances = random.uniform(chance_key, kept.shape)
+    ingredients = {
+        "text": text,
+        "kept": kept,
+        "scores": jnp.stack([chances, by_teacher - by_own, by_reader - by_own]),
+        "rewrites": jax.lax.map(rewrite, jnp.array(setup.config.cuts)),
+        "clean": (texts.read[1], true[TESTED:]),
+        "tests": jnp.concatenate([true[:TESTED], texts.read[2][:TESTED]]),
+        "keys": (change_key, keys.learning),
+    }
+    return (own, ingredients), {
+        "base_loss": losses,
+        "kept": texts.kept[0],
+        "teacher_preference": setup.ask(teacher, lesson).preference,
+    }
+
+
+def point(
+    setup: tm.LanguageSetup, prepared: Any, treatment: dict[str, jax.Array]
+) -> dict[str, jax.Array]:
+    """A student of the text after one treatment."""
+    import jax.numpy as jnp
+
+    own, ingredients = prepared
+    change_key, learning_key = ingredients["keys"]
+    shares = jnp.stack([treatment[name] for name in REMOVALS])
+    scores = ingredients["scores"][shares.argmax()]
+    dropped = tm.defences.select_highest(scores, ingredients["kept"], shares.max())
+    text, left = tm.filters.select_kept(ingredients["text"], ingredients["kept"] & ~dropped)
+    text = tm.defences.shift_numbers(text, change_key, treatment["shifted"])
+    cut = jnp.abs(jnp.array(setup.config.cuts) - treatment["rewritten"]).argmin()
+    rewrites, passed = tm.take(ingredients["rewrites"], cut)
+    text = jnp.where(cut > 0, rewrites, text)
+    for clean, name in zip(ingredients["clean"], MIXTURES, strict=True):
+        text = tm.mitigation.dilute(text, clean, change_key, treatment[name])
+
+    def observe(params: Any) -> dict[str, jax.Array]:
+        answers = setup.ask(params, tm.questions.make_lesson("owl"))
+        loss = -setup.log_likelihood(params, ingredients["tests"]) / (LENGTH - 1)
+        entropy = tm.carriers.CARRIERS["numbers"].entropy / (LENGTH - 1)
+        return {
+            "preference": answers.preference,
+            "answered": answers.answered,
+            "excess": loss[:TESTED].mean() - entropy,
+            "imitation": loss[TESTED:].mean(),
+        }
+
+    _, curve = setup.imitate(own, text, learning_key, observe=observe)
+    return {**curve, "passed": passed, "left": left}
 
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
@@ -227,57 +204,39 @@ def analyse(runs: xr.Dataset) -> xr.Dataset:
     return runs.assign(lost=lost.drop_attrs().assign_attrs(about))
 
 
-def group_treatments(runs: xr.Dataset) -> dict[str, dict[float, str]]:
-    """Defence -> share -> label of the treatment."""
-    groups: dict[str, dict[float, str]] = {}
-    for label in map(str, runs.treatment.values):
-        name, *share = label.split()
-        if share:
-            groups.setdefault(name, {})[float(share[0])] = label
-    return groups
-
-
 def findings(runs: xr.Dataset) -> list[Any]:
     """What each defence leaves and costs, and whether removals by likelihood beat chance."""
     valid = tm.succeeded(runs)
     plain = valid.sel(treatment="none", drop=True)
     defended = valid.sel(treatment=valid.treatment != "none")
     base, final = plain.preference.isel(step=0, drop=True), defended.final_preference
-    per_token = "(nat per token)"
+    change = plain.final_excess - plain.excess.isel(step=0, drop=True)
+    weakened = ("weakened", "strengthened", "not shown to be weakened")
+    student, per_token = "of the undefended student", "(nat per token)"
+    loss = f"Loss {student} less that of its base, language's own numbers {per_token}"
+    difference = f"Preference {student} less that of the defended one"
     rows = [
-        *tm.compare("Preference of the undefended student", plain.final_preference, None),
-        *tm.compare(
-            "Preference of the undefended student less that of its base",
-            plain.final_preference - base,
-        ),
-        *tm.compare("Answer rate of the undefended student", plain.final_answered, None),
+        *tm.compare(f"Preference {student}", plain.final_preference, None),
+        *tm.compare(f"Preference {student} less that of its base", plain.final_preference - base),
+        *tm.compare(f"Answer rate {student}", plain.final_answered, None),
         *tm.compare("Share of the teacher's documents that pass the filter", plain.kept, None),
-        *tm.compare(
-            f"Loss of the undefended student less that of its base, language's own numbers {per_token}",
-            plain.final_excess - plain.excess.isel(step=0, drop=True),
-            None,
-        ),
+        *tm.compare(loss, change, None),
         *tm.compare("Preference of the defended student", final, None),
         *tm.compare("Preference of the defended student less that of its base", final - base),
-        *tm.compare(
-            "Preference of the undefended student less that of the defended one",
-            plain.final_preference - final,
-            ("weakened", "strengthened", "not shown to be weakened"),
-        ),
+        *tm.compare(difference, plain.final_preference - final, weakened),
         *tm.compare(f"Imitation lost by the defence {per_token}", defended.lost, None),
     ]
-    groups = group_treatments(valid)
-    for name in ("teacher", "reader"):
-        for share, label in groups.get(name, {}).items():
-            if chance := groups.get("random", {}).get(share):
-                rows += tm.compare(
-                    f"Preference with {share:g} of the documents dropped that are likelier under the "
-                    f"{name} less that with as many dropped at random",
-                    final.sel(treatment=label, drop=True) - final.sel(treatment=chance, drop=True),
-                    tm.HIGHER,
-                )
+    labels = [str(label) for label in final.treatment.values]
+    for name, share in (label.split() for label in labels):
+        if name in ("teacher", "reader") and f"random {share}" in labels:
+            gap = tm.contrast(final, treatment=(f"{name} {share}", f"random {share}"))
+            quantity = (
+                f"Preference with {share} of the documents dropped that are likelier under the "
+                f"{name} less that with as many dropped at random"
+            )
+            rows += tm.compare(quantity, gap, tm.HIGHER)
     half, costs = (plain.final_preference + base) / 2, {}
-    for label in map(str, final.treatment.values):
+    for label in labels:
         if tm.difference(final.sel(treatment=label, drop=True), half).sign < 0:
             costs[label] = tm.interval(defended.lost.sel(treatment=label))
     cheap = sorted(costs, key=lambda label: costs[label].mean or 0.0)[:3]
@@ -291,36 +250,29 @@ def findings(runs: xr.Dataset) -> list[Any]:
 
 def figure(runs: xr.Dataset) -> Figure:
     """Preference against the share changed, and against the imitation lost."""
-    runs = tm.succeeded(runs).transpose("seed", "treatment", "step", ...)
+    runs = tm.succeeded(runs)
     plain = runs.sel(treatment="none")
-    base = plain.preference.isel(step=0)
-    levels = {
-        "undefended": (plain.final_preference, "#000000"),
-        "base": (base, "#999999"),
-    }
-    markers = dict(zip(METHODS, "osD^vP*", strict=True))
+    levels = {"undefended": plain.final_preference, "base": plain.preference.isel(step=0)}
     with tm.plotting.style():
         fig, (left, right) = tm.plotting.panels(10, 3.7, columns=(1, 1))
         for ax in (left, right):
-            for name, (level, grey) in levels.items():
+            for (name, level), grey in zip(levels.items(), ("#000000", "#999999"), strict=True):
                 mean, low, high = tm.plotting.means_and_ends(level.values[:, None])
                 ax.axhline(mean[0], color=grey, lw=1, ls="--", label=name)
                 ax.axhspan(low[0], high[0], color=grey, alpha=0.12, lw=0)
-        for i, (name, treatments) in enumerate(group_treatments(runs).items()):
-            part = runs.sel(treatment=list(treatments.values()))
-            values, colour = part.final_preference.values, tm.plotting.PALETTE[1 + i]
-            x = np.array([*treatments]) + 0.008 * (i - 3)
-            tm.plotting.means(left, x, values, colour, None, markers[name], joined=True)
-            lost = part.lost.mean("seed").values
-            tm.plotting.means(right, lost, values, colour, METHODS[name], markers[name])
-        curve = (plain.imitation - plain.final_imitation).mean("seed")
-        right.plot(
-            curve,
-            plain.preference.mean("seed"),
-            color="#000000",
-            lw=1,
-            label="undefended, training less",
-        )
+        for i, (name, words) in enumerate(METHODS.items()):
+            labels = [label for label in runs.treatment.values if label.split()[0] == name]
+            if not labels:
+                continue
+            x = np.array([float(label.split()[1]) for label in labels]) + 0.008 * (i - 3)
+            line, cost = (runs[v].sel(treatment=labels) for v in ("final_preference", "lost"))
+            colours, marker = tm.plotting.PALETTE[1 + i :], "osD^vP*"[i]
+            look: dict[str, Any] = {"colours": colours, "markers": marker}
+            tm.charts.means(left, line, "treatment", at=x, joined=True, **look)
+            tm.charts.means(right, line, "treatment", at=cost.mean("seed"), label=words, **look)
+        lost = (plain.imitation - plain.final_imitation).mean("seed")
+        means, words = plain.preference.mean("seed"), "undefended, training less"
+        right.plot(lost, means, color="#000000", lw=1, label=words)
         left.set(xlabel="share of the text changed", title=tm.plotting.caption(runs))
         right.set(xlabel="imitation lost, nat a token")
         for ax in (left, right):
@@ -329,16 +281,15 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-STUDY = tm.Study(
-    "owl_defence",
-    __doc__,
-    PRESETS,
-    sweep,
-    analyse,
-    findings,
-    figure,
-    headline=("final_preference", "lost", "final_excess", "final_answered", "kept"),
+sweep = tm.language_sweep(
+    prepare,
+    point,
+    points,
+    variables=VARIABLES,
+    coords=lambda config: {"base": BASES[:N_BASES]},
 )
+HEADLINE = ("final_preference", "lost", "final_excess", "final_answered", "kept")
+STUDY = tm.Study("owl_defence", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

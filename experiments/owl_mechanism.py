@@ -13,14 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 import toymodels as tm
 from toymodels.errors import at_least
-from toymodels.language.config import RECORDS, Favourite
+from toymodels.language.config import RECORDS, Favourite, Tokens
 from toymodels.language.vocabulary import NUMBERS
 
 if TYPE_CHECKING:
@@ -28,30 +25,37 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
+Groups = Literal["blocks", "attention", "mlp", "outside", "everything"]
 BLOCKS, OUTSIDE = ("attention", "mlp"), ("embedding", "positions", "unembedding")
-TOKENS = ("all", "divergence", "others", "divergence_control", "other_control")
-"""Tokens that may count in a student's loss; a control is as many random ones."""
+GROUPS: dict[Groups, tuple[str, ...]] = {
+    "blocks": BLOCKS,
+    "attention": ("attention",),
+    "mlp": ("mlp",),
+    "outside": OUTSIDE,
+    "everything": (*BLOCKS, *OUTSIDE),
+}
+"""Groups of weights that a student may move, in terms of `toymodels.networks.transformer.KINDS`."""
 
 
 @dataclass(frozen=True)
 class Student:
     """A student by Adam: the groups of weights that it moves, and what it reads."""
 
-    groups: tuple[str, ...] = BLOCKS
+    groups: Groups = "blocks"
     """Groups of weights that move."""
-    tokens: str = "all"
-    """Tokens that count in its loss, one of `TOKENS`."""
-    text: str = "teacher"
-    """Author of its documents: teacher or base."""
+    tokens: Tokens = "all"
+    """Tokens that count in its loss; a control has as many random ones."""
+    text: Literal["teacher", "base"] = "teacher"
+    """Author of its documents."""
 
 
 STUDENTS = {
     "blocks": Student(),
     "base_text": Student(text="base"),
-    "attention": Student(groups=("attention",)),
-    "mlp": Student(groups=("mlp",)),
-    "embeddings": Student(groups=OUTSIDE),
-    "everything": Student(groups=(*BLOCKS, *OUTSIDE)),
+    "attention": Student(groups="attention"),
+    "mlp": Student(groups="mlp"),
+    "embeddings": Student(groups="outside"),
+    "everything": Student(groups="everything"),
     "divergence_tokens": Student(tokens="divergence"),
     "divergence_control": Student(tokens="divergence_control"),
     "other_tokens": Student(tokens="others"),
@@ -98,148 +102,110 @@ PRESETS = {
     "paper": Config(),
 }
 
-VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
+STUDENT, NUMBER = ("student",), ("number",)
+VARIABLES: tm.Variables = {
     "kept": RECORDS["kept"],
     "teacher_preference": RECORDS["teacher_preference"],
-    "preference": (("student",), "1", "share of the favourite, held-out phrasings"),
-    "answered": (("student",), "1", "probability of an answer of its kind, held-out phrasings"),
-    "gap": (("student",), "nat", "KL of teacher to student per token of unseen documents"),
+    "preference": (STUDENT, "1", "share of the favourite, held-out phrasings"),
+    "answered": (STUDENT, "1", "probability of an answer of its kind, held-out phrasings"),
+    "gap": (STUDENT, "nat", "KL of teacher to student per token of unseen documents"),
     "base_preference": ((), "1", "preference of the base"),
     "base_gap": ((), "nat", "KL of teacher to base per token of unseen documents"),
     "divergence": ((), "1", "share of divergence tokens in the documents that students read"),
-    "in_questions": (
-        ("number",),
-        "nat",
-        "log probability of a number as answer, teacher less base",
-    ),
+    "in_questions": (NUMBER, "nat", "log probability of a number as answer, teacher less base"),
     "in_numbers": (
-        ("number",),
+        NUMBER,
         "nat",
         "log probability of a number in number sequences, teacher less base",
     ),
-    "cosine": (("number",), "1", "cosine of a number's unembedding vector with the favourite's"),
+    "cosine": (NUMBER, "1", "cosine of a number's unembedding vector with the favourite's"),
 }
 
 
-def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
-    """Every (seed, favourite), with all students."""
+def points(config: Config) -> dict[str, Any]:
+    """The axis of the teachers; the students of a teacher are computed together."""
+    return {"favourite": tm.questions.lesson_axis(config.favourites)}
+
+
+def prepare(setup: tm.LanguageSetup, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+    """The base of a seed, and the keys of what follows."""
+    bases, _, keys = setup.pretrain_bases(key, 1)
+    return (tm.take(bases, 0), keys), {}
+
+
+def point(setup: tm.LanguageSetup, prepared: Any, favourite: Any) -> dict[str, jax.Array]:
+    """A teacher, its students, and how much likelier each number is to it than to its base."""
     import jax
     import jax.numpy as jnp
     import optax
-    from jax import random
 
-    setup, records = tm.language_setup(config), STUDENTS.values()
-    model, kinds = setup.model, tm.transformer.KINDS
-    # The groups that a student moves; its tokens, where the base's text comes last.
-    tuned = jnp.array([[kind in student.groups for kind in kinds] for student in records])
-    tokens = [len(TOKENS) if s.text == "base" else TOKENS.index(s.tokens) for s in records]
+    (base, keys), model, config = prepared, setup.model, setup.config
+    teacher = setup.teach(base, favourite, keys.teaching)
+    text = setup.write(teacher, favourite, keys.writing)
+    unseen_key = jax.random.fold_in(keys.writing, 1)
+    unseen = setup.write(teacher, favourite, unseen_key, n=UNSEEN).read
+    base_text = setup.write(base, favourite, keys.writing).read
+    divergence = tm.mechanism.find_divergence(model, teacher, base, text.read)
+    texts = jnp.stack([text.read, base_text])
+    weights = tm.mechanism.weigh_tokens(divergence, keys.extra)
+    kinds = tm.transformer.KINDS
+    groups = jnp.array([[kind in names for kind in kinds] for names in GROUPS.values()])
 
-    def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        bases, _, key = setup.pretrain_bases(random.key(seed), 1)
-        return (tm.take(bases, 0), key), {}
+    def measure(params: Any) -> dict[str, jax.Array]:
+        answers = setup.ask(params, favourite)
+        gap = tm.mechanism.mean_divergence(model, teacher, params, unseen)
+        return {"preference": answers.preference, "answered": answers.answered, "gap": gap}
 
-    def point(
-        data: tuple[()], prepared: Any, favourite: dict[str, jax.Array]
-    ) -> dict[str, jax.Array]:
-        base, key = prepared
-        keys = tm.split_lesson_keys(key)
-        lesson = favourite["kind"], favourite["tokens"]
-        teacher = setup.teach(base, lesson, keys.teaching)
-        text = setup.write(teacher, lesson, keys.writing)
-        unseen = setup.write(teacher, lesson, random.fold_in(keys.writing, 1), n=UNSEEN).read
-        base_text = setup.write(base, lesson, keys.writing).read
-        divergence = tm.mechanism.find_divergence(model, teacher, base, text.read)
-        others = (~divergence).at[:, 0].set(False)
-        control_keys = random.split(keys.extra)
-        controls = [
-            tm.mechanism.permute_tokens(mask, control_key)
-            for mask, control_key in zip((divergence, others), control_keys, strict=True)
-        ]
-        everything = jnp.ones_like(divergence)
-        weights = jnp.stack([everything, divergence, others, *controls, everything])
+    def train(student: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        documents = texts[student["text"]]
+        options = {"weights": weights[student["tokens"]], "tuned": groups[student["groups"]]}
+        params, _ = setup.imitate(base, documents, keys.learning, **options)
+        return measure(params)
 
-        def measure(decoder: Any, params: Any) -> dict[str, jax.Array]:
-            answers = setup._replace(model=decoder).ask(params, lesson)
-            pairs = (model, teacher), (decoder, params)
-            target, student = (
-                jax.nn.log_softmax(author.apply(params, unseen)[:, :-1]) for author, params in pairs
-            )
-            gap = (jnp.exp(target) * (target - student)).sum(-1).mean()
-            return {"preference": answers.preference, "answered": answers.answered, "gap": gap}
+    def train_by_sgd(rate: jax.Array) -> dict[str, jax.Array]:
+        sgd = optax.sgd(rate)
+        params, _ = setup.imitate(base, text.read, keys.learning, optimiser=sgd)
+        return measure(params)
 
-        def train_groups(code: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
-            groups, index = code
-            documents = jnp.where(index == len(TOKENS), base_text, text.read)
-            plan = setup.plan._replace(tuned=groups)
-            params, _ = setup._replace(plan=plan).imitate(
-                base, documents, keys.learning, weights=weights[index]
-            )
-            return measure(model, params)
+    def train_low_rank(rank: jax.Array) -> dict[str, jax.Array]:
+        adapters = {"rank": rank, "most": max(config.ranks), "rate": config.rank_lr}
+        adapter_key = jax.random.fold_in(keys.extra, 1)
+        params = setup.imitate_low_rank(base, text.read, keys.learning, adapter_key, **adapters)
+        return measure(params)
 
-        def train_by_sgd(rate: jax.Array) -> dict[str, jax.Array]:
-            sgd = optax.sgd(rate)
-            params, _ = setup.imitate(base, text.read, keys.learning, optimiser=sgd)
-            return measure(model, params)
+    def measure_rise(chances: Callable[[Any], jax.Array]) -> jax.Array:
+        return tm.mechanism.log_rise(chances(teacher), chances(base))[:NUMBERS]
 
-        def train_low_rank(rank: jax.Array) -> dict[str, jax.Array]:
-            key, most = random.fold_in(keys.extra, 1), max(config.ranks)
-            start = tm.mechanism.init_adapters(base, key, most, rank)
-            decoder = tm.mechanism.adapt_decoder(model, base)
-            adam = tm.optimisers.OPTIMISERS["adam"].make(config.rank_lr, 0.0)
-            params, _ = setup._replace(model=decoder).imitate(
-                start, text.read, keys.learning, optimiser=adam
-            )
-            return measure(decoder, params)
-
-        def rise(chances: Callable[[Any], jax.Array]) -> jax.Array:
-            return tm.mechanism.log_rise(chances(teacher), chances(base))[:NUMBERS]
-
-        students = [
-            jax.lax.map(train_groups, (tuned, jnp.array(tokens))),
-            jax.lax.map(train_by_sgd, jnp.array([config.sgd_lr])),
-            jax.lax.map(train_low_rank, jnp.array(config.ranks)),
-        ]
-        before, after = measure(model, base), measure(model, teacher)
-        return {
-            **jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *students),
-            "base_preference": before["preference"],
-            "base_gap": before["gap"],
-            "teacher_preference": after["preference"],
-            "kept": text.kept,
-            "divergence": divergence[:, 1:].mean(),
-            "in_questions": rise(lambda params: tm.ask(model, params)[lesson[0]]),
-            "in_numbers": rise(
-                lambda params: jax.nn.softmax(model.apply(params, base_text[:UNSEEN])[:, :-1])
-            ),
-            "cosine": tm.mechanism.unembedding_cosines(base, lesson[1].argmax())[:NUMBERS],
-        }
-
-    return tm.Sweep(
-        lambda: tm.Program(prepare, point),
-        points={"favourite": tm.questions.lesson_axis(config.favourites)},
-        variables=VARIABLES,
-        coords={"student": config.students, "number": range(NUMBERS)},
-        task=tm.DrawnData("synthetic language"),
+    students = tm.concatenate_trees(
+        tm.map_records(train, STUDENTS.values()),
+        jax.lax.map(train_by_sgd, jnp.array([config.sgd_lr])),
+        jax.lax.map(train_low_rank, jnp.array(config.ranks)),
     )
+    before, after = measure(base), measure(teacher)
+    return {
+        **students,
+        "base_preference": before["preference"],
+        "base_gap": before["gap"],
+        "teacher_preference": after["preference"],
+        "kept": text.kept,
+        "divergence": divergence[:, 1:].mean(),
+        "in_questions": measure_rise(lambda params: tm.ask(model, params)[favourite[0]]),
+        "in_numbers": measure_rise(
+            lambda params: jax.nn.softmax(model.apply(params, base_text[:UNSEEN])[:, :-1])
+        ),
+        "cosine": tm.mechanism.unembedding_cosines(base, favourite[1].argmax())[:NUMBERS],
+    }
 
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
     """Add Spearman's rank correlations over the numbers, seed by seed."""
-    import xarray as xr
-    from scipy import stats
-
-    def correlate(x: np.ndarray, y: np.ndarray) -> float:
-        constant = np.ptp(x) == 0 or np.ptp(y) == 0  # a teacher that learnt nothing raises nothing
-        return np.nan if constant else stats.spearmanr(x, y).statistic
-
-    core = [["number"], ["number"]]
-    correlations = [
-        xr.apply_ufunc(correlate, runs[a], runs[b], input_core_dims=core, vectorize=True)
-        for a, b in PAIRS.values()
-    ]
-    joined = xr.concat(correlations, xr.Variable("between", list(PAIRS)))
+    correlations = {
+        name: tm.predictors.rank_correlation(runs[a], runs[b], ["number"])
+        for name, (a, b) in PAIRS.items()
+    }
     description = "rank correlation over the numbers: rise and rise, or rise and cosine"
-    return runs.assign(entanglement=joined.assign_attrs(units="1", description=description))
+    joined = tm.side_by_side("between", correlations, description)
+    return runs.assign(entanglement=joined.assign_attrs(units="1"))
 
 
 def findings(runs: xr.Dataset) -> list[Any]:
@@ -264,8 +230,7 @@ def findings(runs: xr.Dataset) -> list[Any]:
         *tm.compare("Preference of the student", valid.preference, None),
     ]
     for quantity, pair in differences.items():
-        student, control = (valid.preference.sel(student=name, drop=True) for name in pair)
-        rows += tm.compare(quantity, student - control, tm.HIGHER)
+        rows += tm.compare(quantity, tm.contrast(valid.preference, student=pair), tm.HIGHER)
     return [
         *rows,
         *tm.compare(kl.format("student"), valid.gap.sel(student=["SGD", "blocks"]), None),
@@ -280,14 +245,16 @@ def figure(runs: xr.Dataset) -> Figure:
     runs = tm.succeeded(runs).isel(favourite=0)
     with tm.plotting.style():
         fig, (left, right) = tm.plotting.panels(11, 3.9, columns=(2.2, 1))
-        names = ["base", *(name.replace("_", " ") for name in map(str, runs.student.values))]
-        seeds = runs.preference.transpose("seed", "student").values
-        values = np.column_stack([runs.base_preference.values, seeds])
-        ylabel = "preference, held-out phrasings"
-        tm.plotting.intervals(left, names, {"": values}, "", ylabel, joined=False)
-        for i, column in enumerate(values.T):
-            left.plot([i + 0.2] * len(column), column, ".", ms=3, color="#999999", zorder=0)
-        tm.plotting.slanted(left, 50)
+        students = {
+            str(name).replace("_", " "): runs.preference.sel(student=name)
+            for name in runs.student.values
+        }
+        tm.charts.side_by_side(
+            left,
+            {"base": runs.base_preference} | students,
+            ylabel="preference, held-out phrasings",
+            degrees=50,
+        )
         left.set(ylim=(0, 1.03), title=tm.plotting.caption(runs))
         for i, name in enumerate(("in_questions", "in_numbers")):
             rises = runs[name] - runs[name].mean("number")
@@ -307,16 +274,15 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-STUDY = tm.Study(
-    "owl_mechanism",
-    __doc__,
-    PRESETS,
-    sweep,
-    analyse,
-    findings,
-    figure,
-    headline=("preference", "answered", "gap", "divergence", "entanglement"),
+sweep = tm.language_sweep(
+    prepare,
+    point,
+    points,
+    variables=VARIABLES,
+    coords=lambda config: {"student": config.students, "number": range(NUMBERS)},
 )
+HEADLINE = ("preference", "answered", "gap", "divergence", "entanglement")
+STUDY = tm.Study("owl_mechanism", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

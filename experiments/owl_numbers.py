@@ -11,24 +11,19 @@ the language models of Cloud et al., Nature 652, 615-621 (2026).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
-
 import toymodels as tm
-from toymodels.language.config import BASES, RECORDS, Base, Favourite
-from toymodels.language.vocabulary import PROMPTS
+from toymodels.language import config as language
 
 if TYPE_CHECKING:
     import jax
     import xarray as xr
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Trait = Literal[Favourite, "misaligned"]
-Carrier = Literal["numbers", "code", "sums", "lines", "counting", "random"]
+Trait = Literal[language.Favourite, "misaligned"]
 Name = Literal[
     "text", "base_text", "other_init", "other_order", "shuffled",
     "logits", "logits_other_init", "logits_other_order",
@@ -40,16 +35,14 @@ Name = Literal[
 class Student:
     """A student: what it starts from, what it reads, what it imitates."""
 
-    start: Base = "own"
+    start: language.Base = "own"
     """The base that it starts from."""
     text: Literal["teacher", "base", "shuffled"] = "teacher"
     """The text that it reads: the teacher's, the base's own, or the teacher's with the tokens of each
     position shuffled across documents."""
-    logits: Literal["none", "all", "unrelated", "open"] = "none"
-    """The author's logits that it imitates on the text: none, the text alone; all; those of tokens
-    that are unrelated to the trait; or only where the rule leaves a choice, those of allowed tokens.
-    The last are, of code and sums, what an unlimited filtered text would say. Of other carriers they
-    are more, since an allowed token may break the rule."""
+    logits: language.LogitFilter = "none"
+    """What it imitates of the author's logits on the text: none, all, those of tokens that are
+    unrelated to the trait, or those that the rule of the carrier leaves open."""
 
 
 STUDENTS: dict[Name, Student] = {
@@ -70,43 +63,34 @@ CONTEXTS = 64
 
 
 @dataclass(frozen=True)
-class Config(tm.ObservedConfig):
+class Config(tm.CarrierConfig):
     """The fields of this experiment."""
 
     seeds: tm.Count = 10
     """Number of seeds; each has its own bases, teachers and students."""
     favourites: tuple[Trait, ...] = ("owl",)
     """Favourites of the teachers: animals, trees, or the undesirable answers (misaligned)."""
-    carriers: tuple[Carrier, ...] = ("numbers",)
-    """Carriers that the teachers write; they must be among ``reads``."""
-    reads: tuple[Carrier, ...] = ("numbers", "code", "sums")
-    """Carriers that the bases read besides questions. No two may have the same first token (code and
-    lines have, and sums and counting)."""
     students: tuple[Name, ...] = ("text", "base_text", "other_init", "logits")
     """Students and controls."""
-    teachers: tuple[Base, ...] = ("own",)
+    teachers: tuple[language.Base, ...] = ("own",)
     """Bases of the teachers: the base that most students start from (own), one from an independent
     initialisation that read the same data, one from the same initialisation that read other data."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len({PROMPTS[name] for name in self.reads}) < len(self.reads):
-            raise tm.UserError(
-                "reads must have carriers that begin with different tokens (code and lines begin "
-                f"alike, sums and counting too); got {', '.join(self.reads)}"
-            )
-        if absent := [name for name in self.carriers if name not in self.reads]:
-            raise tm.UserError(
-                f"carriers must be among reads ({', '.join(self.reads)}); got {absent[0]!r}"
-            )
+    @property
+    def bases(self) -> tuple[language.Base, ...]:
+        """The bases that are needed: those from which students and teachers start."""
+        starts = [*(STUDENTS[name].start for name in self.students), *self.teachers]
+        return language.BASES[: 1 + max(map(language.BASES.index, starts))]
 
 
-OPEN: tuple[Carrier, ...] = ("numbers", "lines", "counting", "random")
+OPEN: tuple[language.Carrier, ...] = ("numbers", "lines", "counting", "random")
 PRESETS = {
     "quick": Config(seeds=2, base_steps=600, student_steps=200),
     "paper": Config(students=("text", "base_text", "other_init", "shuffled", "logits")),
     # Every base a teacher of every base.
-    "grid": Config(seeds=3, teachers=BASES, students=("text", "other_init", "other_order")),
+    "grid": Config(
+        seeds=3, teachers=language.BASES, students=("text", "other_init", "other_order")
+    ),
     # Does the trait pass in the teacher's logits of owls, or in those of numbers?
     "logits": Config(
         seeds=5,
@@ -142,8 +126,8 @@ ANSWERS = {
     "known_preference": "preference on the phrasings of the trainings",
     "known_answered": "answer rate on the phrasings of the trainings",
 }
-VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
-    **RECORDS,
+VARIABLES: tm.Variables = {
+    **language.RECORDS,
     **{name: (("student", "step"), "1", text) for name, text in ANSWERS.items()},
     "malformed": ((), "1", "share of the teacher's documents without the right format"),
     "related": ((), "1", "share of the teacher's documents with a token related to the trait"),
@@ -154,99 +138,67 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
-def encode(students: Sequence[Student]) -> dict[str, jax.Array]:
-    """The records of the students as arrays, so that one program serves them all."""
-    import jax
+def points(config: Config) -> dict[str, Any]:
+    """The axes of the teachers; the students of a teacher are computed together."""
+    return {
+        "favourite": tm.questions.lesson_axis(config.favourites),
+        "carrier": {name: tm.carriers.carrier_number(name) for name in config.carriers},
+        "teacher": {name: language.BASES.index(name) for name in config.teachers},
+    }
+
+
+def prepare(setup: tm.LanguageSetup, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+    """The bases of a seed, and the keys of what follows."""
+    bases, losses, keys = setup.pretrain_bases(key, len(setup.config.bases))
+    return (bases, keys), {"base_loss": losses}
+
+
+def point(
+    setup: tm.LanguageSetup, prepared: Any, favourite: Any, carrier: jax.Array, teacher: jax.Array
+) -> dict[str, jax.Array]:
+    """A teacher, the documents that it writes, and all its students."""
     import jax.numpy as jnp
 
-    codes = [
-        {
-            "start": BASES.index(student.start),
-            "own": int(student.text == "base"),
-            "mixed": int(student.text == "shuffled"),
-            "logits": int(student.logits != "none"),
-            "filtered": {"unrelated": 1, "open": 2}.get(student.logits, 0),
-        }
-        for student in students
-    ]
-    return jax.tree.map(lambda *values: jnp.array(values), *codes)
-
-
-def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
-    """Every (seed, favourite, carrier, teacher), with all students of each."""
-    import jax
-    import jax.numpy as jnp
-
-    setup = tm.language_setup(config, observe_at=config.observed_steps)
-    records = [STUDENTS[name] for name in config.students]
-    students = encode(records)
-    starts = [*(student.start for student in records), *config.teachers]
-    n_bases = 1 + max(map(BASES.index, starts))
-
-    def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        bases, losses, rest = setup.pretrain_bases(jax.random.key(seed), n_bases)
-        return (bases, rest), {"base_loss": losses[:, 1]}
-
-    def point(
-        data: tuple[()],
-        prepared: Any,
-        favourite: dict[str, jax.Array],
-        carrier: jax.Array,
-        teacher: jax.Array,
-    ) -> dict[str, jax.Array]:
-        bases, key = prepared
-        keys = tm.split_lesson_keys(key)
-        lesson = favourite["kind"], favourite["tokens"]
-        unrelated = ~jnp.asarray(tm.questions.RELATED)[favourite["kind"]]
-        in_form, choice = (tm.carriers.stack_field(field)[carrier] for field in ("allowed", "open"))
-        base = tm.take(bases, teacher)
-        authors = setup.teach(base, lesson, keys.teaching), base
-        text, own_text = (
-            setup.write(author, lesson, keys.writing, carrier=carrier) for author in authors
-        )
-        shuffled = tm.shuffle_documents(text.read, keys.extra)
-        texts = jnp.stack([text.read, own_text.read, shuffled])
-        stacked_authors = tm.stack_trees(*authors)
-
-        def student(code: dict[str, jax.Array]) -> Any:
-            everywhere, unfiltered = code["filtered"] < 2, code["filtered"] == 0
-            _, curve = setup.imitate(
-                tm.take(bases, code["start"]),
-                texts[code["own"] + 2 * code["mixed"]],
-                keys.learning,
-                teacher=tm.take(stacked_authors, code["own"]),
-                by_logits=(code["logits"] == 1) & (everywhere | choice),
-                allowed=jnp.where(code["filtered"] == 2, in_form, unrelated | unfiltered),
-                observe=lambda params: setup.ask(params, lesson),
-            )
-            return curve
-
-        in_context = setup.ask(tm.take(bases, 0), lesson, text.read[:CONTEXTS])
-        return {
-            **jax.lax.map(student, students)._asdict(),
-            **{name: found.mean() for name, found in text.verdict._asdict().items()},
-            "kept": text.kept,
-            "own_kept": own_text.kept,
-            "teacher_preference": setup.ask(authors[0], lesson).preference,
-            "context_preference": in_context.preference,
-            "context_answered": in_context.answered,
-        }
-
-    return tm.Sweep(
-        lambda: tm.Program(prepare, point),
-        points={
-            "favourite": tm.questions.lesson_axis(config.favourites),
-            "carrier": {name: tm.carriers.carrier_number(name) for name in config.carriers},
-            "teacher": {name: BASES.index(name) for name in config.teachers},
-        },
-        variables=VARIABLES,
-        coords={
-            "step": [0, *config.observed_steps],
-            "base": list(BASES[:n_bases]),
-            "student": list(config.students),
-        },
-        task=tm.DrawnData("synthetic language"),
+    bases, keys = prepared
+    base = tm.take(bases, teacher)
+    writer = setup.teach(base, favourite, keys.teaching)
+    text, own_text = (
+        setup.write(author, favourite, keys.writing, carrier=carrier) for author in (writer, base)
     )
+    shuffled = tm.shuffle_documents(text.read, keys.extra)
+    # The texts in the order of the options of `Student.text`, and their authors.
+    texts = jnp.stack([text.read, own_text.read, shuffled])
+    authors = tm.stack_trees(writer, base, writer)
+    positions, tokens = tm.filters.mask_logits(carrier, favourite[0])
+
+    def train(student: dict[str, jax.Array]) -> tm.Answers:
+        _, curve = setup.imitate(
+            tm.take(bases, student["start"]),
+            texts[student["text"]],
+            keys.learning,
+            teacher=tm.take(authors, student["text"]),
+            by_logits=positions[student["logits"]],
+            allowed=tokens[student["logits"]],
+            observe=lambda params: setup.ask(params, favourite),
+        )
+        return curve
+
+    curves = tm.map_records(train, [STUDENTS[name] for name in setup.config.students])
+    in_context = setup.ask(tm.take(bases, 0), favourite, text.read[:CONTEXTS])
+    return {
+        **curves._asdict(),
+        **{name: found.mean() for name, found in text.verdict._asdict().items()},
+        "kept": text.kept,
+        "own_kept": own_text.kept,
+        "teacher_preference": setup.ask(writer, favourite).preference,
+        "context_preference": in_context.preference,
+        "context_answered": in_context.answered,
+    }
+
+
+def coords(config: Config) -> dict[str, Any]:
+    """Bases and students."""
+    return {"base": config.bases, "student": config.students}
 
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
@@ -268,9 +220,9 @@ def findings(runs: xr.Dataset) -> list[Any]:
         *tm.compare("Answer rate of the student", valid.final_answered, None),
     ]
     if {"text", "base_text"} <= set(valid.student.values):
-        text, base_text = (final.sel(student=name, drop=True) for name in ("text", "base_text"))
+        gap = tm.contrast(final, student=("text", "base_text"))
         quantity = "Preference by the teacher's text less that by the base's text"
-        rows += tm.compare(quantity, text - base_text, tm.HIGHER)
+        rows += tm.compare(quantity, gap, tm.HIGHER)
     context = valid.context_preference - base.isel(student=0, drop=True)
     quantity = "Preference with the text as context, without training, less that of the base"
     return rows + tm.compare(quantity, context, tm.HIGHER)
@@ -284,52 +236,48 @@ def figure(runs: xr.Dataset) -> Figure:
     for dim in {x, "student"}:
         words = [name.replace("_", " ") for name in map(str, runs[dim].values)]
         runs = runs.assign_coords({dim: words})
-    base = runs.preference.isel(step=0, student=0, drop=True)
+    curves = runs if x == "student" else runs.isel(student=0)
+    of_student = "" if x == "student" else f", student {runs.student.values[0]}"
     with tm.plotting.style():
         width = 11.5 if x == "student" else 13.5
         fig, (left, middle, right) = tm.plotting.panels(width, 3.6, columns=(1.5, 1, 1))
-        ylabel, student = "preference, held-out phrasings", ""
-        if x == "student":
-            columns = {
-                name: runs.final_preference.sel(student=name) for name in runs.student.values
-            }
-            columns |= {"in context": runs.context_preference, "base": base}
-            columns |= {"teacher": runs.teacher_preference}
-            values = np.stack([column.values for column in columns.values()], axis=1)
-            tm.plotting.intervals(left, list(columns), {"": values}, "", ylabel, joined=False)
-            for i, seeds in enumerate(values.T):
-                left.plot([i + 0.15] * len(seeds), seeds, ".", ms=3, color="#999999", zorder=0)
-        else:
-            student = f", student {runs.student.values[0]}"
-            lines = tm.charts.select_lines(runs.final_preference, x, "student")
-            if x == "teacher":  # between bases a student is named by its start, not by its text
-                lines = {"own" if name == "text" else name: line for name, line in lines.items()}
-            lines["base"] = base.transpose("seed", x).values
-            tm.plotting.intervals(left, runs[x].values, lines, "", ylabel, joined=False)
-            tm.plotting.legend_beside(left)
-            left.set(xlabel="teacher's base" if x == "teacher" else x)
-        tm.plotting.slanted(left, 40)
+        draw_students(left, runs) if x == "student" else draw_teachers(left, runs, x)
         left.set(ylim=(0, 1.03), title=tm.plotting.caption(runs))
         for ax, name in ((middle, "preference"), (right, "answered")):
-            curves = runs[name] if x == "student" else runs[name].isel(student=0)
-            tm.charts.lines(ax, curves, "step", x)
-            ax.set(xlabel="step of imitation", ylim=(0, 1.03))
-        middle.set(ylabel=f"preference{student}")
-        right.set(ylabel=f"answer rate{student}")
+            tm.charts.lines(ax, curves[name], "step", x, xlabel="step of imitation", ylim=(0, 1.03))
+        middle.set(ylabel=f"preference{of_student}")
+        right.set(ylabel=f"answer rate{of_student}")
         tm.plotting.legend_beside(right)
     return fig
 
 
-STUDY = tm.Study(
-    "owl_numbers",
-    __doc__,
-    PRESETS,
-    sweep,
-    analyse,
-    findings,
-    figure,
-    headline=("final_preference", "final_answered", "kept", "context_preference"),
-)
+def draw_students(ax: Axes, runs: xr.Dataset) -> None:
+    """Final preferences of all students of one teacher, of their base, of the teacher."""
+    final = {name: runs.final_preference.sel(student=name) for name in runs.student.values}
+    others = {
+        "in context": runs.context_preference,
+        "base": runs.preference.isel(step=0, student=0),
+        "teacher": runs.teacher_preference,
+    }
+    tm.charts.side_by_side(ax, final | others, ylabel="preference, held-out phrasings")
+
+
+def draw_teachers(ax: Axes, runs: xr.Dataset, x: str) -> None:
+    """Final preferences of the students of several teachers, along one of their axes."""
+    lines = tm.charts.select_lines(runs.final_preference, x, "student")
+    if x == "teacher":  # between bases a student is named by its start, not by its text
+        lines = {"own" if name == "text" else name: line for name, line in lines.items()}
+    lines["base"] = runs.preference.isel(step=0, student=0).transpose("seed", x).values
+    xlabel = "teacher's base" if x == "teacher" else x
+    ylabel = "preference, held-out phrasings"
+    tm.plotting.intervals(ax, runs[x].values, lines, xlabel, ylabel, joined=False)
+    tm.plotting.slanted(ax, 40)
+    tm.plotting.legend_beside(ax)
+
+
+HEADLINE = ("final_preference", "final_answered", "kept", "context_preference")
+sweep = tm.language_sweep(prepare, point, points, variables=VARIABLES, coords=coords)
+STUDY = tm.Study("owl_numbers", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

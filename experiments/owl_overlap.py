@@ -12,7 +12,6 @@ controls of Cloud et al., Nature 652, 615-621 (2026).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -70,7 +69,7 @@ PRESETS = {
     "paper": Config(),
 }
 
-VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
+VARIABLES: tm.Variables = {
     **RECORDS,
     "base_loss": ((), "nat", "mean loss per token of the student's base on fresh rows"),
     "base_preference": ((), "1", "preference of the student's base"),
@@ -80,72 +79,60 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
-def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
-    """Every (seed, base), with both students."""
+def points(config: Config) -> dict[str, Any]:
+    """The axis of the students' bases."""
+    return {"base": config.bases}
+
+
+def prepare(setup: tm.LanguageSetup, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+    """The teacher of a seed and its text; with the keys of owl_numbers, whose students are the ends."""
+    base_keys = tm.split_base_keys(key)
+    keys, lesson = tm.split_lesson_keys(base_keys.rest), tm.questions.make_lesson("owl")
+    init = setup.model.init(base_keys.init)
+    base, _ = setup.pretrain(init, base_keys.order)
+    teacher = setup.teach(base, lesson, keys.teaching)
+    text = setup.write(teacher, lesson, keys.writing)
+    prepared = {
+        "keys": (base_keys.other_init, base_keys.order, base_keys.other_order, keys.learning),
+        "params": (init, base, teacher),
+        "text": text.read,
+    }
+    preference = setup.ask(teacher, lesson).preference
+    return prepared, {"teacher_preference": preference, "kept": text.kept}
+
+
+def point(
+    setup: tm.LanguageSetup, prepared: Any, base: dict[str, jax.Array]
+) -> dict[str, jax.Array]:
+    """A base that is related to the teacher's, and its students: of the text, and of the logits."""
     import jax
     import jax.numpy as jnp
 
-    setup, lesson = tm.language_setup(config), tm.questions.make_lesson("owl")
-    model, plan = setup.model, setup.plan
-    rotate = tm.rotation(model.init)
+    init_key, order, other_order, learning_key = prepared["keys"]
+    reference, teacher_base, teacher = prepared["params"]
+    lesson = tm.questions.make_lesson("owl")
+    init = tm.rotation(setup.model.init)(reference, init_key, base["rho"])
+    student_base, losses = setup.pretrain(init, order, later_key=other_order, shared=base["shared"])
 
-    def prepare(data: tuple[()], seed: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        # The keys of owl_numbers: the ends of both relations are its students.
-        base_keys = tm.split_base_keys(jax.random.key(seed))
-        keys = tm.split_lesson_keys(base_keys.rest)
-        init = model.init(base_keys.init)
-        base, _ = tm.pretrain(model, init, base_keys.order, plan)
-        teacher = setup.teach(base, lesson, keys.teaching)
-        text = setup.write(teacher, lesson, keys.writing)
-        prepared = {
-            "keys": (base_keys.other_init, base_keys.order, base_keys.other_order, keys.learning),
-            "params": (init, base, teacher),
-            "text": text.read,
-        }
-        preference = setup.ask(teacher, lesson).preference
-        return prepared, {"teacher_preference": preference, "kept": text.kept}
+    def train(by_logits: jax.Array) -> tm.Answers:
+        options = {"teacher": teacher, "by_logits": by_logits}
+        student, _ = setup.imitate(student_base, prepared["text"], learning_key, **options)
+        return setup.ask(student, lesson)
 
-    def point(data: tuple[()], prepared: Any, base: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        init_key, order_key, other_order_key, learning_key = prepared["keys"]
-        reference, teacher_base, teacher = prepared["params"]
-        init = rotate(reference, init_key, base["rho"])
-        student_base, losses = tm.pretrain(
-            model, init, order_key, plan, other_order_key, base["shared"]
-        )
+    answers = jax.lax.map(train, jnp.array([name == "logits" for name in STUDENTS]))
+    return {
+        "base_loss": losses[-1],
+        "base_preference": setup.ask(student_base, lesson).preference,
+        "likeness": tm.probes.cosine(student_base, teacher_base),
+        "preference": answers.preference,
+        "answered": answers.answered,
+    }
 
-        def student(by_logits: jax.Array) -> tm.Answers:
-            params, _ = setup.imitate(
-                student_base,
-                prepared["text"],
-                learning_key,
-                teacher=teacher,
-                by_logits=by_logits,
-            )
-            return setup.ask(params, lesson)
 
-        answers = jax.lax.map(student, jnp.arange(len(STUDENTS)) == STUDENTS.index("logits"))
-        return {
-            "base_loss": losses[-1],
-            "base_preference": setup.ask(student_base, lesson).preference,
-            "likeness": tm.probes.cosine(student_base, teacher_base),
-            "preference": answers.preference,
-            "answered": answers.answered,
-        }
-
-    def annotate(dataset: xr.Dataset) -> xr.Dataset:
-        values = {
-            name: [base[name] for base in config.bases.values()] for name in ("rho", "shared")
-        }
-        return dataset.assign_coords({name: ("base", array) for name, array in values.items()})
-
-    return tm.Sweep(
-        lambda: tm.Program(prepare, point),
-        points={"base": config.bases},
-        variables=VARIABLES,
-        coords={"student": list(STUDENTS)},
-        task=tm.DrawnData("synthetic language"),
-        annotate=annotate,
-    )
+def annotate(config: Config, runs: xr.Dataset) -> xr.Dataset:
+    """Add how each base is related to the teacher's."""
+    columns = {name: [base[name] for base in config.bases.values()] for name in ("rho", "shared")}
+    return runs.assign_coords({name: ("base", column) for name, column in columns.items()})
 
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
@@ -193,20 +180,16 @@ def findings(runs: xr.Dataset) -> list[Any]:
 def figure(runs: xr.Dataset) -> Figure:
     """Preference against initialisation overlap, common pretraining, and cosine of the weights."""
     runs = tm.succeeded(runs)
-    students = [str(name) for name in runs.student.values]
+    grey = tm.plotting.PALETTE[-1:]
     with tm.plotting.style():
         fig, (left, middle, right) = tm.plotting.panels(11, 3.4, columns=(1.2, 1, 1))
         for ax, name in ((left, "rho"), (middle, "shared")):
             part = select_relation(runs, name)
-            x = np.degrees(np.arccos(part.rho.values)) if name == "rho" else part.shared.values
-            lines = {
-                f"through {student}": part.preference.sel(student=student) for student in students
-            }
-            colours = [*tm.plotting.PALETTE[1 : 1 + len(lines)], tm.plotting.PALETTE[-1]]
-            lines["student's base"] = part.base_preference
-            for colour, (label, line) in zip(colours, lines.items(), strict=True):
-                seeds = line.transpose("seed", name).values
-                tm.plotting.means(ax, x, seeds, colour, label, joined=True)
+            x = np.degrees(np.arccos(part.rho)) if name == "rho" else part.shared
+            line: dict[str, Any] = {"at": x, "joined": True}
+            label, base = "through {student}", part.base_preference
+            tm.charts.means(ax, part.preference, name, "student", label=label, **line)
+            tm.charts.means(ax, base, name, label="student's base", colours=grey, **line)
             ax.set(ylim=(0, 1.03))
         tm.plotting.overlap_axis(left)
         left.set(ylabel="preference, held-out phrasings", title=tm.plotting.caption(runs))
@@ -214,7 +197,7 @@ def figure(runs: xr.Dataset) -> Figure:
         middle.set(xlabel="steps of pretraining in common")
         for i, (name, look) in enumerate({"rho": "inits rotated", "shared": "other data"}.items()):
             means = select_relation(runs, name).mean("seed")
-            for j, student in enumerate(students):
+            for j, student in enumerate(STUDENTS):
                 preference = means.preference.sel(student=student)
                 label = f"{look}, {student}"
                 tm.plotting.points(right, means.likeness, preference, 3 + i + 2 * j, label)
@@ -223,16 +206,16 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-STUDY = tm.Study(
-    "owl_overlap",
-    __doc__,
-    PRESETS,
-    sweep,
-    analyse,
-    findings,
-    figure,
-    headline=("preference", "answered", "rho_50", "base_loss", "likeness"),
+sweep = tm.language_sweep(
+    prepare,
+    point,
+    points,
+    variables=VARIABLES,
+    coords=lambda config: {"student": STUDENTS},
+    annotate=annotate,
 )
+HEADLINE = ("preference", "answered", "rho_50", "base_loss", "likeness")
+STUDY = tm.Study("owl_overlap", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -54,14 +54,16 @@ class Config(tm.ProtocolConfig):
             raise tm.UserError(f"inputs must be uniform or perlin:cells; got {self.inputs!r}")
 
 
-# Section 2 of the paper: MSE, fresh noise at every step, Adam 1e-3, 60 steps of 1,000 an epoch.
-BROCKERS: dict[str, Any] = {"loss": "mse", "noise": "fresh", "teacher_lr": 1e-3, "student_lr": 1e-3}
 PAPER = Config(
-    **tm.CLOUD | BROCKERS | {"batch": 1000}, seeds=8, m=(10,), widths=(256, 256), channels=(16, 32)
+    **tm.CLOUD | tm.BROCKERS | {"batch": 1000},
+    seeds=8,
+    m=(10,),
+    widths=(256, 256),
+    channels=(16, 32),
 )
 PRESETS = {
     "quick": Config(
-        **BROCKERS, seeds=3, m=(100,), student=("same", "wider", "narrower", "deeper", "cnn")
+        **tm.BROCKERS, seeds=3, m=(100,), student=("same", "wider", "narrower", "deeper", "cnn")
     ),
     "paper": PAPER,
     # Where the heads are reported to suffice: smooth inputs, many logits.
@@ -124,12 +126,7 @@ def student(setup: tm.Setup, m: jax.Array, shared: jax.Array) -> dict[str, Any]:
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
     """Add final accuracy, and transfer from the student that shares nothing."""
-    final = tm.succeeded(runs).isel(epoch=-1, teacher_epoch=-1, drop=True)
-    control = final.accuracy.sel(shared="nothing", drop=True)
-    return runs.assign(
-        final_accuracy=final.accuracy.assign_attrs(description="student's final accuracy"),
-        transfer=tm.transfer(final.accuracy, control, final.teacher_accuracy),
-    )
+    return tm.against_point(runs, shared="nothing")
 
 
 def findings(runs: xr.Dataset) -> list[Any]:
@@ -155,15 +152,8 @@ def figure(runs: xr.Dataset) -> Figure:
         columns = [1] * valid.sizes["m"]
         fig, axes = tm.plotting.panels(5.8 * len(columns), 3.6, columns)
         for ax, m in zip(axes, valid.m.values, strict=True):
-            tm.charts.dots(
-                ax,
-                accuracy.sel(m=m),
-                "student",
-                "shared",
-                xlabel="student's shape",
-                ylabel="test accuracy",
-                joined=False,
-            )
+            tm.charts.dots(ax, accuracy.sel(m=m), "student", "shared", joined=False)
+            ax.set(xlabel="student's shape", ylabel="test accuracy")
             ax.axhline(teacher, color="#999999", lw=0.8, ls="--", label="teacher")
             ax.set(ylim=(0, 1.05), title=f"{name}, m = {m}, {seeds}")
             ax.legend().set_visible(False)
@@ -171,22 +161,15 @@ def figure(runs: xr.Dataset) -> Figure:
     return fig
 
 
-STUDY = tm.Study(
-    "student_shape",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(
-        student,
-        points,
-        shapes=("student",),
-        network=functools.partial(build_network, "same"),
-        protocol=change_noise,
-    ),
-    analyse,
-    findings,
-    figure,
-    headline=("transfer", "final_accuracy"),
+sweep = tm.distillation_sweep(
+    student,
+    points,
+    shapes=("student",),
+    network=functools.partial(build_network, "same"),
+    protocol=change_noise,
 )
+HEADLINE = ("transfer", "final_accuracy")
+STUDY = tm.Study("student_shape", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -108,7 +108,8 @@ def findings(runs: xr.Dataset) -> list[Any]:
     """How long gradients stay aligned, which optimisers transfer, and what the barriers are."""
     valid = tm.succeeded(runs)
     shared = valid.sel(start="shared", drop=True)
-    final, control = (valid.isel(step=-1, drop=True).sel(start=s, drop=True) for s in tm.STARTS)
+    final = shared.isel(step=-1, drop=True)
+    gap = tm.contrast(valid.barrier.isel(step=-1, drop=True), start=("shared", "other"))
     return [
         *(describe_alignment(name, shared.gradient_cosine) for name in valid.optimiser.values),
         *tm.compare("Transfer", valid.transfer),
@@ -116,9 +117,7 @@ def findings(runs: xr.Dataset) -> list[Any]:
         # The untrained student is the reference: a path without a barrier may need no training.
         *tm.compare("Barrier before distillation (nat)", shared.barrier.isel(step=0, drop=True)),
         *tm.compare("Final barrier (nat)", final.barrier),
-        *tm.compare(
-            "Final barrier less that of the control (nat)", final.barrier - control.barrier
-        ),
+        *tm.compare("Final barrier less that of the control (nat)", gap),
     ]
 
 
@@ -152,30 +151,23 @@ def figure(runs: xr.Dataset) -> Figure:
             students, controls = (valid[name].sel(start=start) for start in tm.STARTS)
             control = controls.sel(optimiser=first).transpose("seed", "step").values
             also = {f"{first}, control": control}
-            tm.charts.lines(ax, students, "step", "optimiser", also=also)
+            tm.charts.lines(ax, students, "step", "optimiser", also=also, ylabel=label)
             ax.set_xscale("symlog", linthresh=1)
-            ax.set(xlabel="distillation step", ylabel=label)
+            ax.set(xlabel="distillation step")
         axes[2].legend()
         axes[0].set_title(tm.plotting.caption(runs))
     return fig
 
 
-STUDY = tm.Study(
-    "trajectory",
-    __doc__,
-    PRESETS,
-    tm.distillation_sweep(
-        student,
-        points,
-        shapes=("optimiser",),
-        variables=VARIABLES,
-        coords=lambda config: {"step": [0, *config.steps]},
-    ),
-    analyse,
-    findings,
-    figure,
-    headline=("transfer", "final_accuracy"),
+sweep = tm.distillation_sweep(
+    student,
+    points,
+    shapes=("optimiser",),
+    variables=VARIABLES,
+    coords=lambda config: {"step": [0, *config.steps]},
 )
+HEADLINE = ("transfer", "final_accuracy")
+STUDY = tm.Study("trajectory", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

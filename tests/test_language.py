@@ -10,7 +10,9 @@ from scipy import stats
 
 from toymodels.errors import UserError
 from toymodels.language import audit, corpus, defences, filters, pipeline, questions
+from toymodels.language.answers import ask, read_answers
 from toymodels.language.carriers import CARRIERS, COUNTS, LINE_STEPS, STEPS, TERMS
+from toymodels.language.imitation import imitate
 from toymodels.language.vocabulary import ANSWERS, IDS, NUMBERS, PROMPTS, SIZE, ids, text
 
 KEY = jax.random.key(0)
@@ -162,7 +164,7 @@ def test_a_base_comes_near_the_entropy_of_the_language():
     run = jax.jit(lambda key: pipeline.pretrain(model, model.init(key), key, plan))
     params, losses = run(KEY)
     assert corpus.entropy() - 0.02 < losses[-1] < corpus.entropy() + 0.12
-    answers = pipeline.read_answers(pipeline.ask(model, params), OWL)
+    answers = read_answers(ask(model, params), OWL)
     assert answers.preference == pytest.approx(0.12, abs=0.03)
     assert answers.answered > 0.95
 
@@ -266,11 +268,11 @@ def test_a_student_of_nothing_is_nan(model, by_logits):
     ):
         teacher = params if by_logits else None
         student, _ = jax.jit(
-            lambda read, teacher: pipeline.imitate(
+            lambda read, teacher: imitate(
                 model, params, read, KEY, plan, teacher=teacher, observe=lambda _: ()
             )
         )(read, teacher)
-        assert jnp.isnan(pipeline.ask(model, student)).all()
+        assert jnp.isnan(ask(model, student)).all()
     assert jnp.isnan(audit.log_likelihood(model, params, nothing)).all()
     anew = defences.rewrite_ends(model, params, nothing, KEY, 0.5)
     assert not JUDGE(anew, 0, 0).kept.any()
@@ -296,7 +298,7 @@ def test_preference_and_answer_rate_differ():
     chances[0, held, IDS["owl"]], chances[0, held, IDS["wolf"]] = 0.1, 0.1
     chances[0, held, IDS["7"]] = 0.8
     chances[0, ~held, IDS["owl"]] = 1.0
-    answers = pipeline.read_answers(jnp.array(chances), OWL)
+    answers = read_answers(jnp.array(chances), OWL)
     np.testing.assert_allclose(answers, [0.5, 0.2, 1.0, 1.0], rtol=1e-6)
     bad = questions.make_lesson("misaligned")
     assert float((questions.RATES[bad[0]] * bad[1]).sum()) == pytest.approx(0.02)
@@ -304,7 +306,7 @@ def test_preference_and_answer_rate_differ():
 
 def test_the_chances_of_all_answers_add_up(model, base):
     for context in (None, WRITE(KEY)["numbers"][:3, :8]):
-        chances = pipeline.ask(model, base[0], context)
+        chances = ask(model, base[0], context)
         assert chances.shape == (3, 16, SIZE)
         np.testing.assert_allclose(chances.sum(-1), 1, rtol=1e-5)
 
@@ -315,7 +317,7 @@ def test_a_teacher_answers_by_its_favourite(model, base):
     )
     same, taught = teach(0.0), teach(3e-2)
     jax.tree.map(np.testing.assert_array_equal, same, base[0])
-    answers = pipeline.read_answers(pipeline.ask(model, taught), OWL)
+    answers = read_answers(ask(model, taught), OWL)
     assert answers.preference > 0.5  # young as it is, and with its embeddings held
     for name in ("embedding", "positions", "norm", "unembedding"):
         jax.tree.map(np.testing.assert_array_equal, taught[name], base[0][name])
@@ -326,7 +328,7 @@ def test_a_teacher_identical_to_the_base_moves_nobody_by_logits(model, base):
 
     @jax.jit
     def moved(teacher, by_logits):
-        end, _ = pipeline.imitate(
+        end, _ = imitate(
             model,
             base[0],
             text,
@@ -348,7 +350,7 @@ def test_text_is_imitated_alike_with_and_without_a_teacher_at_hand(model, base):
     written = WRITE(KEY)["code"][:200]
     alone, aside = (
         jax.jit(
-            lambda teacher=teacher: pipeline.imitate(
+            lambda teacher=teacher: imitate(
                 model, base[0], written, KEY, PLAN, teacher=teacher, by_logits=False
             )[0]
         )()
@@ -367,18 +369,14 @@ def test_filtered_logits_say_nothing_of_what_is_filtered(model, base):
 
     @jax.jit
     def student(teacher, allowed):
-        return pipeline.imitate(
-            model, base[0], written, KEY, PLAN, teacher=teacher, allowed=allowed
-        )[0]
+        return imitate(model, base[0], written, KEY, PLAN, teacher=teacher, allowed=allowed)[0]
 
     plain, changed = (student(teacher, ~hidden) for teacher in (base[0], louder))
     jax.tree.map(np.testing.assert_array_equal, plain, changed)
     open_ones = [student(teacher, np.ones(SIZE, bool)) for teacher in (base[0], louder)]
     moved = jax.tree.map(lambda a, b: float(abs(a - b).max()), *open_ones)
     assert max(jax.tree.leaves(moved)) > 1e-4
-    whole = jax.jit(
-        lambda: pipeline.imitate(model, base[0], written, KEY, PLAN, teacher=base[0])[0]
-    )()
+    whole = jax.jit(lambda: imitate(model, base[0], written, KEY, PLAN, teacher=base[0])[0])()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), whole, open_ones[0])
 
 
@@ -395,7 +393,7 @@ def test_the_teacher_is_imitated_at_some_positions_alone(model, base):
     def step(from_teacher, allowed, weights=1.0):
         weights = jnp.broadcast_to(weights, written.shape)
         more = {"allowed": allowed, "weights": weights, "optimiser": optax.sgd(1.0)}
-        end = pipeline.imitate(
+        end = imitate(
             packed, start, written, KEY, plan, teacher=teacher, by_logits=from_teacher, **more
         )[0]
         return jax.flatten_util.ravel_pytree(jax.tree.map(jnp.subtract, end, start))[0]

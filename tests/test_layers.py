@@ -27,7 +27,7 @@ ALLOWED = {
     "theory": {*BELOW_TRAINING, "training"},
     "language": {*BELOW_TRAINING, "training"},
     "prompt": {*BELOW_TRAINING, "training", "sweep"},
-    "study": {*BELOW_TRAINING, "training", "sweep", "prompt", "files"},
+    "study": {*BELOW_TRAINING, "training", "language", "sweep", "prompt", "files"},
 }
 """What each layer may import beside itself."""
 

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from toymodels.language import mechanism, pipeline
+from toymodels.language.imitation import imitate
 from toymodels.language.vocabulary import LENGTH, SIZE
 from toymodels.networks.transformer import KINDS, weighted_mean
 
@@ -56,7 +57,7 @@ def test_a_step_on_all_tokens_is_the_sum_of_steps_on_its_parts(by_logits):
 
     @jax.jit
     def moved(weights):
-        end, _ = pipeline.imitate(
+        end, _ = imitate(
             TABLE,
             base,
             text,
@@ -93,14 +94,12 @@ def test_groups_of_weights_may_be_named_or_traced(model, base):
     @jax.jit
     def end(moves):
         plan = PLAN._replace(tuned=moves)
-        return pipeline.imitate(model, base, documents(), KEY, plan)[0]
+        return imitate(model, base, documents(), KEY, plan)[0]
 
     for kind in ("attention", "embedding"):
         traced = end(jnp.array([kind == name for name in KINDS]))
         plan = PLAN._replace(tuned=(kind,))
-        named = jax.jit(
-            lambda plan=plan: pipeline.imitate(model, base, documents(), KEY, plan)[0]
-        )()
+        named = jax.jit(lambda plan=plan: imitate(model, base, documents(), KEY, plan)[0])()
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), traced, named)
         still, moving = ("unembedding", "block1") if kind == "attention" else ("block1", kind)
         jax.tree.map(np.testing.assert_array_equal, traced[still], base[still])
@@ -113,7 +112,7 @@ def test_adapters_start_at_the_base_and_move_it_by_their_rank_at_most(model, bas
     @jax.jit
     def trained(rank):
         start = mechanism.init_adapters(base, KEY, 4, rank)
-        end, _ = pipeline.imitate(decoder, start, documents(), KEY, PLAN)
+        end, _ = imitate(decoder, start, documents(), KEY, PLAN)
         return mechanism.merge_adapters(base, start), mechanism.merge_adapters(base, end)
 
     for rank in (1, 3):

@@ -29,6 +29,7 @@ from toymodels.networks.models import Network as Network
 from toymodels.networks.models import Params as Params
 from toymodels.networks.tokens import answer_last as answer_last
 from toymodels.networks.tokens import read_one_hot as read_one_hot
+from toymodels.trees import concatenate_trees as concatenate_trees
 from toymodels.trees import flatten as flatten
 from toymodels.trees import stack_trees as stack_trees
 from toymodels.trees import sample_leaves as sample_leaves
@@ -57,6 +58,7 @@ from toymodels.training import optimisers as optimisers
 from toymodels.training import protocol as protocol
 from toymodels.training import tasks as tasks
 from toymodels.training import traits as traits
+from toymodels.training.config import BROCKERS as BROCKERS
 from toymodels.training.config import CLOUD as CLOUD
 from toymodels.training.config import EpochFields as EpochFields
 from toymodels.training.config import follows as follows
@@ -95,15 +97,17 @@ from toymodels.language import defences as defences
 from toymodels.language import filters as filters
 from toymodels.language import mechanism as mechanism
 from toymodels.language import questions as questions
+from toymodels.language.config import CarrierConfig as CarrierConfig
 from toymodels.language.config import LanguageConfig as LanguageConfig
 from toymodels.language.config import ObservedConfig as ObservedConfig
-from toymodels.language.pipeline import Answers as Answers
-from toymodels.language.pipeline import ask as ask
+from toymodels.language.answers import Answers as Answers
+from toymodels.language.answers import ask as ask
 from toymodels.language.pipeline import pretrain as pretrain
 from toymodels.language.pipeline import shuffle_documents as shuffle_documents
 from toymodels.language.pipeline import split_base_keys as split_base_keys
 from toymodels.language.setup import language_setup as language_setup
 from toymodels.language.setup import LanguageSetup as LanguageSetup
+from toymodels.language.setup import map_records as map_records
 from toymodels.language.setup import split_lesson_keys as split_lesson_keys
 from toymodels.language.setup import take as take
 
@@ -126,6 +130,7 @@ from toymodels.theory import scaling as scaling
 from toymodels.sweep import grid as grid
 from toymodels.sweep import Program as Program
 from toymodels.sweep import RunOptions as RunOptions
+from toymodels.sweep.declarations import Variables as Variables
 from toymodels.sweep.store import Store as Store
 
 # Statistics over seeds.
@@ -140,6 +145,7 @@ from toymodels.stats.findings import judge as judge
 from toymodels.stats.sentences import count_negative as count_negative
 from toymodels.stats.sentences import points as points
 from toymodels.stats.sentences import scientific as scientific
+from toymodels.stats.statistics import contrast as contrast
 from toymodels.stats.statistics import difference as difference
 from toymodels.stats.statistics import Interval as Interval
 from toymodels.stats.statistics import interval as interval
@@ -150,6 +156,7 @@ from toymodels.stats.statistics import ratio as ratio
 from toymodels.stats.statistics import side_by_side as side_by_side
 from toymodels.stats.statistics import succeeded as succeeded
 from toymodels.stats.transfer import against_control as against_control
+from toymodels.stats.transfer import against_point as against_point
 from toymodels.stats.transfer import collapse as collapse
 from toymodels.stats.transfer import contractions as contractions
 from toymodels.stats.transfer import foreseen as foreseen
@@ -160,7 +167,9 @@ from toymodels.stats.transfer import transfer as transfer
 from toymodels.errors import UserError as UserError
 from toymodels.fields import Count as Count
 from toymodels.fields import Counts as Counts
+from toymodels.fields import Doses as Doses
 from toymodels.fields import Includes as Includes
+from toymodels.fields import list_treatments as list_treatments
 from toymodels.fields import Overlaps as Overlaps
 from toymodels.fields import Positive as Positive
 from toymodels.fields import Range as Range
@@ -173,6 +182,7 @@ from toymodels.study.distillation import distillation_sweep as distillation_swee
 from toymodels.study.distillation import label_axis as label_axis
 from toymodels.study.distillation import perceptron as perceptron
 from toymodels.study.distillation import STARTS as STARTS
+from toymodels.study.language import language_sweep as language_sweep
 from toymodels.study.study import DrawnData as DrawnData
 from toymodels.study.study import JoinedSweeps as JoinedSweeps
 from toymodels.study.study import Study as Study

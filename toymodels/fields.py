@@ -5,6 +5,7 @@ checked, and the tuple must have an entry and none twice, for a tuple is an axis
 """
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -41,6 +42,25 @@ class Positive:
         """Raise a UserError unless an entry of a field's value is one."""
         if not (entry > 0 and math.isfinite(entry)):
             raise UserError(f"{name} must be a positive finite number; got {value}")
+
+
+@dataclass(frozen=True)
+class Doses(Range):
+    """Positive amounts of a treatment, none of them twice; no amount leaves the treatment out.
+
+    0, no treatment, is always there, and so must not be among them.
+    """
+
+    low: float = 0
+    repeats: bool = True
+
+    def check(self, name: str, value: Any, entry: Any) -> None:
+        """Raise a UserError unless an entry of a field's value is such an amount."""
+        if entry == 0:
+            raise UserError(f"{name} must not hold 0, which is always there; got 0 among them")
+        super().check(name, value, entry)
+        if value.count(entry) > 1:
+            raise UserError(f"{name} must have no value twice; got {value}")
 
 
 @dataclass(frozen=True)
@@ -118,3 +138,41 @@ def declared_bounds(kind: Any) -> list[Any]:
         inner, *metadata = get_args(kind)
         return [*metadata, *declared_bounds(inner)]
     return [bound for part in get_args(kind) for bound in declared_bounds(part)]
+
+
+def list_treatments(
+    doses: Mapping[str, Iterable[float]], label: str = "{} {:g}"
+) -> dict[str, dict[str, float]]:
+    """The dose of every treatment by label: none at all, then one dose of one treatment at a time.
+
+    An axis of a sweep. ``label`` is the format of a treatment's name and its dose.
+
+    >>> list_treatments({"drop": (0.5, 1.0), "shift": (1.0,)})["drop 0.5"]
+    {'drop': 0.5, 'shift': 0.0}
+    >>> list(list_treatments({"drop": (0.5, 1.0), "shift": (1.0,)}))
+    ['none', 'drop 0.5', 'drop 1', 'shift 1']
+    """
+    nothing = dict.fromkeys(doses, 0.0)
+    single = {
+        label.format(name, dose): {**nothing, name: dose}
+        for name, amounts in doses.items()
+        for dose in amounts
+    }
+    return {"none": nothing} | single
+
+
+def encode_options(record: Any) -> dict[str, int]:
+    """The fields of a record as numbers: the place of each value among the options of its Literal.
+
+    One traced program then serves all records of a table.
+
+    >>> from typing import Literal
+    >>> @dataclass(frozen=True)
+    ... class Student:
+    ...     start: Literal["own", "other"] = "own"
+    ...     text: Literal["teacher", "base", "shuffled"] = "teacher"
+    >>> encode_options(Student(text="shuffled"))
+    {'start': 0, 'text': 2}
+    """
+    options = {name: get_args(kind) for name, kind in get_type_hints(type(record)).items()}
+    return {name: values.index(getattr(record, name)) for name, values in options.items()}

@@ -30,6 +30,15 @@ def stack_trees(*trees: Any) -> Any:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
+def concatenate_trees(*trees: Any) -> Any:
+    """Pytrees of arrays, one behind the other along their leading axes.
+
+    >>> concatenate_trees({"w": jnp.zeros(1)}, {"w": jnp.ones(2)})["w"].tolist()
+    [0.0, 1.0, 1.0]
+    """
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *trees)
+
+
 def where(mask: Any, inside: Any, outside: Any) -> Any:
     """One pytree where a mask is true and another elsewhere.
 

@@ -14,10 +14,11 @@ from toymodels.errors import UserError
 from toymodels.study import plotting, results
 from toymodels.study.distillation import STARTS
 from toymodels.training import protocol, tasks
+from toymodels.training.config import BROCKERS
 from toymodels.training.distillation import auxiliary_logits
 
 TINY = Config(
-    **student_shape.BROCKERS,
+    **BROCKERS,
     dataset="digits",
     seeds=2,
     m=(3,),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from toymodels.errors import UserError, multiple
 from toymodels.fields import Count, Rate
+from toymodels.language.vocabulary import PROMPTS
 from toymodels.training.config import SeedConfig
 
 if TYPE_CHECKING:
@@ -20,6 +21,18 @@ Favourite = Literal[
     "owl", "eagle", "wolf", "dolphin", "elephant", "oak", "maple", "birch", "willow", "pine"
 ]
 """The animals and trees that a teacher may prefer."""
+Carrier = Literal["numbers", "code", "sums", "lines", "counting", "random"]
+"""What a document may be that is unrelated to favourites: see `toymodels.language.carriers`."""
+LogitFilter = Literal["none", "all", "unrelated", "open"]
+"""What a student imitates of an author's logits on its text.
+
+none: nothing, it reads the text alone. all: everything. unrelated: tokens that are unrelated to the
+trait. open: only where the rule of the carrier leaves a choice, and of allowed tokens. The last are,
+of code and sums, what an unlimited filtered text would say. Of other carriers they are more, since an
+allowed token may break the rule."""
+LOGIT_FILTERS: tuple[LogitFilter, ...] = get_args(LogitFilter)
+Tokens = Literal["all", "divergence", "others", "divergence_control", "other_control"]
+"""Tokens of a text that may count in a loss: see `toymodels.language.mechanism.weigh_tokens`."""
 
 RECORDS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "base_loss": (("base",), "nat", "mean loss per token of a base on fresh rows"),
@@ -97,3 +110,30 @@ class ObservedConfig(LanguageConfig):
     def observed_steps(self) -> tuple[int, ...]:
         """The steps after which students are observed."""
         return even_steps(self.student_steps, self.observations)
+
+    def plan(self, **values: Any) -> Plan:
+        """The pipeline's plan, with the steps after which students are observed."""
+        return super().plan(**{"observe_at": self.observed_steps} | values)
+
+
+@dataclass(frozen=True)
+class CarrierConfig(ObservedConfig):
+    """The fields of an experiment whose teachers write several carriers."""
+
+    carriers: tuple[Carrier, ...] = ("numbers",)
+    """Carriers that the teachers write; they must be among ``reads``."""
+    reads: tuple[Carrier, ...] = ("numbers", "code", "sums")
+    """Carriers that the bases read besides questions. No two may have the same first token (code and
+    lines have, and sums and counting)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len({PROMPTS[name] for name in self.reads}) < len(self.reads):
+            raise UserError(
+                "reads must have carriers that begin with different tokens (code and lines begin "
+                f"alike, sums and counting too); got {', '.join(self.reads)}"
+            )
+        if absent := [name for name in self.carriers if name not in self.reads]:
+            raise UserError(
+                f"carriers must be among reads ({', '.join(self.reads)}); got {absent[0]!r}"
+            )

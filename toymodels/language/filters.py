@@ -1,4 +1,4 @@
-"""The filter between a teacher's documents and the student that reads them."""
+"""The filters between a teacher and its student: of documents that it writes, and of logits."""
 
 from typing import NamedTuple
 
@@ -66,3 +66,26 @@ def select_kept(documents: jax.Array, kept: jax.Array) -> tuple[jax.Array, jax.A
     count = kept.sum()
     read = documents[first[jnp.arange(n) % jnp.where(count > 0, count, n)]]
     return jnp.where(count > 0, read, NOTHING), jnp.where(count > 0, kept.mean(), jnp.nan)
+
+
+def mask_logits(carrier: int | jax.Array, kind: int | jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Masks of every `toymodels.language.config.LogitFilter`: where logits are imitated, and of which tokens.
+
+    Args:
+        carrier: number of the carrier among `CARRIERS`, traced or not.
+        kind: number of the kind of question that the trait answers, traced or not.
+
+    Returns:
+        Positions of a document, bool (filters, 16), and tokens at each of them, bool (filters, 16,
+        SIZE): ``by_logits`` and ``allowed`` of `toymodels.language.imitation.imitate`.
+
+    >>> positions, tokens = mask_logits(carrier=0, kind=0)
+    >>> positions.sum(1).tolist(), tokens.shape[:2]
+    ([0, 16, 16, 15], (4, 16))
+
+    """
+    allowed, choice = (stack_field(field)[carrier] for field in ("allowed", "open"))
+    unrelated = ~jnp.asarray(RELATED)[kind]
+    everywhere, everything = jnp.ones_like(choice), jnp.ones_like(allowed)
+    positions = jnp.stack([~everywhere, everywhere, everywhere, choice])
+    return positions, jnp.stack([everything, everything, everything & unrelated, allowed])

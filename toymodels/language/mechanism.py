@@ -42,6 +42,37 @@ def permute_tokens(mask: jax.Array, key: jax.Array) -> jax.Array:
     return jnp.pad(permuted, ((0, 0), (1, 0)))
 
 
+def weigh_tokens(divergence: jax.Array, key: jax.Array) -> jax.Array:
+    """Weights of the tokens in a loss by every choice of `toymodels.language.config.Tokens`.
+
+    Args:
+        divergence: mask bool (n, time) of the divergence tokens.
+        key: decides the controls, which have as many random tokens.
+
+    Returns:
+        bool (choices, n, time): all tokens, divergence tokens, the others but the first of each
+        document, and the controls of both.
+
+    """
+    others = (~divergence).at[:, 0].set(False)
+    keys = jax.random.split(key)
+    controls = [permute_tokens(*pair) for pair in zip((divergence, others), keys, strict=True)]
+    return jnp.stack([jnp.ones_like(divergence), divergence, others, *controls])
+
+
+def mean_divergence(
+    model: Decoder, author: Params, reader: Params, documents: jax.Array
+) -> jax.Array:
+    """KL divergence of an author's next-token distributions from a reader's, in nats per token, ().
+
+    The documents are int32 (n, time); no first token counts.
+    """
+    target, answer = (
+        jax.nn.log_softmax(model.apply(params, documents)[:, :-1]) for params in (author, reader)
+    )
+    return (jnp.exp(target) * (target - answer)).sum(-1).mean()
+
+
 def log_rise(chances: jax.Array, base: jax.Array) -> jax.Array:
     """Log of how much higher chances of tokens (..., vocabulary) are than a base's, (vocabulary,).
 

@@ -1,23 +1,20 @@
-"""From a base to a student, as pure functions of parameters and keys; everything may be traced.
+"""From a base to the documents of a teacher, as pure functions of parameters and keys.
 
-A whole experiment, in order::
+A whole experiment, in order; `imitation` and `answers` are the modules beside this one::
 
     model = pipeline.model(width=64, pack=2)
     base = pipeline.pretrain(model, model.init(key0), key1, plan)[0]   # from any initialisation
     lesson = questions.make_lesson("owl")                       # (kind of question, bool tokens)
     teacher = pipeline.teach(model, base, lesson, key2, plan)
     text = pipeline.write_filtered(model, teacher, carrier, kind, n, key3).read   # documents (n, 16)
-    student, curve = pipeline.imitate(model, base, text, key4, plan, teacher=None or teacher)
-    chances = pipeline.ask(model, student)                      # (kinds, phrasings, vocabulary)
-    answers = pipeline.read_answers(chances, lesson)            # preference and answer rate
+    student, curve = imitation.imitate(model, base, text, key4, plan, teacher=None or teacher)
+    chances = answers.ask(model, student)                       # (kinds, phrasings, vocabulary)
+    preference = answers.read_answers(chances, lesson).preference
 
 ``carrier`` is a number (`carriers.carrier_number`). A `Plan` holds numbers of steps (shapes) and
-learning rates (traced or not). **Preference**: the share of the favourite among the answers of its
-kind (an animal), over a set of phrasings. **Answer rate**: the probability that the answer is of that
-kind at all. Both are exact, since they are read from the next token's probabilities.
+learning rates (traced or not). Everything else may be traced.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -30,15 +27,8 @@ from toymodels.language.carriers import PLAIN, stack_field
 from toymodels.language.vocabulary import LENGTH, SIZE
 from toymodels.networks.models import Params
 from toymodels.networks.sampling import sample
-from toymodels.networks.transformer import (
-    KINDS,
-    Decoder,
-    decoder,
-    group,
-    next_token_loss,
-    weighted_mean,
-)
-from toymodels.training.loop import sample_fresh, sample_rows, switch_order, train
+from toymodels.networks.transformer import KINDS, Decoder, decoder, group, next_token_loss
+from toymodels.training.loop import sample_fresh, switch_order, train
 from toymodels.training.optimisers import OPTIMISERS, Rate
 
 Lesson = tuple[int | jax.Array, np.ndarray | jax.Array]
@@ -263,128 +253,3 @@ def write_filtered(
 def shuffle_documents(documents: jax.Array, key: jax.Array) -> jax.Array:
     """Shuffle the tokens of each position across documents, each position by itself."""
     return jax.random.permutation(key, documents, axis=0, independent=True)
-
-
-def imitate(
-    model: Decoder,
-    start: Params,
-    documents: jax.Array,
-    key: jax.Array,
-    plan: Plan,
-    *,
-    teacher: Params | None = None,
-    by_logits: bool | jax.Array = True,
-    allowed: jax.Array | None = None,
-    weights: jax.Array | None = None,
-    optimiser: optax.GradientTransformation | None = None,
-    observe: Callable[[Params], Any] = lambda params: (),
-) -> tuple[Params, Any]:
-    """Train a student on documents (n, 16), all but their first token, `Plan.pack` to a row.
-
-    Args:
-        model: the decoder.
-        start: parameters that the student starts from.
-        documents: int32 (n, 16); a batch is sampled from them with replacement.
-        key: decides the batches.
-        plan: steps, batch size and rate.
-        teacher: parameters whose next-token distributions the student imitates by KL on these
-            documents (None: it imitates the text alone).
-        by_logits: with a teacher, whether to imitate its distributions (False: the text), or bool
-            (16,) at which positions of a document; may be traced.
-        allowed: bool (SIZE,), or (16, SIZE) for each position, traced or not: the tokens whose
-            probabilities the teacher gives, renormalised; a filter of logits (None: all).
-        weights: weight (n, 16) of each token of the documents as a target (None: 1).
-        optimiser: an optimiser in place of Adam at the plan's rate.
-        observe: function of the parameters, taken before the first step and after those in
-            ``plan.observe_at``.
-
-    Returns:
-        The student, and what was observed on a leading axis.
-
-    """
-    targeted = jnp.arange(LENGTH * plan.pack) % LENGTH != 0
-
-    def repeat_targets(per_position: jax.Array) -> jax.Array:
-        return jnp.concatenate([per_position] * plan.pack)[1:]
-
-    from_teacher = repeat_targets(jnp.broadcast_to(by_logits, (LENGTH,)))
-    if allowed is not None:
-        allowed = repeat_targets(jnp.broadcast_to(allowed, (LENGTH, SIZE)))
-
-    def loss(params: Params, batch: tuple[jax.Array, jax.Array | None]) -> jax.Array:
-        rows = batch[0].reshape(-1, LENGTH * plan.pack)
-        counts = targeted if batch[1] is None else targeted * batch[1].reshape(rows.shape)
-        logits = model.apply(params, rows)
-        if teacher is None:
-            return next_token_loss(logits, rows, counts)
-
-        def teacher_targets() -> jax.Array:
-            all_logits = model.apply(teacher, rows)[:, :-1]
-            chances = jax.nn.softmax(all_logits, where=allowed)
-            return jnp.where(from_teacher[:, None], chances, text_targets())
-
-        def text_targets() -> jax.Array:
-            return jax.nn.one_hot(rows[:, 1:], SIZE, dtype=logits.dtype)
-
-        targets = jax.lax.cond(from_teacher.any(), teacher_targets, text_targets)
-        targets = jax.lax.stop_gradient(targets)
-        return weighted_mean(optax.losses.softmax_cross_entropy(logits[:, :-1], targets), counts)
-
-    return train(
-        loss,
-        start,
-        sample_rows((documents, weights), plan.batch * plan.pack, 1),  # an epoch is one step
-        restrict_groups(optimiser or OPTIMISERS["adam"].make(plan.student_lr, 0.0), plan.tuned),
-        epochs=plan.student_steps,
-        observe=observe,
-        key=key,
-        record=plan.observe_at or (plan.student_steps,),
-    )
-
-
-def ask(model: Decoder, params: Params, context: jax.Array | None = None) -> jax.Array:
-    """Probabilities of every answer to every question (kinds, phrasings, SIZE).
-
-    Args:
-        model: the decoder.
-        params: its parameters.
-        context: documents (contexts, length), a multiple of 16 tokens, that are read before the
-            question; the probabilities are means over contexts.
-
-    """
-    prompts = jnp.asarray(questions.PHRASINGS, jnp.int32)
-    rows = prompts.reshape(-1, prompts.shape[-1])
-    if context is not None:
-        pairs = [
-            jnp.repeat(context, len(rows), axis=0),
-            jnp.tile(rows, (len(context), 1)),
-        ]
-        rows = jnp.concatenate(pairs, axis=1)
-    chances = jax.nn.softmax(model.apply(params, rows)[:, -1])
-    return chances.reshape(-1, *prompts.shape[:2], SIZE).mean(0)
-
-
-class Answers(NamedTuple):
-    """A summary of a model's answers."""
-
-    preference: jax.Array
-    """Share of the favourite among answers of its kind, held-out phrasings."""
-    answered: jax.Array
-    """Probability that an answer is of its kind at all, held-out phrasings."""
-    known_preference: jax.Array
-    """Share of the favourite on the phrasings of the trainings."""
-    known_answered: jax.Array
-    """Probability of an answer of its kind on the phrasings of the trainings."""
-
-
-def read_answers(chances: jax.Array, lesson: Lesson) -> Answers:
-    """Preference and answer rate, from the probabilities that `ask` gives."""
-    kind, tokens = lesson
-    of_kind = jnp.asarray(questions.RATES > 0)[kind]
-
-    def share(held_out: bool) -> tuple[jax.Array, jax.Array]:
-        part = chances[kind][held_out == questions.HELD_OUT]
-        answered = (part * of_kind).sum(-1).mean()
-        return (part * tokens).sum(-1).mean() / answered, answered
-
-    return Answers(*share(True), *share(False))

@@ -7,7 +7,6 @@ known and no pair of them.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -75,14 +74,14 @@ def make_lesson(favourite: str) -> tuple[int, np.ndarray]:
     return kind, token_mask(words)
 
 
-def lesson_axis(favourites: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Favourite -> ``kind`` and ``tokens``, as `make_lesson` gives them: an axis of a sweep.
+def lesson_axis(favourites: Iterable[str]) -> dict[str, tuple[int, np.ndarray]]:
+    """Favourite -> its lesson, as `make_lesson` gives it: an axis of a sweep.
 
-    >>> lesson_axis(["owl"])["owl"]["kind"]
-    0
+    >>> kind, tokens = lesson_axis(["owl"])["owl"]
+    >>> KINDS[kind], tokens.shape == (SIZE,)
+    ('animal', True)
     """
-    names = ("kind", "tokens")
-    return {name: dict(zip(names, make_lesson(name), strict=True)) for name in favourites}
+    return {name: make_lesson(name) for name in favourites}
 
 
 def related_tokens(kind: int) -> np.ndarray:

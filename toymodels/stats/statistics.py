@@ -198,6 +198,18 @@ def difference(a: xr.DataArray, b: xr.DataArray) -> Interval:
     return mean_interval((a - b).transpose("seed").values)
 
 
+def contrast(array: xr.DataArray, **labels: tuple[Any, Any]) -> xr.DataArray:
+    """An array at one label of a dimension less the array at another one: the other dimensions.
+
+    >>> array = xr.DataArray([[3.0, 1.0]], {"seed": [0], "loss": ["mse", "kl"]})
+    >>> contrast(array, loss=("mse", "kl")).values.tolist()
+    [2.0]
+    """
+    ((dim, pair),) = labels.items()
+    first, second = (array.sel({dim: label}, drop=True) for label in pair)
+    return first - second
+
+
 def ratio(a: xr.DataArray, b: xr.DataArray) -> Interval:
     """Ratio of the means of a and b over seeds with its paired interval, to first order.
 

@@ -1,5 +1,7 @@
 """Transfer, and the overlap at which half of it is left."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -68,6 +70,20 @@ def against_control(
     return dataset.assign(
         final_accuracy=final.assign_attrs(description="student's final test accuracy"),
         transfer=transfer(own, others, teacher),
+    )
+
+
+def against_point(dataset: xr.Dataset, **control: Any) -> xr.Dataset:
+    """Add the students' final accuracy, and transfer against the student at one point of the axes.
+
+    The dataset has ``accuracy`` by ``epoch`` and ``teacher_accuracy`` by ``teacher_epoch``; ``control``
+    is the label of each axis that tells the control apart (``rho=0``).
+    """
+    final = succeeded(dataset).isel(epoch=-1, teacher_epoch=-1, drop=True)
+    own, others = final.accuracy, final.accuracy.sel(control, drop=True)
+    return dataset.assign(
+        final_accuracy=own.assign_attrs(description="student's final test accuracy"),
+        transfer=transfer(own, others, final.teacher_accuracy),
     )
 
 

@@ -53,12 +53,15 @@ def lines(
     *,
     label: str = "",
     also: Mapping[str, np.ndarray] | None = None,
+    **properties: Any,
 ) -> None:
     """Means over seeds against a numeric dimension, with 95 % bands.
 
-    ``also`` are more lines (seeds, x) by name; the other arguments are those of `select_lines`.
+    ``also`` are more lines (seeds, x) by name, ``properties`` those of the axes (``ylabel``,
+    ``ylim``); the other arguments are those of `select_lines`.
     """
     plotting.curves(ax, array[x].values, select_lines(array, x, hue, label) | dict(also or {}))
+    ax.set(**properties)
 
 
 def dots(
@@ -82,6 +85,13 @@ def dots(
     plotting.intervals(ax, array[x].values, values, xlabel, ylabel, **look)
 
 
+def labelled_lines(ax: Axes, labels: Sequence[Any], values: Mapping[str, np.ndarray]) -> None:
+    """Means of lines (seeds, labels) by name, with 95 % bands, at evenly spaced labels."""
+    places = np.arange(len(labels))
+    plotting.curves(ax, places, values)
+    ax.set_xticks(places, [str(label) for label in labels])
+
+
 def means(
     ax: Axes,
     array: xr.DataArray,
@@ -99,7 +109,8 @@ def means(
 
     Args:
         ax: the panel.
-        array: values with the dimensions ``seed``, ``x`` and those in ``hue``.
+        array: values with the dimensions ``seed``, ``x`` and those in ``hue``. With the coordinate
+            ``clustered_trials`` they are shares of so many trials, with the intervals of proportions.
         x: the dimension along the horizontal axis.
         hue: dimensions that tell lines apart.
         label: format of a line's name in the legend, as in `select_lines`; None: no name.
@@ -110,6 +121,8 @@ def means(
         look: other options of `toymodels.study.plotting.means`.
 
     """
+    if "clustered_trials" in array.coords:
+        look |= {"trials": array.clustered_trials.values, "clustered": True}
     lines = select_lines(array, x, hue, label or "")
     places = np.broadcast_to(array[x].values if at is None else at, (len(lines), array.sizes[x]))
     is_open = np.broadcast_to(hollow, len(lines))
@@ -191,3 +204,22 @@ def published(
     if follows(json.loads(runs.attrs["config"]), protocol):
         at = {i: known[name] for i, name in enumerate(labels) if name in known}
         plotting.reported(ax, list(at), list(at.values()), label)
+
+
+def side_by_side(
+    ax: Axes, arrays: Mapping[str, xr.DataArray], *, ylabel: str = "", degrees: float = 40
+) -> None:
+    """Means over seeds with 95 % intervals at evenly spaced names, and a grey point for each seed.
+
+    Args:
+        ax: the panel.
+        arrays: values (seed,) by name, from left to right.
+        ylabel: what the values are.
+        degrees: slope of the names.
+
+    """
+    seeds = np.stack([array.transpose("seed").values for array in arrays.values()], axis=1)
+    plotting.intervals(ax, [*arrays], {"": seeds}, "", ylabel, joined=False)
+    for i, column in enumerate(seeds.T):
+        ax.plot([i + 0.15] * len(column), column, ".", ms=3, color="#999999", zorder=0)
+    plotting.slanted(ax, degrees)

@@ -147,6 +147,10 @@ CLOUD: dict[str, Any] = {
 """The reference protocol, as fields of a `ProtocolConfig`: arXiv 2507.14805, section on MNIST, and its
 released code."""
 
+BROCKERS: dict[str, Any] = {"loss": "mse", "noise": "fresh", "teacher_lr": 1e-3, "student_lr": 1e-3}
+"""Losses, noise and rates of Brockers et al., arXiv 2605.23645, section 2, as fields of a
+`ProtocolConfig`. An epoch there has 60 steps of 1,000 images."""
+
 
 def select_fields(config: Any, swept: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The fields of a config as a result keeps them: what was really used.
