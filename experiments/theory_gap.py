@@ -185,7 +185,6 @@ def draw_paths(ax: Axes, shared: xr.Dataset, hue: str) -> None:
         one = after.sel({hue: name}).mean("seed")
         colour = tm.plotting.PALETTE[i]
         ax.plot(one.loss, one.amount, "o-", color=colour, ms=3, lw=1.2, label=name)
-    tm.plotting.log_axis(ax, "x")
     ax.invert_xaxis()
     ax.set(xlabel="imitation loss on unseen inputs")
     ax.legend()
