@@ -144,24 +144,7 @@ def findings(runs: xr.Dataset) -> list[Any]:
             f"{ratio.min():.3f} to {ratio.max():.3f} times its first order, in every seed."
         )
     for source in runs.source.values if "source" in runs.coords else []:
-        findings += compare_published(final, runs.sel(source=source))
-    return findings
-
-
-def compare_published(final: xr.DataArray, published: xr.Dataset) -> list[tm.Finding]:
-    """Every model's accuracy less the published, with the joint interval of both."""
-    findings = []
-    for model in final.model.values:
-        estimate = tm.interval(final.sel(model=model))
-        known = published.sel(model=model)
-        if estimate.mean is None or estimate.ci_low is None or estimate.ci_high is None:
-            continue
-        half = float(known.published_half_width.fillna(0))
-        gap = estimate.mean - float(known.published)
-        joint = ((estimate.ci_high - estimate.ci_low) ** 2 / 4 + half**2) ** 0.5
-        difference = tm.Interval(gap, gap - joint, gap + joint, estimate.n)
-        quantity = f"Test accuracy less that of {published.source.item()}"
-        findings.append(tm.judge(quantity, str(model), difference, tm.HIGHER))
+        findings += tm.compare_published(final, runs.sel(source=source))
     return findings
 
 

@@ -95,39 +95,10 @@ def select_measure(runs: xr.Dataset, name: str) -> xr.DataArray:
     return runs[name].sel(part="all") if "part" in runs[name].dims else runs[name]
 
 
-def interpolation_less_rotation(runs: xr.Dataset) -> xr.DataArray:
-    """Transfer by interpolation less that by rotation at the same overlap: (seed, level).
-
-    Rotation's transfer is interpolated linearly in the angle between two amounts, seed by seed. The
-    two ends, where both relations are the same, are left out. The coordinate ``overlap`` is the mean
-    overlap of each interpolation.
-    """
-    import xarray as xr
-
-    valid = tm.succeeded(runs)
-    overlap = select_measure(valid, "overlap")
-    angle: xr.DataArray = xr.apply_ufunc(np.arccos, overlap.clip(-1, 1))
-
-    def interpolate(angle: np.ndarray, angles: np.ndarray, transfer: np.ndarray) -> float:
-        order = np.argsort(angles)
-        return float(np.interp(angle, angles[order], transfer[order], left=np.nan, right=np.nan))
-
-    rotation = xr.apply_ufunc(
-        interpolate,
-        angle.sel(relation="interpolation", drop=True).isel(level=slice(1, -1)),
-        angle.sel(relation="rotation", drop=True).rename(level="amounts"),
-        valid.transfer.sel(relation="rotation").rename(level="amounts"),
-        input_core_dims=[[], ["amounts"], ["amounts"]],
-        vectorize=True,
-    )
-    gap = valid.transfer.sel(relation="interpolation") - rotation
-    mean_overlap = overlap.sel(relation="interpolation").mean("seed")
-    return gap.assign_coords(overlap=("level", mean_overlap.sel(level=gap.level).values))
-
-
 def findings(runs: xr.Dataset) -> list[Any]:
     """How far one curve of each measure explains transfer, and whether relations differ."""
-    mixtures = tm.succeeded(runs).sel(relation=[*MIXTURES])
+    valid = tm.succeeded(runs)
+    mixtures = valid.sel(relation=[*MIXTURES])
     findings: list[Any] = []
     for name, label in MEASURES.items():
         whole = float(runs.collapse.sel(measure=name))
@@ -137,7 +108,8 @@ def findings(runs: xr.Dataset) -> list[Any]:
             f"mean transfer over all relations, {percent(part)} over {', '.join(MIXTURES)} (every point "
             "is predicted from the other points; copies of a point count once)."
         )
-    gaps = interpolation_less_rotation(runs)
+    overlap = select_measure(valid, "overlap")
+    gaps = tm.contrast_at_overlap(valid.transfer, overlap, "interpolation", "rotation")
     for level in gaps.level.values:
         gap = gaps.sel(level=level)
         if (estimate := tm.interval(gap)).mean is not None:

@@ -138,6 +138,7 @@ from toymodels.stats import persistence as persistence
 from toymodels.stats.agreement import measure_agreement as measure_agreement
 from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO
 from toymodels.stats.findings import compare as compare
+from toymodels.stats.findings import compare_published as compare_published
 from toymodels.stats.findings import compare_remaining as compare_remaining
 from toymodels.stats.findings import Finding as Finding
 from toymodels.stats.findings import HIGHER as HIGHER
@@ -159,6 +160,7 @@ from toymodels.stats.transfer import against_control as against_control
 from toymodels.stats.transfer import against_point as against_point
 from toymodels.stats.transfer import collapse as collapse
 from toymodels.stats.transfer import contractions as contractions
+from toymodels.stats.transfer import contrast_at_overlap as contrast_at_overlap
 from toymodels.stats.transfer import foreseen as foreseen
 from toymodels.stats.transfer import half_overlaps as half_overlaps
 from toymodels.stats.transfer import transfer as transfer

@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from experiments import behavioural_cloning, head_overlap, overlap_modes
+from toymodels.stats.transfer import contrast_at_overlap
 from toymodels.study import plotting, results
 
 SMALL = {
@@ -62,7 +63,8 @@ def test_transfer_is_compared_at_the_same_overlap(modes):
         fake["overlap"].loc[{"relation": name, "part": "all"}] = np.cos(np.radians(at))
         above = 0.1 if name == "interpolation" else 0.0
         fake["transfer"].loc[{"relation": name}] = above + 1 - at / 100 + 0.2 * fake.seed
-    gaps = overlap_modes.interpolation_less_rotation(fake)
+    overlap = overlap_modes.select_measure(fake, "overlap")
+    gaps = contrast_at_overlap(fake.transfer, overlap, "interpolation", "rotation")
     expected = np.cos(np.radians(np.linspace(9, 54, 6)))
     np.testing.assert_allclose(gaps.overlap, expected, rtol=1e-6)
     np.testing.assert_allclose(gaps, 0.1, atol=1e-5)

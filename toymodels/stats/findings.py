@@ -158,3 +158,26 @@ def compare_remaining(
                 if label != whole
             ]
     return findings
+
+
+def compare_published(array: xr.DataArray, published: xr.Dataset) -> list[Finding]:
+    """Test accuracies less those of a publication, with the joint interval of both.
+
+    Args:
+        array: values (seed, model).
+        published: the variables ``published`` and ``published_half_width`` (model,), half of a 95 %
+            interval or NaN, with the coordinate ``source``, the publication's name.
+
+    """
+    findings = []
+    for model in array.model.values:
+        estimate, known = interval(array.sel(model=model)), published.sel(model=model)
+        if estimate.mean is None or estimate.ci_low is None or estimate.ci_high is None:
+            continue
+        half = float(known.published_half_width.fillna(0))
+        gap = estimate.mean - float(known.published)
+        joint = ((estimate.ci_high - estimate.ci_low) ** 2 / 4 + half**2) ** 0.5
+        difference = Interval(gap, gap - joint, gap + joint, estimate.n)
+        quantity = f"Test accuracy less that of {published.source.item()}"
+        findings.append(judge(quantity, str(model), difference, HIGHER))
+    return findings

@@ -173,6 +173,44 @@ def half_overlaps(transfer: xr.DataArray) -> xr.DataArray:
     return halves.assign_attrs(units="1", description=about)
 
 
+def contrast_at_overlap(
+    transfer: xr.DataArray, overlap: xr.DataArray, relation: str, other: str
+) -> xr.DataArray:
+    """Transfer by one relation of initialisations less that by another at the same overlap.
+
+    The other relation's transfer is interpolated linearly in the angle between two of its amounts,
+    seed by seed. The two ends, where both relations are the same, are left out.
+
+    Args:
+        transfer: (seed, relation, level).
+        overlap: measured overlap of the initialisations, likewise.
+        relation: label of a relation.
+        other: label of the relation that is interpolated.
+
+    Returns:
+        (seed, level), NaN outside the other's overlaps; its coordinate ``overlap`` (level,) is the mean
+        overlap of ``relation``.
+
+    """
+    angle: xr.DataArray = xr.apply_ufunc(np.arccos, overlap.clip(-1, 1))
+
+    def interpolate(angle: np.ndarray, angles: np.ndarray, transfer: np.ndarray) -> float:
+        order = np.argsort(angles)
+        return float(np.interp(angle, angles[order], transfer[order], left=np.nan, right=np.nan))
+
+    interpolated = xr.apply_ufunc(
+        interpolate,
+        angle.sel(relation=relation, drop=True).isel(level=slice(1, -1)),
+        angle.sel(relation=other, drop=True).rename(level="amounts"),
+        transfer.sel(relation=other).rename(level="amounts"),
+        input_core_dims=[[], ["amounts"], ["amounts"]],
+        vectorize=True,
+    )
+    gap = transfer.sel(relation=relation) - interpolated
+    mean_overlap = overlap.sel(relation=relation).mean("seed")
+    return gap.assign_coords(overlap=("level", mean_overlap.sel(level=gap.level).values))
+
+
 def collapse(transfer: xr.DataArray, measure: xr.DataArray) -> xr.DataArray:
     """How far rising curves of a measure explain mean transfer: share of its variance, a scalar.
 
