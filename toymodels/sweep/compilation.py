@@ -23,7 +23,6 @@ import pooch
 from jax.experimental import serialize_executable
 
 from toymodels import files
-from toymodels.errors import UserError
 from toymodels.sweep import processes, settings
 from toymodels.sweep.programs import Compile, Traced, digest
 from toymodels.sweep.store import DIGEST, signature
@@ -200,11 +199,10 @@ def load(path: Path, lowered: jax.stages.Lowered, devices: Sequence[Any]) -> Any
             devices[0].client,
             list(devices),
         )
+    except Exception:  # not there, no file, or whatever JAX raises on what it has written itself
+        return None
+    with contextlib.suppress(OSError):  # now it is used: see `CompiledPrograms.evict`
         os.utime(path)
-    except (FileNotFoundError, UserError):
-        return None
-    except Exception:  # whatever a version of JAX raises on what it has written itself
-        return None
     return loaded
 
 
