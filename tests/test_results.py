@@ -304,6 +304,6 @@ def test_files_have_ordinary_permissions(tmp_path):
 
 
 def test_commit_is_this_checkouts():
-    if not Path(results.__file__).parents[1].joinpath(".git").exists():
+    if not Path(__file__).parents[1].joinpath(".git").exists():
         pytest.skip("not a checkout")
     assert len(results.git_commit().removesuffix("-dirty")) == 40

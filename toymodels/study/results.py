@@ -206,7 +206,7 @@ def provenance(execution: Any) -> dict[str, Any]:
 
 def git_commit() -> str:
     """Commit of the running code, ``-dirty`` if it was changed; "unknown" outside a checkout."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     if (root / ".git").exists():  # else an installed copy inside somebody else's repository
         command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
         with contextlib.suppress(OSError, subprocess.SubprocessError):
