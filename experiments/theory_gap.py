@@ -111,11 +111,17 @@ def student(setup: tm.Setup, approximation: jax.Array, rho: jax.Array) -> tm.Stu
 
 
 def analyse(runs: xr.Dataset) -> xr.Dataset:
-    """Add transfer, above the control of the same approximation and optimiser, and the last amount."""
+    """Add transfer, above the control of the same approximation and optimiser, and amounts.
+
+    They are the last one, and that of the exact network at the loss where Adam's tangent ends.
+    """
     valid = tm.succeeded(runs).isel(epoch=-1, teacher_epoch=-1, drop=True)
     control = valid.accuracy.sel(rho=0, drop=True)
     share = tm.transfer(valid.accuracy, control, valid.teacher_accuracy)
-    return runs.assign(transfer=share, final_amount=valid.amount)
+    runs = runs.assign(transfer=share, final_amount=valid.amount)
+    if "tangent" not in runs.approximation.values:
+        return runs
+    return runs.assign(equal_loss_amount=amount_at_loss(tm.succeeded(runs).sel(rho=1, drop=True)))
 
 
 def findings(runs: xr.Dataset) -> list[Any]:
@@ -156,7 +162,9 @@ def amount_at_loss(valid: xr.Dataset) -> xr.DataArray:
         input_core_dims=[["epoch"], ["epoch"], []],
         vectorize=True,
     )
-    return (found / tangent.amount).transpose("seed", "optimiser")
+    ratio: xr.DataArray = (found / tangent.amount).transpose("seed", "optimiser").drop_vars("epoch")
+    about = "amount of the exact network at the last loss of Adam's tangent, over the tangent's"
+    return ratio.assign_attrs(units="1", description=about)
 
 
 def figure(runs: xr.Dataset) -> Figure:

@@ -34,6 +34,7 @@ DOCUMENTS = {
     "docs/language.md": "language.txt",
     "docs/theory.md": "theory.txt",
     "docs/theory_overlap.md": "theory_overlap.txt",
+    "docs/theory_trained.md": "theory_trained.txt",
 }
 DIGITS = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:e-?\d+)?"
 MINUS = "\N{MINUS SIGN}"
