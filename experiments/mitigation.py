@@ -184,10 +184,8 @@ def findings(runs: xr.Dataset) -> list[Any]:
             at = min(strengths, key=lambda curve: float(curve.transfer.mean()))
             quantity, verdict = "Smallest transfer", "not shown to be halved"
         place, ratio = f"{method} = {float(at.strength):g}", tm.interval(at.loss_ratio)
-        words, cost = (
-            ("higher", "lower", "not shown to change"),
-            "Imitation loss relative to the untreated",
-        )
+        cost = "Imitation loss relative to the untreated"
+        words = ("higher", "lower", "not shown to change")
         rows.append(tm.Finding(quantity, place, tm.interval(at.transfer), verdict))
         rows.append(tm.judge(cost, place, ratio, words, 1.0))
         if halving and ratio.against(2.0) < 0:
@@ -200,10 +198,8 @@ def findings(runs: xr.Dataset) -> list[Any]:
     )
     labels = [name for name in valid.treatment.values if name.split()[0] in GUARDS]
     if labels:
-        guarded, quantity = (
-            valid.sel(treatment=labels),
-            "Transfer with the class logits' weights restored",
-        )
+        guarded = valid.sel(treatment=labels)
+        quantity = "Transfer with the class logits' weights restored"
         gap = guarded.restored_transfer - guarded.transfer
         rows += tm.compare(quantity, guarded.restored_transfer)
         rows += tm.compare(f"{quantity} less that as trained", gap, tm.HIGHER)
