@@ -80,13 +80,6 @@ def points(config: Config) -> dict[str, Any]:
     return {"approximation": tm.label_axis(config.approximation), "rho": config.rho}
 
 
-def prepare(setup: tm.Setup) -> jax.Array:
-    """The teacher's change of class logits on the test images (images, classes)."""
-    x = setup.task.pixels(setup.data.test[0])
-    change = setup.network.apply(setup.teacher, x) - setup.network.apply(setup.reference, x)
-    return change[:, : setup.task.n_classes]
-
-
 def student(setup: tm.Setup, approximation: jax.Array, rho: jax.Array) -> tm.Student:
     """A student trained as one approximation around its start."""
     names, x = setup.config.approximation, setup.task.pixels(setup.data.test[0])
@@ -203,7 +196,11 @@ STUDY = tm.Study(
     __doc__,
     PRESETS,
     tm.distillation_sweep(
-        student, points, shapes=("optimiser",), prepare=prepare, variables=VARIABLES
+        student,
+        points,
+        shapes=("optimiser",),
+        prepare=lambda setup: setup.teacher_change,
+        variables=VARIABLES,
     ),
     analyse,
     findings,

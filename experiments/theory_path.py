@@ -67,13 +67,6 @@ VARIABLES = {
 }
 
 
-def prepare(setup: tm.Setup) -> jax.Array:
-    """The teacher's change of class logits on the test images (images, classes)."""
-    x = setup.task.pixels(setup.data.test[0])
-    change = setup.network.apply(setup.teacher, x) - setup.network.apply(setup.reference, x)
-    return change[:, : setup.task.n_classes]
-
-
 def student(setup: tm.Setup, m: jax.Array, rho: jax.Array) -> tm.Student:
     """A trained student, and the paths from its start."""
     import jax
@@ -178,7 +171,7 @@ STUDY = tm.Study(
     tm.distillation_sweep(
         student,
         lambda config: {"m": config.m, "rho": config.rho},
-        prepare=prepare,
+        prepare=lambda setup: setup.teacher_change,
         variables=VARIABLES,
         coords=lambda config: {"pieces": config.pieces},
     ),

@@ -124,6 +124,13 @@ class Setup:
         """
         return self.network.init(seed_keys(self.seed + 1).init)
 
+    @property
+    def teacher_change(self) -> jax.Array:
+        """The change of the teacher's class logits by its training, on the test images (n, classes)."""
+        x = self.task.pixels(self.data.test[0])
+        change = self.network.apply(self.teacher, x) - self.network.apply(self.reference, x)
+        return change[:, : self.task.n_classes]
+
     def start(self, control: jax.Array) -> Params:
         """The reference, or where ``control`` is true the independent initialisation."""
         return self.protocol.start(self.lesson, control)
