@@ -128,7 +128,7 @@ def findings(runs: xr.Dataset) -> list[Any]:
         quantity = (
             "Amount of the exact network at the final loss of Adam's tangent, over the tangent's"
         )
-        rows += tm.compare(quantity, amount_at_loss(valid), None)
+        rows += tm.compare(quantity, valid.equal_loss_amount, None)
     return rows
 
 
