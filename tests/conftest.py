@@ -33,7 +33,7 @@ LATER = {
     *("test_cli", "test_notebooks", "test_overlap", "test_language", "test_verbs"),
     *("test_processes", "test_faults", "test_study_train", "test_distributions", "test_audit"),
     *("test_netcdf", "test_mechanism", "test_datasets", "test_transformer", "test_attention"),
-    *("test_distillation", "test_losses", "test_traits"),
+    *("test_distillation", "test_losses", "test_traits", "test_approximations"),
 }
 """Files in tests/ that the second command runs: what they guard breaks seldom, or takes minutes."""
 

@@ -29,7 +29,7 @@ TINY = Config(
     student_epochs=2,
 )
 QUICK = dataclasses.replace(
-    PRESETS["quick"], dataset="digits", seeds=5, groups=("all",), rho=(1.0, 0.97, 0.9, 0.65, 0.0)
+    PRESETS["quick"], dataset="digits", seeds=3, groups=("all",), rho=(1.0, 0.97, 0.9, 0.65, 0.0)
 )
 
 
