@@ -187,6 +187,7 @@ def draw_paths(ax: Axes, shared: xr.Dataset, hue: str) -> None:
         colour = tm.plotting.PALETTE[i]
         ax.plot(one.loss, one.amount, "o-", color=colour, ms=3, lw=1.2, label=name)
     ax.invert_xaxis()
+    ax.locator_params(axis="x", nbins=5)
     ax.set(xlabel="imitation loss on unseen inputs")
     ax.legend()
 
