@@ -38,7 +38,7 @@ METHODS = {
 }
 """Defences, each with a share, and their names in the figure."""
 N_BASES = 2
-"""Number of bases: the own one, and one of another initialisation that rewrites documents."""
+"""Number of bases. The second is of another initialisation, and rewrites documents."""
 TESTED = 1024
 """Number of documents on which each loss is measured."""
 

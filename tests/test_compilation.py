@@ -322,7 +322,7 @@ def test_wrong_options_are_refused():
         run("here")
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_command_keeps_its_programs_and_finds_them(tmp_path):
     def command(out, *options):
         tiny = "--dataset digits --seeds 2 --widths 8 --noise-images 64"

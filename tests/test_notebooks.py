@@ -12,9 +12,12 @@ NOISE = "noise_images=512"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9]*.py"))
 
 
-# The owl's takes longest, and what it calls is tested elsewhere.
+# These take longest, and what they call is tested elsewhere.
 SLOW = [
-    pytest.param(path, marks=pytest.mark.slow) if "owl" in path.stem else path for path in SOURCES
+    pytest.param(path, marks=pytest.mark.slow)
+    if path.stem in ("4_owl", "5_contradiction")
+    else path
+    for path in SOURCES
 ]
 
 

@@ -50,8 +50,8 @@ def weigh_tokens(divergence: jax.Array, key: jax.Array) -> jax.Array:
         key: decides the controls, which have as many random tokens.
 
     Returns:
-        bool (choices, n, time): all tokens, divergence tokens, the others but the first of each
-        document, and the controls of both.
+        A bool array (choices, n, time). The choices are all tokens, divergence tokens, the others but
+        the first of each document, and the controls of both.
 
     """
     others = (~divergence).at[:, 0].set(False)
