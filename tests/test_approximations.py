@@ -18,9 +18,11 @@ from toymodels.networks.approximations import (
     tangent,
 )
 from toymodels.networks.models import CNN, MLP, functional
+from toymodels.networks.tokens import read_one_hot
 from toymodels.networks.transformer import decoder
 from toymodels.training import protocol, tasks
 from toymodels.training.config import NetworkConfig
+from toymodels.training.optimisers import parametrise
 from toymodels.training.students import Setup, Student
 from toymodels.trees import flatten
 
@@ -122,6 +124,23 @@ def test_a_module_without_an_activation_has_no_slopes_to_freeze():
         UserError, match=r"^network must be made of a module with an attribute acti"
     ):
         frozen(model, model.init(jax.random.key(0)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network: read_one_hot(network, 4),
+        lambda network: parametrise(network, "ntk", 6).network,
+        lambda network: tangent(network, network.init(jax.random.key(0))),
+    ],
+)
+def test_the_activation_of_a_network_within_another_is_not_the_others(change):
+    """Frozen, it would have the functions of the network within."""
+    network = change(make_network("relu"))
+    with pytest.raises(
+        UserError, match=r"^network must be made of a module with an attribute acti"
+    ):
+        frozen(network, network.init(jax.random.key(0)))
 
 
 def test_a_traced_choice_is_the_chosen_approximation():

@@ -23,10 +23,15 @@ import jax
 import jax.numpy as jnp
 
 from toymodels.errors import UserError
-from toymodels.networks.models import Activation, Function, Network, Params, no_latent
+from toymodels.networks.derived import Select, derive, map_functions
+from toymodels.networks.models import Activation, Function, Network, Params
 
 Approximation = Callable[[Network, Params], Network]
 """``approximation(network, at) -> network`` near the parameters ``at``."""
+
+
+OfParams = Callable[[Params], jax.Array]
+"""``f(params)``: a network's outputs on given inputs."""
 
 
 def exact(network: Network, at: Params) -> Network:
@@ -43,15 +48,11 @@ def tangent(network: Network, at: Params) -> Network:
     [1.0, 3.0]
     """
 
-    def linear(f: Function) -> Function:
-        def apply(params: Params, x: jax.Array) -> jax.Array:
-            displacement = jax.tree.map(jnp.subtract, params, at)
-            value, change = jax.jvp(lambda p: f(p, x), (at,), (displacement,))
-            return value + change
+    def line(f: OfParams, displacement: Params) -> jax.Array:
+        value, change = jax.jvp(f, (at,), (displacement,))
+        return value + change
 
-        return apply
-
-    return map_functions(network, linear, "linearised")
+    return expand(network, at, line, "linearised")
 
 
 def quadratic(network: Network, at: Params) -> Network:
@@ -63,19 +64,29 @@ def quadratic(network: Network, at: Params) -> Network:
     [1.0, 7.0]
     """
 
-    def expand(f: Function) -> Function:
+    def parabola(f: OfParams, displacement: Params) -> jax.Array:
+        def value_and_slope(p: Params) -> tuple[jax.Array, jax.Array]:
+            return jax.jvp(f, (p,), (displacement,))
+
+        (value, first), (_, second) = jax.jvp(value_and_slope, (at,), (displacement,))
+        return value + first + second / 2
+
+    return expand(network, at, parabola, "to second order")
+
+
+def expand(
+    network: Network, at: Params, series: Callable[[OfParams, Params], jax.Array], name: str
+) -> Network:
+    """The network with ``series(f, displacement from at)`` in place of its functions f(params)."""
+
+    def change(function: Function) -> Function:
         def apply(params: Params, x: jax.Array) -> jax.Array:
             displacement = jax.tree.map(jnp.subtract, params, at)
-
-            def value_and_slope(p: Params) -> tuple[jax.Array, jax.Array]:
-                return jax.jvp(lambda q: f(q, x), (p,), (displacement,))
-
-            (value, first), (_, second) = jax.jvp(value_and_slope, (at,), (displacement,))
-            return value + first + second / 2
+            return series(lambda p: function(p, x), displacement)
 
         return apply
 
-    return map_functions(network, expand, "to second order")
+    return map_functions(network, change, f"{network.name}, {name}")
 
 
 def frozen(network: Network, at: Params) -> Network:
@@ -103,7 +114,7 @@ def frozen(network: Network, at: Params) -> Network:
             f"to be frozen; {network.name} has none"
         )
 
-    def freeze(select: Callable[[Network], Function]) -> Function:
+    def freeze(select: Select) -> Function:
         def apply(params: Params, x: jax.Array) -> jax.Array:
             # The module calls its activation in the same order in both passes.
             arguments: list[jax.Array] = []
@@ -130,22 +141,7 @@ def frozen(network: Network, at: Params) -> Network:
 
         return apply
 
-    return Network(
-        network.init,
-        freeze(lambda network: network.apply),
-        freeze(lambda network: network.latent) if network.has_latent else no_latent,
-        f"{network.name}, slopes frozen",
-    )
-
-
-def map_functions(network: Network, change: Callable[[Function], Function], name: str) -> Network:
-    """The network with ``change(f)`` in place of its functions, and a name that says so."""
-    return Network(
-        network.init,
-        change(network.apply),
-        change(network.latent) if network.has_latent else no_latent,
-        f"{network.name}, {name}",
-    )
+    return derive(network, freeze, f"{network.name}, slopes frozen")
 
 
 def choose(approximations: Sequence[Approximation], i: int | jax.Array) -> Approximation:
@@ -163,15 +159,10 @@ def choose(approximations: Sequence[Approximation], i: int | jax.Array) -> Appro
     def chosen(network: Network, at: Params) -> Network:
         networks = [approximation(network, at) for approximation in approximations]
 
-        def switch(select: Callable[[Network], Function]) -> Function:
+        def switch(select: Select) -> Function:
             return lambda params, x: jax.lax.switch(i, [select(n) for n in networks], params, x)
 
-        return Network(
-            network.init,
-            switch(lambda network: network.apply),
-            switch(lambda network: network.latent) if network.has_latent else no_latent,
-            f"{network.name}, one of {len(networks)} approximations",
-        )
+        return derive(network, switch, f"{network.name}, one of {len(networks)} approximations")
 
     return chosen
 

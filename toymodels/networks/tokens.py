@@ -2,6 +2,7 @@
 
 import jax
 
+from toymodels.networks.derived import map_functions
 from toymodels.networks.models import Network
 
 
@@ -15,10 +16,7 @@ def answer_last(network: Network) -> Network:
     >>> answer_last(own).apply({}, jnp.array([[1, 2], [3, 4]])).tolist()
     [[2], [4]]
     """
-    return network._replace(
-        apply=lambda params, x: network.apply(params, x)[:, -1],
-        latent=lambda params, x: network.latent(params, x)[:, -1],
-    )
+    return map_functions(network, lambda f: lambda params, x: f(params, x)[:, -1], network.name)
 
 
 def read_one_hot(network: Network, size: int) -> Network:
@@ -33,7 +31,4 @@ def read_one_hot(network: Network, size: int) -> Network:
     def one_hot(x: jax.Array) -> jax.Array:
         return jax.nn.one_hot(x, size).reshape(len(x), -1)
 
-    return network._replace(
-        apply=lambda params, x: network.apply(params, one_hot(x)),
-        latent=lambda params, x: network.latent(params, one_hot(x)),
-    )
+    return map_functions(network, lambda f: lambda params, x: f(params, one_hot(x)), network.name)

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from toymodels.networks.derived import map_functions
 from toymodels.networks.layers import HEADS, layers
-from toymodels.networks.models import Function, Network, Params, no_latent
+from toymodels.networks.models import Function, Network, Params
 
 Rate = float | jax.Array
 
@@ -132,12 +133,7 @@ def parametrise(network: Network, name: Parametrisation, base: int) -> RatedNetw
     def rescale(function: Function) -> Function:
         return lambda params, x: function(multiply(multiplier, params), x)
 
+    rescaled = map_functions(network, rescale, f"{network.name}, parametrisation {name}")
     return RatedNetwork(
-        Network(
-            lambda key: multiply(initial, network.init(key)),
-            rescale(network.apply),
-            rescale(network.latent) if network.has_latent else no_latent,
-            f"{network.name}, parametrisation {name}",
-        ),
-        rates,
+        rescaled._replace(init=lambda key: multiply(initial, network.init(key))), rates
     )
