@@ -123,20 +123,11 @@ def means(
     """
     if "clustered_trials" in array.coords:
         look |= {"trials": array.clustered_trials.values, "clustered": True}
-    lines = select_lines(array, x, hue, label or "")
-    places = np.broadcast_to(array[x].values if at is None else at, (len(lines), array.sizes[x]))
-    is_open = np.broadcast_to(hollow, len(lines))
-    for i, (name, seeds) in enumerate(lines.items()):
-        plotting.means(
-            ax,
-            places[i],
-            seeds,
-            colours[i % len(colours)],
-            None if label is None else name,
-            markers[i % len(markers)],
-            bool(is_open[i]),
-            **look,
-        )
+    placed = place_lines(array, x, hue, label, at)
+    is_open = np.broadcast_to(hollow, len(placed))
+    for i, (name, places, seeds) in enumerate(placed):
+        colour, marker = colours[i % len(colours)], markers[i % len(markers)]
+        plotting.means(ax, places, seeds, colour, name, marker, bool(is_open[i]), **look)
 
 
 def predictions(
@@ -155,11 +146,23 @@ def predictions(
     ``array`` has the dimensions ``x`` and those in ``hue``, and no seeds; ``look`` are options of
     Matplotlib's ``plot``, the other arguments those of `means`.
     """
-    lines = select_lines(array.expand_dims("seed"), x, hue, label or "")
+    placed = place_lines(array.expand_dims("seed"), x, hue, label, at)
+    for i, (name, places, (line,)) in enumerate(placed):
+        ax.plot(places, line, color=colours[i % len(colours)], label=name, **look)
+
+
+def place_lines(
+    array: xr.DataArray,
+    x: str,
+    hue: str | Sequence[str],
+    label: str | None,
+    at: ArrayLike | None,
+) -> list[tuple[str | None, np.ndarray, np.ndarray]]:
+    """Name (None: none), places (x,) and values (seeds, x) of every line; arguments as of `means`."""
+    lines = select_lines(array, x, hue, label or "")
     places = np.broadcast_to(array[x].values if at is None else at, (len(lines), array.sizes[x]))
-    for i, (name, line) in enumerate(lines.items()):
-        told = None if label is None else name
-        ax.plot(places[i], line[0], color=colours[i % len(colours)], label=told, **look)
+    names = lines if label is not None else [None] * len(lines)
+    return list(zip(names, places, lines.values(), strict=True))
 
 
 def band(

@@ -185,7 +185,7 @@ def grid(
 def plan(shape_sweeps: Sequence[ShapeSweep]) -> str:
     """One line: how many points will be computed, and how many the store has."""
     points = sum(shape_sweep.recorded.known.size for shape_sweep in shape_sweeps)
-    missing = sum(int((~shape_sweep.recorded.known).sum()) for shape_sweep in shape_sweeps)
+    missing = sum(shape_sweep.recorded.missing for shape_sweep in shape_sweeps)
     teachers = sum(len(block) for shape_sweep in shape_sweeps for block in shape_sweep.blocks())
     return (
         f"to compute: {missing} of {points} points, with {teachers} teachers; "
