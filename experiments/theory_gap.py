@@ -82,24 +82,17 @@ def points(config: Config) -> dict[str, Any]:
 
 def student(setup: tm.Setup, approximation: jax.Array, rho: jax.Array) -> tm.Student:
     """A student trained as one approximation around its start."""
-    names, x = setup.config.approximation, setup.task.pixels(setup.data.test[0])
+    names = setup.config.approximation
     choice = tm.approximations.choose(
         [tm.approximations.APPROXIMATIONS[name] for name in names], approximation
     )
     start = tm.rotation(setup.network.init)(setup.reference, setup.keys.relation, rho)
-    network = choice(setup.network, start)
-    first = setup.network.apply(start, x)
-
-    def observe(params: tm.Params) -> dict[str, jax.Array]:
-        change = (network.apply(params, x) - first)[:, : setup.task.n_classes]
-        return {"amount": tm.overlap_law.share(change, setup.extra)}
-
     name = setup.config.optimiser
     return tm.Student(
         start=start,
         approximation=choice,
         optimiser=tm.optimisers.OPTIMISERS[name].make(RATES[name], 0.0),
-        observe=observe,
+        observe=setup.watch_amount(start, setup.extra, choice(setup.network, start)),
     )
 
 

@@ -141,14 +141,14 @@ def student(setup: tm.Setup, m: jax.Array, rho: jax.Array) -> dict[str, jax.Arra
         return tm.probes.accuracy(model.apply(end, x), labels, k)
 
     def amount(model: tm.Network, end: tm.Params) -> jax.Array:
-        return tm.overlap_law.share((model.apply(end, x) - network.apply(start, x))[:, :k], change)
+        return setup.watch_amount(start, change, model)(end)["amount"]
 
     init, paired = kernel_init(task, config.width, config.depth), x[:PAIRED]
     law = tm.overlap_law.predict(
         key, config.draws, teacher, data.root, labels, imitated[k:], rho, init, paired
     )
     leading = tm.lazy_students.leading_order(network.latent, start, x, inputs, teacher.pull)
-    leading_share = tm.overlap_law.share(leading @ teacher.rows, change)
+    leading_share = tm.probes.share(leading @ teacher.rows, change)
     return {
         "accuracy": jnp.stack([score(*student) for student in students]),
         "amount": jnp.stack([amount(*student) for student in students]),

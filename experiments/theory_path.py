@@ -74,12 +74,7 @@ def student(setup: tm.Setup, m: jax.Array, rho: jax.Array) -> tm.Student:
 
     network, config, imitated = setup.network, setup.config, setup.auxiliary(m)
     start = tm.rotation(network.init)(setup.reference, setup.keys.relation, rho)
-    x = setup.task.pixels(setup.data.test[0])
-    first = network.apply(start, x)
-
-    def observe(params: tm.Params) -> dict[str, jax.Array]:
-        change = (network.apply(params, x) - first)[:, : setup.task.n_classes]
-        return {"amount": tm.overlap_law.share(change, setup.extra)}
+    observe = setup.watch_amount(start, setup.extra)
 
     def follow(pieces: jax.Array) -> dict[str, jax.Array]:
         end, _ = tm.path.follow_path(

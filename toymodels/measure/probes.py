@@ -50,6 +50,15 @@ def cosine(u: Any, v: Any) -> jax.Array:
     return jnp.where(norms > 0, inner(u, v) / jnp.where(norms > 0, norms, 1.0), 0.0)
 
 
+def share(change: jax.Array, whole: jax.Array) -> jax.Array:
+    """Part of a teacher's change of class logits that a student's holds, <dS, dT> / |dT|^2: a scalar.
+
+    >>> float(share(jnp.array([1.0, 5.0]), jnp.array([2.0, 0.0])))
+    0.5
+    """
+    return (change * whole).sum() / jnp.square(whole).sum()
+
+
 def layer_distances(params: Params, other: Params) -> jax.Array:
     """Euclidean distance of each layer's weights and biases to another network's: (layers,)."""
     return jnp.stack(

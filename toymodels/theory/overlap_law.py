@@ -37,6 +37,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from toymodels.measure import probes
 from toymodels.measure.decompositions import pinv
 from toymodels.measure.probes import accuracy
 from toymodels.networks.models import Network, Params
@@ -134,15 +135,6 @@ def describe_teacher(
     return Teacher(change, rows, network.apply(reference, x)[:, :n_classes], pull)
 
 
-def share(change: jax.Array, whole: jax.Array) -> jax.Array:
-    """Part of a teacher's change of class logits that a student's holds, <dS, dT> / |dT|^2: a scalar.
-
-    >>> float(share(jnp.array([1.0, 5.0]), jnp.array([2.0, 0.0])))
-    0.5
-    """
-    return (change * whole).sum() / jnp.square(whole).sum()
-
-
 def amount(m: float, n: int, rho_class: float, rho_aux: float, hidden: float = 1.0) -> float:
     """Mean share of the teacher's change of class logits that the student acquires.
 
@@ -200,7 +192,7 @@ def sample_class_logits(
     size = jnp.sqrt(unseen + jnp.square(readout @ teacher_aux).sum(1))
     start = rho_logits * init_logits + beside(rho_logits) * root @ gaussian(3, len(root), k)
     whole = change @ rows
-    return size * start + displacement, share(displacement, whole)
+    return size * start + displacement, probes.share(displacement, whole)
 
 
 class Prediction(NamedTuple):

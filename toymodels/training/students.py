@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from toymodels.errors import UserError
+from toymodels.measure.probes import share
 from toymodels.measure.similarity import measure_similarity
 from toymodels.networks.approximations import Approximation
 from toymodels.networks.groups import Groups
@@ -165,6 +166,27 @@ class Setup:
         """
         mask = self.auxiliary() if logits is None else logits
         return self.protocol.watch(self.data, self.lesson, mask)
+
+    def watch_amount(
+        self, start: Params, teacher_change: jax.Array, network: Network | None = None
+    ) -> Observation:
+        """A function of a student: the part of the teacher's change of class logits that it acquires.
+
+        Args:
+            start: the student's initialisation.
+            teacher_change: the teacher's change (n, classes), as of `teacher_change`.
+            network: the network as which the student is read, equal to the setup's at ``start``
+                (None: the setup's).
+
+        """
+        x, model = self.task.pixels(self.data.test[0]), network or self.network
+        first = self.network.apply(start, x)
+
+        def observe(params: Params) -> dict[str, Tree]:
+            change = (model.apply(params, x) - first)[:, : self.task.n_classes]
+            return {"amount": share(change, teacher_change)}
+
+        return observe
 
     def distil(
         self,
