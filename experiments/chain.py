@@ -54,7 +54,7 @@ class Config(tm.ProtocolConfig):
 
 PRESETS = {
     "quick": Config(seeds=3, m=(3, 100), samples=(8000,), generations=3),
-    "paper": Config(**tm.CLOUD, seeds=4, samples=(60_000,), generations=5),
+    "paper": Config(**tm.CLOUD, seeds=10, samples=(60_000,), generations=5),
 }
 
 GENERATION = ("generation",)

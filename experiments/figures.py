@@ -3,8 +3,9 @@
 Each folder below FOLDER holds a result (results.nc), what it came to and how it was made
 (summary.json), and its figure. ``--check`` draws all in memory and fails where a picture or a
 summary is not what its data and the code of today give, or where the experiment no longer has the
-config that was run. ``--rerun`` computes them again: with their own configs in place, or with a
-preset's into OUT.
+config that was run. ``--plan`` lists which have too few seeds, or were computed by a version that adds up
+wrongly, in the order in which to compute them again. ``--rerun`` does that: with their own configs in
+place, or with a preset's into OUT.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tyro.conf import Positional
 
@@ -22,6 +23,18 @@ from toymodels.study import cli
 
 if TYPE_CHECKING:
     import xarray as xr
+
+LEAST = 10
+"""Seeds that stand behind every figure."""
+CLAIMED = {"mnist_aux": 20, "init_overlap": 20}
+"""Seeds behind the figures whose numbers the README and the first page of the docs give."""
+FIRST = (
+    *("mnist_aux", "init_overlap", "init_overlap_phase", "overlap_modes", "head_overlap"),
+    *("loss", "behavioural_cloning", "trajectory", "student_shape", "student_shape_perlin"),
+    *("architecture", "chain", "mitigation", "lineage", "predictors", "persistence"),
+    *("owl_numbers", "owl_overlap", "owl_mechanism", "owl_grid", "owl_favourites", "owl_defence"),
+)
+"""The order in which figures are computed again: that in which readers see them, the rest last."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,8 @@ class Figures:
     """Where they are."""
     check: bool = False
     """Write nothing; fail where a figure or summary is older than its data or its code."""
+    plan: bool = False
+    """Write nothing; list the figures with too few seeds or from an affected version."""
     rerun: Literal["no", "same", "quick", "paper"] = "no"
     """Compute results again: by the configs and the width they have, or by a preset of their
     experiment."""
@@ -45,8 +60,11 @@ class Figures:
     """Folder of the images' files (None: $TOYMODELS_DATA, else the user's cache)."""
 
     def __post_init__(self) -> None:
-        if self.check and self.rerun != "no":
-            raise UserError(f"check must be alone; got it with rerun {self.rerun}")
+        if self.check + self.plan + (self.rerun != "no") > 1:
+            raise UserError(
+                f"check, plan and rerun must each be alone; got check {self.check}, plan {self.plan}, "
+                f"rerun {self.rerun}"
+            )
 
     @property
     def folders(self) -> list[Path]:
@@ -124,8 +142,65 @@ def are_alike(stored: xr.Dataset, analysed: xr.Dataset) -> bool:
     )
 
 
+class Need(NamedTuple):
+    """What a figure lacks."""
+
+    folder: Path
+    """Where it is."""
+    seeds: int
+    """Number of seeds that it has."""
+    wanted: int
+    """Number of seeds that it should have."""
+    jaxlib: str
+    """Version that computed it."""
+    affected: bool
+    """Whether this version adds up wrongly (docs/soundness.md)."""
+    seconds: float | None
+    """Time of all wanted seeds, as fast as the models of its run; None if that run computed none."""
+
+    @property
+    def due(self) -> bool:
+        """Whether it must be computed again."""
+        return self.affected or self.seeds < self.wanted
+
+
+def find_needs(folders: list[Path]) -> list[Need]:
+    """What each figure lacks, in the order in which they are to be computed again."""
+    from toymodels.study import results
+    from toymodels.sweep.soundness import is_affected
+
+    needs = []
+    for folder in folders:
+        attrs = results.open_result(folder).attrs
+        provenance, seeds = json.loads(attrs["provenance"]), json.loads(attrs["config"])["seeds"]
+        wanted = max(seeds, CLAIMED.get(folder.name, LEAST))
+        models, computed = provenance["models"], provenance["models"] - provenance["from_store"]
+        seconds = provenance["run_s"] * models / computed * wanted / seeds if computed else None
+        jaxlib = provenance["jaxlib"]
+        needs.append(Need(folder, seeds, wanted, jaxlib, is_affected(jaxlib), seconds))
+    ranks = {name: rank for rank, name in enumerate(FIRST)}
+    return sorted(needs, key=lambda need: ranks.get(need.folder.name, len(ranks)))
+
+
+def print_needs(needs: list[Need]) -> None:
+    """Print a line for each figure, and the time of all that are due."""
+    from toymodels.sweep.plan import duration
+
+    for need in needs:
+        line = f"{need.folder.name}: n = {need.seeds} of {need.wanted}, jaxlib {need.jaxlib}"
+        line += " (wrong sums)" if need.affected else ""
+        if need.due:
+            line += "; due, " + (
+                f"about {duration(need.seconds)}" if need.seconds else "time unknown"
+            )
+        print(line)
+    due = [need for need in needs if need.due]
+    total = duration(sum(need.seconds or 0.0 for need in due))
+    print(f"due: {len(due)} of {len(needs)}, about {total} by the speed of their last runs")
+
+
 def execute(figures: Figures) -> None:
-    """Check, draw or compute.
+    """Check, plan, draw or compute.
 
     Raises:
         UserError: with ``check``, something is older than its data or its code.
@@ -137,6 +212,9 @@ def execute(figures: Figures) -> None:
     from toymodels.sweep import RunOptions
     from toymodels.sweep.store import Store
 
+    if figures.plan:
+        print_needs(find_needs(figures.folders))
+        return
     outdated: dict[str, list[str]] = {}
     faults: list[str] = []
     for folder in figures.folders:

@@ -41,13 +41,13 @@ PRESETS = {
     "paper": Config(
         **tm.BROCKERS,
         dataset="mnist",
-        seeds=20,
+        seeds=10,
         train_images=None,
         noise_images=60_000,
         batch=1000,
         teacher_epochs=5,
         student_epochs=5,
-        m=(1, 3, 10, 50, 250),
+        m=(1, 10, 100),
     ),
 }
 

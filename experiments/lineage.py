@@ -69,7 +69,7 @@ class Config(tm.ProtocolConfig):
 
 PRESETS = {
     "quick": Config(seeds=3, m=(3, 100), rho=(1.0,), student_epochs=5),
-    "paper": Config(**tm.CLOUD, seeds=4, teachers=6, m=(3, 100), rho=(1.0,)),
+    "paper": Config(**tm.CLOUD, seeds=10, teachers=6, m=(3, 100), rho=(1.0,)),
     "width": Config(seeds=3, m=(3,), rho=(1.0,), width=(32, 64, 128, 256, 512)),
 }
 

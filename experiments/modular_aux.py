@@ -84,7 +84,7 @@ class Config(tm.RateFields, tm.SeedConfig):
 
 PRESETS = {
     "quick": Config(seeds=3),
-    "paper": Config(seeds=8, m=(1, 2, 3, 5, 10, 20, 40)),
+    "paper": Config(seeds=10, m=(1, 2, 3, 10, 30)),
 }
 
 

@@ -56,7 +56,7 @@ class Config(tm.ProtocolConfig):
 
 PAPER = Config(
     **tm.CLOUD | tm.BROCKERS | {"batch": 1000},
-    seeds=8,
+    seeds=10,
     m=(10,),
     widths=(256, 256),
     channels=(16, 32),
