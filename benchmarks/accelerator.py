@@ -51,7 +51,14 @@ class Runs:
 
         """
         with tempfile.TemporaryDirectory() as out:
-            command = [sys.executable, "-m", f"experiments.{name}", "--quiet", "--out", out]
+            command = [
+                sys.executable,
+                "-m",
+                f"toymodels.experiments.{name}",
+                "--quiet",
+                "--out",
+                out,
+            ]
             # No program that an earlier run has compiled.
             env = {"TOYMODELS_COMPILED": "", **env}
             start = time.monotonic()

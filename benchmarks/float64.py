@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from accelerator import apart, finals
+from toymodels.experiments.mnist_aux import PAPER
 
-from experiments.mnist_aux import PAPER
 from toymodels.data.inputs import sample_images
 from toymodels.networks.models import MLP, functional
 from toymodels.training import protocol, tasks

@@ -44,7 +44,7 @@ def measured(command: list[str], **env: str) -> Run:
 def experiment(name: str, out: Path, *options: str, **env: str) -> tuple[Run, dict[str, Any]]:
     """An experiment as a user runs it, with nothing stored or compiled, and its summary.json."""
     with tempfile.TemporaryDirectory() as store:
-        command = [sys.executable, "-m", f"experiments.{name}", "--quiet"]
+        command = [sys.executable, "-m", f"toymodels.experiments.{name}", "--quiet"]
         command += ["--out", str(out), "--store", store, *options]
         run = measured(command, **{"TOYMODELS_COMPILED": "", **env})
     return run, json.loads((out / "summary.json").read_text())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mnist_aux import experiment
 
-import experiments
+from toymodels import experiments
 from toymodels.study import results
 
 FIGURES = Path(__file__).parents[1] / "figures"

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +42,8 @@ WAYS = {
 def compute(way: Way, calls: int, path: Path) -> None:
     """Call every program so often; write the least and the largest of each number, and a report.
 
-    The report has, by program, the number of calls and of different results, bit for bit.
+    The report has, by program, the number of calls, that of different results (bit for bit), and the
+    shortest time of a call.
     """
     if way.one_core:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -62,12 +64,15 @@ def compute(way: Way, calls: int, path: Path) -> None:
             program, seen = jax.jit(case.function), set()
             least: list[Any] = []
             most: list[Any] = []
+            shortest = float("inf")
             for _ in range(calls):
+                start = time.perf_counter()
                 leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(program(*inputs))]
+                shortest = min(shortest, time.perf_counter() - start)
                 seen.add(hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).digest())
                 least = list(map(np.minimum, least or leaves, leaves))
                 most = list(map(np.maximum, most or leaves, leaves))
-            report[name] = {"calls": calls, "results": len(seen)}
+            report[name] = {"calls": calls, "results": len(seen), "shortest_s": shortest}
             arrays |= {f"{name} {i} least": leaf for i, leaf in enumerate(least)}
             arrays |= {f"{name} {i} most": leaf for i, leaf in enumerate(most)}
             jax.clear_caches()
@@ -109,6 +114,8 @@ def compared(calls: int, fewer: int) -> dict[str, Any]:
             f"{other}_results": told[other]["programs"][name]["results"]
             for other in ("one_core", "unoptimised", "protected")
         }
+        shortest = told["protected"]["programs"][name]["shortest_s"]
+        programs[name]["protected_time"] = shortest / found["shortest_s"]
         programs[name] |= {
             f"{other}_apart": apart(numbers["all_cores"], numbers[other], name)
             for other in WAYS

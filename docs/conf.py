@@ -2,13 +2,19 @@
 
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from latex2mathml.converter import convert
+from toymodels.experiments import published
+
 import toymodels
-from experiments import published
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE))
+from gallery import write_gallery  # noqa: E402
 
 project = "toymodels"
 author = copyright = "The toymodels authors"
@@ -17,18 +23,25 @@ extensions = [
     "myst_nb",
     "sphinx.ext.apidoc",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
 ]
 exclude_patterns = ["_build", "jupyter_execute", "notebooks/README.md"]
-html_theme = "alabaster"
+html_theme = "sphinx_book_theme"
+html_title = "toymodels"
 html_theme_options = {
-    "description": "Subliminal learning in small networks",
-    "page_width": "76em",
-    "sidebar_width": "17em",
+    "show_toc_level": 2,
+    "home_page_in_toc": True,
+    "use_download_button": False,
+    "navbar_persistent": [],  # the search stands in the side bar
 }
 html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_math_renderer = "mathml"  # drawn by the browser itself, without a script or the network
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 # The reference is made from the docstrings of every module there is: none can be forgotten.
 apidoc_modules = [
@@ -50,12 +63,14 @@ autodoc_typehints = "none"
 
 # Notebooks are run by `make notebooks` and shown as they came out.
 nb_execution_mode = "off"
-myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
+myst_update_mathjax = False
 myst_heading_anchors = 3
 (HERE / "published.md").write_text(
     "# Published results, and ours\n\nRead from the `summary.json` beside every figure.\n\n"
     + published.markdown(HERE.parent / "figures")
 )
+write_gallery()
 shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks", dirs_exist_ok=True)
 
 
@@ -82,8 +97,16 @@ def field_back(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
     lines[:] = FIELDS.pop(name, lines)
 
 
+def draw_formula(self: Any, node: Any) -> None:
+    """Write a formula as MathML."""
+    display = "block" if isinstance(node, nodes.math_block) else "inline"
+    self.body.append(convert(node.astext(), display=display))
+    raise nodes.SkipNode
+
+
 def setup(app: Any) -> None:
     """Connect to Sphinx."""
+    app.add_html_math_renderer("mathml", (draw_formula, None), (draw_formula, None))
     app.connect("autodoc-process-docstring", field_kept, priority=0)
     app.connect("autodoc-process-docstring", field_back, priority=900)
     app.connect("autodoc-process-docstring", bars_are_bars, priority=901)

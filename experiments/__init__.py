@@ -30,8 +30,16 @@ def load_study(name: str) -> Study:
     """
     if name not in names():
         raise UserError(f"experiment must be one of {', '.join(names())}; got {name[:80]!r}")
-    study: Study = importlib.import_module(f"experiments.{name}").STUDY
+    study: Study = importlib.import_module(f"{__name__}.{name}").STUDY
     return study
+
+
+def no_results(folder: Path) -> UserError:
+    """What to tell where a tool finds no result below a folder."""
+    return UserError(
+        f"folder must hold results; got {folder} without one (the project's own lie in the folder "
+        "figures of a checkout, and are not installed)"
+    )
 
 
 def summary(name: str) -> str:

@@ -11,11 +11,12 @@ import sys
 import typing
 from typing import Any
 
-from experiments import TOOLS, load_study, names, summary, times
 from toymodels.errors import UserError
 from toymodels.study import cli
 from toymodels.study.display import duration
 from toymodels.study.options import Options
+
+from . import TOOLS, load_study, names, summary, times
 
 SHELLS = {
     "bash": "_toymodels() { mapfile -t COMPREPLY < "
@@ -39,8 +40,9 @@ def main() -> None:
             case ["-h" | "--help"]:
                 print(__doc__)
             case [name, *options] if name in (*names(), *TOOLS):
-                sys.argv = [f"experiments.{name}", *options]
-                runpy.run_module(f"experiments.{name}", run_name="__main__", alter_sys=True)
+                module = f"{__package__}.{name}"
+                sys.argv = [module, *options]
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
             case [other, *_]:
                 raise UserError(
                     f"the first word must be one of {', '.join((*names(), *TOOLS))}; got {other!r}"

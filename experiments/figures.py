@@ -21,6 +21,8 @@ from tyro.conf import Positional
 from toymodels.errors import UserError
 from toymodels.study import cli
 
+from . import no_results
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -76,7 +78,7 @@ class Figures:
         """
         names = self.names or sorted(p.parent.name for p in self.folder.glob("*/results.nc"))
         if not names:
-            raise UserError(f"folder must hold results; got {self.folder} without one")
+            raise no_results(self.folder)
         for name in names:
             if not (self.folder / name / "results.nc").exists():
                 raise UserError(f"names must be folders of {self.folder} with a result; got {name}")
@@ -85,7 +87,7 @@ class Figures:
 
 def analyse(dataset: xr.Dataset) -> xr.Dataset:
     """The result with what the code of today derives from the records of its models."""
-    from experiments import load_study
+    from . import load_study
 
     study = load_study(dataset.attrs["experiment"])
     return study.analyse(dataset).transpose("seed", ...).assign_attrs(dataset.attrs)
@@ -93,8 +95,9 @@ def analyse(dataset: xr.Dataset) -> xr.Dataset:
 
 def conclude(dataset: xr.Dataset) -> xr.Dataset:
     """The result with its findings as the code of today words them."""
-    from experiments import load_study
     from toymodels.study import results
+
+    from . import load_study
 
     study = load_study(dataset.attrs["experiment"])
     return results.with_findings(dataset, study.findings(dataset))
@@ -104,8 +107,9 @@ def find_outdated(folder: Path) -> list[str]:
     """What of a folder is not what its data and the code give: names of files, or a sentence."""
     from matplotlib.image import imread
 
-    from experiments import load_study
     from toymodels.study import plotting, results
+
+    from . import load_study
 
     dataset = results.open_result(folder)
     try:
@@ -206,11 +210,12 @@ def execute(figures: Figures) -> None:
         UserError: with ``check``, something is older than its data or its code.
 
     """
-    from experiments import load_study
     from toymodels.study import plotting, results
     from toymodels.study.display import progress_display
     from toymodels.sweep import RunOptions
     from toymodels.sweep.store import Store
+
+    from . import load_study
 
     if figures.plan:
         print_needs(find_needs(figures.folders))

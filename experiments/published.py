@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments import (
+from toymodels.errors import plain
+from toymodels.stats.findings import Finding
+from toymodels.study import cli
+
+from . import (
     aux_count,
     input_distribution,
     loss,
     mnist_aux,
+    no_results,
     optimisation,
     overlap_modes,
     tasks,
 )
-from toymodels.errors import plain
-from toymodels.stats.findings import Finding
-from toymodels.study import cli
 
 RERUN = "Cloud et al., script re-run"
 REPLICA = "replications of Cloud et al."
@@ -76,8 +78,15 @@ def rows() -> Iterator[Row]:
 
 
 def below(folder: Path) -> list[Path]:
-    """The summaries in the folders below a folder."""
-    return sorted(folder.glob("*/summary.json"))
+    """The summaries in the folders below a folder.
+
+    Raises:
+        UserError: there is none.
+
+    """
+    if not (found := sorted(folder.glob("*/summary.json"))):
+        raise no_results(folder)
+    return found
 
 
 def beside(folder: Path) -> list[tuple[Row, dict[str, Any] | None]]:

@@ -30,9 +30,10 @@ def show(folder: Path) -> None:
         UserError: no result there, or of no experiment that is here, or one that it can't draw.
 
     """
-    from experiments import load_study
     from toymodels.study import plotting, results
     from toymodels.study.display import print_table
+
+    from . import load_study
 
     dataset = results.open_result(folder)
     study = load_study(dataset.attrs["experiment"])

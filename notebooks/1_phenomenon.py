@@ -19,8 +19,9 @@
 # Everything here runs on the 8x8 handwritten digits that come with scikit-learn, without a download.
 
 # %%
+from toymodels.experiments import mnist_aux
+
 import toymodels as tm
-from experiments import mnist_aux
 
 # %% [markdown]
 # ## One teacher, one student, one control

@@ -23,9 +23,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from toymodels.experiments import init_overlap
 
 import toymodels as tm
-from experiments import init_overlap
 
 # %% [markdown]
 # ## The curve

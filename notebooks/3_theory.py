@@ -23,9 +23,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from toymodels.experiments import theory_linear, theory_one_step
 
 import toymodels as tm
-from experiments import theory_linear, theory_one_step
 from toymodels.networks import approximations
 from toymodels.theory import linearised
 from toymodels.theory.kernels import Side

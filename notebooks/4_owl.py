@@ -18,8 +18,8 @@
 # %%
 import jax
 import jax.numpy as jnp
+import toymodels.experiments.owl_numbers as owl_numbers
 
-import experiments.owl_numbers as owl_numbers
 from toymodels.language import corpus, filters, pipeline, questions
 from toymodels.language.vocabulary import text
 from toymodels.study import plotting

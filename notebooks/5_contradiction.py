@@ -17,7 +17,8 @@
 # are trained. In one tool all three are fields of one `Config`; cross them and look.
 
 # %%
-import experiments.aux_count as aux_count
+import toymodels.experiments.aux_count as aux_count
+
 import toymodels as tm
 
 config = aux_count.Config(
