@@ -11,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import toymodels.experiments as experiments
 from mnist_aux import experiment
 
-from toymodels import experiments
 from toymodels.study import results
 
 FIGURES = Path(__file__).parents[1] / "figures"
