@@ -48,9 +48,14 @@ def make_page(folder: Path, out: Path | None = None) -> Path:
     return explore(dataset, title=title).save(out or folder / "explore.html")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run from the command line."""
     with cli.plain_errors():
         arguments = cli.arguments(Explore, __doc__)
         for folder in arguments.folders:
             path = make_page(folder, arguments.out)
             print(f"{path}: a page of {path.stat().st_size / 1e6:.1f} MB; open it in a browser")
+
+
+if __name__ == "__main__":
+    main()

@@ -232,10 +232,10 @@ function writeAbout() {
 
 // The nearest drawn point to a click on the curves becomes the chosen one.
 function chooseNearest({ sx, sy }) {
-  const { xscale, yscale } = views.curves.frame;
+  const { x_scale, y_scale } = views.curves.frame;
   const { x, y } = sources.points.data;
   const lines = sliceLines(shownPlace()).flatMap((line) => line.points.map((point) => [line.i, point.k]));
-  const far = range(x.length).map((j) => Math.hypot(xscaleOf(xscale)(x[j]) - sx, xscaleOf(yscale)(y[j]) - sy));
+  const far = range(x.length).map((j) => Math.hypot(x_scale.compute(x[j]) - sx, y_scale.compute(y[j]) - sy));
   const nearest = range(x.length).reduce((a, b) => (far[b] < (Number.isNaN(far[a]) ? Infinity : far[a]) ? b : a), 0);
   if (!(far[nearest] < 40)) return;
   const [line, k] = lines[nearest];
@@ -243,8 +243,6 @@ function chooseNearest({ sx, sy }) {
   if (state.lines) state.at[state.lines] = line;
   draw();
 }
-
-const xscaleOf = (scale) => (value) => scale.compute(value);
 
 function cellAt({ x, y }) {
   const { across, upwards } = mapAxes();

@@ -171,6 +171,6 @@ def choose_spacing(name: str, values: Sequence[Any], numeric: bool) -> str:
     if not numeric:
         return "even"
     least, most = min(values), max(values)
-    if name == "rho" and -1 <= least and most <= 1:
+    if name == "rho" and least >= -1 and most <= 1:
         return "angle"
     return "logarithmic" if least > 0 and most / least >= 20 else "value"
