@@ -4,6 +4,7 @@ The tests need Chromium (``apt-get install chromium``) and the Python package pl
 """
 
 import csv
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -39,17 +40,18 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
+def make_page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    names = ("init_overlap", "init_overlap_phase", "mnist_aux", "input_distribution", "lineage")
-    return {
-        name: tm.explore(open_result(FIGURES / name)).save(folder / f"{name}.html")
-        for name in names
-    }
+
+    @functools.cache
+    def make_page(name):
+        return tm.explore(open_result(FIGURES / name)).save(folder / f"{name}.html").as_uri()
+
+    return make_page
 
 
 @pytest.fixture
-def visit(browser, files):
+def visit(browser, make_page):
     """Open a page, and fail in the end if it has fetched something or reported an error."""
     opened, asked, errors = [], [], []
 
@@ -59,7 +61,7 @@ def visit(browser, files):
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda m: m.type in ("error", "warning") and errors.append(m.text))
-        page.goto(files[name].as_uri())
+        page.goto(make_page(name))
         page.wait_for_selector(READY)
         page.wait_for_timeout(300)
         return page
@@ -119,7 +121,9 @@ def test_a_slider_moves_to_another_slice_with_the_numbers_of_the_data(visit):
     assert picture(page, "map") != at_first
     assert page.inner_text("#slice").startswith("Width of the hidden layers = 64, ")
     runs = open_result(FIGURES / "init_overlap_phase")
-    means = tm.succeeded(runs).transfer.sel(width=64, group="all").mean("seed").transpose("m", "rho")
+    means = (
+        tm.succeeded(runs).transfer.sel(width=64, group="all").mean("seed").transpose("m", "rho")
+    )
     assert drawn(page) == pytest.approx(means.astype(float).values.ravel(), rel=1e-5, abs=1e-7)
 
 
@@ -186,8 +190,35 @@ def test_a_click_on_a_curve_chooses_the_point(visit):
     page.click("#curves-plot", position=point["at"])
     settle(page)
     said = page.inner_text("#point")
-    assert said.startswith(f"Transfer {point['value'].removeprefix('transfer: ')} ({point['more']})")
+    assert said.startswith(
+        f"Transfer {point['value'].removeprefix('transfer: ')} ({point['more']})"
+    )
     assert "hidden layers" in said
+
+
+def test_a_drag_zooms_in_and_a_double_click_shows_all_again(visit):
+    page = visit("init_overlap")
+    read = "[plots.curves.x_range.start, plots.curves.below[0].ticker.ticks.map(String).join()]"
+    whole = page.evaluate(read)
+    box = page.locator("#curves-plot").bounding_box()
+    page.mouse.move(box["x"] + 150, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 250, box["y"] + 200, steps=5)
+    page.mouse.up()
+    settle(page)
+    near = page.evaluate(read)
+    assert near[0] > whole[0]
+    assert near[1] != whole[1]
+    page.dblclick("#curves-plot", position={"x": 200, "y": 60})
+    settle(page)
+    assert page.evaluate(read) == whole
+
+
+def test_a_control_keeps_the_keyboard(visit):
+    page = visit("init_overlap_phase")
+    control(page, "Horizontal axis").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.dataset.label") == "Horizontal axis"
 
 
 def test_few_seeds_and_intervals_beyond_the_bounds_are_told(visit):
@@ -236,7 +267,9 @@ def test_what_is_shown_can_be_saved(visit, tmp_path):
         drawing = ElementTree.parse(save(page, part, "SVG", tmp_path)).getroot()
         texts = [element.text for element in drawing.iter() if element.text]
         assert "initialisation overlap rho" in " ".join(texts)
-        assert len(list(drawing.iter("{http://www.w3.org/2000/svg}path"))) > 20  # no mere photograph
+        assert (
+            len(list(drawing.iter("{http://www.w3.org/2000/svg}path"))) > 20
+        )  # no mere photograph
 
 
 @pytest.mark.parametrize("width", WIDTHS)

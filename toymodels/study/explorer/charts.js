@@ -5,7 +5,8 @@ const MISSING = NaN;
 const orMissing = (value) => (value === null ? MISSING : value);
 
 // The ways of the vertical axis.
-const up = (value) => (state.vertical === "logarithmic" ? (value > 0 ? Math.log10(value) : MISSING) : orMissing(value));
+const up = (value) =>
+  state.vertical === "logarithmic" ? (value > 0 ? Math.log10(value) : MISSING) : orMissing(value);
 
 function setTicks(axis, ticks) {
   axis.ticker.ticks = ticks.map(([position]) => position);
@@ -77,7 +78,10 @@ function drawCurves(lines, place) {
           const floor = Math.min(...lows.filter(Number.isFinite), ...ys.filter(Number.isFinite));
           add("bands", {
             xs: [...xs.slice(from, to), ...xs.slice(from, to).reverse()],
-            ys: [...run.map(({ high }) => up(high)), ...lows.map((y) => (Number.isFinite(y) ? y : floor)).reverse()],
+            ys: [
+              ...run.map(({ high }) => up(high)),
+              ...lows.map((y) => (Number.isFinite(y) ? y : floor)).reverse(),
+            ],
             colour,
             alpha: alpha < 1 ? 0.03 : 0.16,
           });
@@ -89,14 +93,26 @@ function drawCurves(lines, place) {
       for (const s of range(sizeOf("seed"))) {
         const thread = values.map((row) => up(row[s]));
         if (joined) add("threads", { xs, ys: thread, colour, alpha: alpha * 0.4 });
-        else thread.forEach((y, j) => add("threads", { xs: [xs[j] - gap / 3, xs[j] + gap / 3], ys: [y, y], colour, alpha: alpha * 0.5 }));
+        else
+          thread.forEach((y, j) =>
+            add("threads", {
+              xs: [xs[j] - gap / 3, xs[j] + gap / 3],
+              ys: [y, y],
+              colour,
+              alpha: alpha * 0.5,
+            }),
+          );
       }
     }
     line.points.forEach((point, j) => {
       const colour = pointColour(line.i, point.k);
-      if (!joined && point.low !== null) add("bars", { x: xs[j], low: up(point.low), high: up(point.high), colour, alpha });
+      if (!joined && point.low !== null)
+        add("bars", { x: xs[j], low: up(point.low), high: up(point.high), colour, alpha });
       add("points", {
-        x: xs[j], y: ys[j], colour, alpha: joined && line.points.length > 60 ? 0 : alpha,
+        x: xs[j],
+        y: ys[j],
+        colour,
+        alpha: joined && line.points.length > 60 ? 0 : alpha,
         line: state.lines ? nameLabel(state.lines, line.i) : quantity.label,
         place: nameLabel(x, point.k),
         value: `${quantity.label}: ${format(point.mean)}`,
@@ -114,7 +130,8 @@ function drawCurves(lines, place) {
   const pad = DATA.dims[x].spacing === "even" ? 0.5 : (all.at(-1) - all[0]) * 0.03 || 0.5;
   setRange(plots.curves.x_range, all[0] - pad, all.at(-1) + pad);
   setRange(plots.curves.y_range, ...findHeights(lines));
-  plots.curves.below[0].axis_label = DATA.dims[x].label + (DATA.dims[x].spacing === "angle" ? " (spaced by angle)" : "");
+  plots.curves.below[0].axis_label =
+    DATA.dims[x].label + (DATA.dims[x].spacing === "angle" ? " (spaced by angle)" : "");
   plots.curves.left[0].axis_label = quantity.label + (quantity.unit === "1" ? "" : ` (${quantity.unit})`);
   tickCurves();
 }
@@ -134,9 +151,13 @@ function listRuns(points) {
 function findHeights(lines) {
   const { quantity, seeds, vertical } = state;
   let values = lines.flatMap(({ points }) => points.flatMap(({ mean, low, high }) => [mean, low, high]));
-  if (seeds === "every") values.push(...lines.flatMap(({ points }) => points.flatMap((p) => readSeeds(quantity, p.place))));
+  if (seeds === "every")
+    values.push(...lines.flatMap(({ points }) => points.flatMap((p) => readSeeds(quantity, p.place))));
   if (vertical === "all") values = [...quantity.mean, ...quantity.low, ...quantity.high, ...values];
-  const finite = values.filter((v) => v !== null).map(up).filter(Number.isFinite);
+  const finite = values
+    .filter((v) => v !== null)
+    .map(up)
+    .filter(Number.isFinite);
   if (!finite.length) return [0, 1];
   const [low, high] = finite.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
   const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
@@ -150,7 +171,10 @@ function tickCurves() {
   const ticks = listAxisTicks(state.x, x_range.start, x_range.end, width / 60);
   setTicks(below[0], ticks);
   plots.curves.height = 340 + 0.9 * turnLabels(below[0], ticks, width);
-  const list = state.vertical === "logarithmic" ? listLogTicks : (a, b, n) => listTicks(a, b, n).map((v) => [v, formatTick(v)]);
+  const list =
+    state.vertical === "logarithmic"
+      ? listLogTicks
+      : (a, b, n) => listTicks(a, b, n).map((v) => [v, formatTick(v)]);
   setTicks(left[0], list(y_range.start, y_range.end, 6));
 }
 
@@ -168,18 +192,26 @@ function mapAxes() {
 
 function markCell(place) {
   const { across, upwards } = mapAxes();
-  mapSources.cell.data = { x: [across.order.indexOf(place[across.dim])], y: [upwards.order.indexOf(place[upwards.dim])] };
+  mapSources.cell.data = {
+    x: [across.order.indexOf(place[across.dim])],
+    y: [upwards.order.indexOf(place[upwards.dim])],
+  };
 }
 
 function drawMap(place) {
   const { quantity, x, rows } = state;
   const { across, upwards } = mapAxes();
-  const found = upwards.order.flatMap((r, y) => across.order.map((k, i) => {
-    const at = { ...place, [upwards.dim]: r, [across.dim]: k };
-    return { i, y, at, ...read(quantity, at) };
-  }));
+  const found = upwards.order.flatMap((r, y) =>
+    across.order.map((k, i) => {
+      const at = { ...place, [upwards.dim]: r, [across.dim]: k };
+      return { i, y, at, ...read(quantity, at) };
+    }),
+  );
   const known = found.map(({ mean }) => mean).filter((v) => v !== null);
-  const [low, high] = [known.reduce((a, b) => Math.min(a, b), Infinity), known.reduce((a, b) => Math.max(a, b), -Infinity)];
+  const [low, high] = [
+    known.reduce((a, b) => Math.min(a, b), Infinity),
+    known.reduce((a, b) => Math.max(a, b), -Infinity),
+  ];
   const width = document.getElementById("map-plot").clientWidth - 120;
   const size = high - low || Math.max(Math.abs(low), Math.abs(high)) || 1;
   const digits = Math.min(Math.max(1 - Math.floor(Math.log10(size * 1.005)), 0), 4);
@@ -205,7 +237,10 @@ function drawMap(place) {
   if (known.length) {
     const ends = high > low ? { low, high } : { low: low - 0.1, high: high + 0.1 };
     mapSources.colours.setv(ends);
-    setTicks(mapSources.bar, listTicks(ends.low, ends.high, size < 0.01 * Math.abs(high) ? 2 : 5).map((v) => [v, formatTick(v)]));
+    setTicks(
+      mapSources.bar,
+      listTicks(ends.low, ends.high, size < 0.01 * Math.abs(high) ? 2 : 5).map((v) => [v, formatTick(v)]),
+    );
   }
   markCell(place);
   const { x_range, y_range, below, left } = plots.map;

@@ -8,7 +8,8 @@ function offer(name, content, type) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-const fileName = (part, kind) => `${DATA.name}_${state.quantity.name}_${part}.${kind}`.replace(/[^\w.-]+/g, "_");
+const fileName = (part, kind) =>
+  `${DATA.name}_${state.quantity.name}_${part}.${kind}`.replace(/[^\w.-]+/g, "_");
 
 // Every point of a chart in a row: its labels, mean, interval and n, then the values of the seeds.
 function writeTable(places) {
@@ -16,7 +17,10 @@ function writeTable(places) {
   const single = places[0].seed !== null && quantity.n.length > 0;
   const withSeeds = quantity.seeds && !single;
   const seeds = withSeeds ? DATA.dims.seed.labels.map((s) => `seed_${s}`) : [];
-  const head = [...quantity.dims, ...(single ? ["seed", "value"] : ["mean", "ci_low", "ci_high", "n", ...seeds])];
+  const head = [
+    ...quantity.dims,
+    ...(single ? ["seed", "value"] : ["mean", "ci_low", "ci_high", "n", ...seeds]),
+  ];
   const rows = places.map((place) => {
     const labels = quantity.dims.map((dim) => DATA.dims[dim].values[place[dim]]);
     const { mean, low, high, n } = read(quantity, place);
@@ -55,7 +59,9 @@ async function composePicture(view, heading, legend) {
   const lines = heading.flatMap((text) => wrapText(text, width - 20));
   const back = put("rect", { width, fill: "white" });
   let y = 6;
-  lines.forEach((text, i) => put("text", { ...font, "font-weight": i ? 400 : 700, x: 10, y: (y += 17) }, text));
+  lines.forEach((text, i) =>
+    put("text", { ...font, "font-weight": i ? 400 : 700, x: 10, y: (y += 17) }, text),
+  );
   y += 8;
   chart.setAttribute("y", y);
   picture.appendChild(chart);
@@ -64,20 +70,39 @@ async function composePicture(view, heading, legend) {
   for (const { label, colour, dash } of legend) {
     const room = 34 + 6.6 * label.length;
     if (x > 10 && x + room > width) [x, y] = [10, y + 18];
-    put("line", { x1: x, x2: x + 20, y1: y + 8, y2: y + 8, stroke: colour, "stroke-width": 3, "stroke-dasharray": dash.join(" ") });
+    put("line", {
+      x1: x,
+      x2: x + 20,
+      y1: y + 8,
+      y2: y + 8,
+      stroke: colour,
+      "stroke-width": 3,
+      "stroke-dasharray": dash.join(" "),
+    });
     put("text", { ...font, x: x + 26, y: y + 12 }, label);
     x += room + 10;
   }
   const whole = y + (legend.length ? 24 : 6);
   back.setAttribute("height", whole);
-  for (const [name, value] of [["width", width], ["height", whole], ["viewBox", `0 0 ${width} ${whole}`]]) picture.setAttribute(name, value);
+  for (const [name, value] of [
+    ["width", width],
+    ["height", whole],
+    ["viewBox", `0 0 ${width} ${whole}`],
+  ])
+    picture.setAttribute(name, value);
   return { xml: new XMLSerializer().serializeToString(picture), width, height: whole };
 }
 
 async function offerPicture(part, kind) {
-  const legend = part === "curves" && state.lines && sizeOf(state.lines) <= MOST_LABELLED
-    ? range(sizeOf(state.lines)).map((i) => ({ label: DATA.dims[state.lines].labels[i], ...look(i) })) : [];
-  const heading = [document.getElementById(`${part}-title`).textContent, describeSlice(shownPlace(), part === "map" ? state.rows : state.lines), DATA.caption];
+  const legend =
+    part === "curves" && state.lines && sizeOf(state.lines) <= MOST_LABELLED
+      ? range(sizeOf(state.lines)).map((i) => ({ label: DATA.dims[state.lines].labels[i], ...look(i) }))
+      : [];
+  const heading = [
+    document.getElementById(`${part}-title`).textContent,
+    describeSlice(shownPlace(), part === "map" ? state.rows : state.lines),
+    DATA.caption,
+  ];
   const { xml, width, height } = await composePicture(views[part], heading.filter(Boolean), legend);
   if (kind === "svg") return offer(fileName(part, kind), xml, "image/svg+xml");
   const image = new Image();

@@ -15,7 +15,7 @@ from toymodels.files import output_folder, write_files
 from toymodels.study.explorer import content, drawings
 
 HERE = Path(__file__).parent
-SCRIPTS = ("slices.js", "charts.js", "downloads.js", "page.js")
+SCRIPTS = ("slices.js", "charts.js", "controls.js", "words.js", "downloads.js", "page.js")
 """The parts of the page's own script, in their order."""
 
 

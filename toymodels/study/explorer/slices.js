@@ -16,7 +16,7 @@ function findCell(quantity, place) {
 function read(quantity, place) {
   const cell = findCell(quantity, place);
   if (!quantity.n.length) return { mean: quantity.mean[cell], low: null, high: null, n: null };
-  if (place.seed !== null) {
+  if (place.seed !== null && quantity.seeds) {
     const value = quantity.seeds[cell * sizeOf("seed") + place.seed];
     return { mean: value, low: null, high: null, n: null };
   }
@@ -82,7 +82,8 @@ function listLogTicks(low, high, count) {
   const few = high - low > count / 2;
   const decades = range(Math.floor(high) - Math.floor(low) + 1).map((i) => Math.floor(low) + i);
   const skip = Math.ceil(decades.length / Math.max(count, 1));
-  const values = decades.filter((_, i) => i % skip === 0)
+  const values = decades
+    .filter((_, i) => i % skip === 0)
     .flatMap((d) => (few ? [1] : [1, 2, 5]).map((k) => k * 10 ** d));
   const kept = values.filter((v) => low <= Math.log10(v) + 1e-9 && Math.log10(v) <= high + 1e-9);
   const shown = kept.length > 1 ? kept : listTicks(10 ** low, 10 ** high, 4).filter((v) => v > 0);
@@ -112,7 +113,9 @@ function listAxisTicks(dim, low, high, count) {
 // As many of the ticks as do not crowd each other.
 function spread(ticks, low, high, count) {
   const apart = (high - low) / Math.max(count * 1.6, 1);
-  return [...ticks].sort(([a], [b]) => a - b).reduce((kept, tick) => {
-    return kept.length && tick[0] - kept.at(-1)[0] < apart ? kept : [...kept, tick];
-  }, []);
+  return [...ticks]
+    .sort(([a], [b]) => a - b)
+    .reduce((kept, tick) => {
+      return kept.length && tick[0] - kept.at(-1)[0] < apart ? kept : [...kept, tick];
+    }, []);
 }
