@@ -5,8 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
 import toymodels
-from experiments import published
+from experiments import explore, published
 
 HERE = Path(__file__).parent
 
@@ -82,8 +85,29 @@ def field_back(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
     lines[:] = FIELDS.pop(name, lines)
 
 
+class Explorer(SphinxDirective):
+    """The page of a figure's result, made anew and shown in a frame: ``{explorer} init_overlap``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Write the page beside the others, and return its frame."""
+        (name,) = self.arguments
+        folder = HERE.parent / "figures" / name
+        self.env.note_dependency(str(folder / "results.nc"))
+        out = Path(self.env.app.outdir, "explore", f"{name}.html")
+        explore.make_page(folder, out)
+        place = "../" * self.env.docname.count("/") + f"explore/{name}.html"
+        frame = (
+            f'<iframe class="explorer" src="{place}" loading="lazy" title="Explorer of {name}">'
+            f'</iframe><p><a href="{place}">Open this explorer on a page of its own</a></p>'
+        )
+        return [nodes.raw("", frame, format="html")]
+
+
 def setup(app: Any) -> None:
     """Connect to Sphinx."""
+    app.add_directive("explorer", Explorer)
     app.connect("autodoc-process-docstring", field_kept, priority=0)
     app.connect("autodoc-process-docstring", field_back, priority=900)
     app.connect("autodoc-process-docstring", bars_are_bars, priority=901)

@@ -108,7 +108,7 @@ def read_bokeh() -> str:
         from bokeh.resources import Resources
     except ImportError as error:
         raise UserError(
-            "the explorer needs Bokeh, which is not installed: pip install 'toymodels[explore]'"
+            "the explorer needs Bokeh, which is not installed: pip install 'bokeh>=3.7'"
         ) from error
     return "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
 
