@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import xarray as xr
 
 import toymodels as tm
 from toymodels.study.saved import open_result
@@ -290,6 +291,21 @@ def test_nothing_overflows_or_overlaps(visit, name, width):
         for other in parts[:i]:
             beside = other[2] <= left + 1 or right <= other[0] + 1
             assert beside or other[3] <= top + 1 or bottom <= other[1] + 1
+
+
+def test_labels_never_become_elements(browser, tmp_path):
+    label = "<img src=x onerror='window.seen = 1'>"
+    values = xr.DataArray([[0.1, 0.5], [0.2, 0.6]], {"seed": [0, 1], label: ["<b>a</b>", label]})
+    file = tm.explore(xr.Dataset({"accuracy": values}), title=label).save(tmp_path / "page.html")
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    page.wait_for_selector(READY)
+    settle(page)
+    page.hover("#curves-plot", position=find_point(page, 1)["at"])
+    page.locator(".bk-Tooltip").get_by_text(f"{label}: {label}", exact=True).wait_for()
+    assert page.evaluate("window.seen") is None
+    assert page.locator("img").count() == 0
+    page.close()
 
 
 def test_a_notebook_shows_it_alive(browser):

@@ -4,7 +4,7 @@ const MOST_LABELLED = 24; // lines that have a button each
 const MISSING = NaN;
 const orMissing = (value) => (value === null ? MISSING : value);
 
-// The ways of the vertical axis.
+// The place of a value on the vertical axis.
 const up = (value) =>
   state.vertical === "logarithmic" ? (value > 0 ? Math.log10(value) : MISSING) : orMissing(value);
 
@@ -53,87 +53,108 @@ function pointColour(i, k) {
   return !state.lines && models ? colours[k] : look(i).colour;
 }
 
+// Rows of shapes by the name of their table.
+class Shapes {
+  constructor() {
+    this.tables = Object.fromEntries(Object.keys(sources).map((name) => [name, {}]));
+  }
+
+  add(name, row) {
+    for (const [column, value] of Object.entries(row)) (this.tables[name][column] ??= []).push(value);
+  }
+
+  show() {
+    for (const [name, source] of Object.entries(sources)) {
+      const columns = Object.keys(source.data);
+      source.data = Object.fromEntries(columns.map((column) => [column, this.tables[name][column] ?? []]));
+    }
+  }
+}
+
 function drawCurves(lines, place) {
-  const { quantity, x, seeds } = state;
-  const at = findPositions(x, DATA.dims[x].spacing);
-  const joined = DATA.dims[x].numeric && x !== "seed";
-  const many = lines.length > MOST_LABELLED;
-  const table = {};
-  for (const name of Object.keys(sources)) table[name] = {};
-  const add = (name, row) => {
-    for (const [column, value] of Object.entries(row)) (table[name][column] ??= []).push(value);
-  };
+  const { quantity, x } = state;
+  const { label, numeric, spacing } = DATA.dims[x];
+  const at = findPositions(x, spacing);
+  const joined = numeric && x !== "seed";
+  const heights = findHeights(lines);
   const gap = Math.min(0.13, 0.8 / lines.length);
-  const side = (line) => (joined || lines.length < 2 ? 0 : gap * (line.i - (lines.length - 1) / 2));
+  const shapes = new Shapes();
   for (const line of lines) {
-    const { colour, dash, alpha } = look(line.i);
-    const xs = line.points.map(({ k }) => at[k] + side(line));
-    const ys = line.points.map(({ mean }) => up(mean));
-    if (joined) {
-      add("lines", { xs, ys, colour, dash, alpha });
-      if (!many || shownFocus() === line.i) {
-        for (const [from, to] of listRuns(line.points)) {
-          const run = line.points.slice(from, to);
-          const lows = run.map(({ low }) => up(low));
-          const floor = Math.min(...lows.filter(Number.isFinite), ...ys.filter(Number.isFinite));
-          add("bands", {
-            xs: [...xs.slice(from, to), ...xs.slice(from, to).reverse()],
-            ys: [
-              ...run.map(({ high }) => up(high)),
-              ...lows.map((y) => (Number.isFinite(y) ? y : floor)).reverse(),
-            ],
-            colour,
-            alpha: alpha < 1 ? 0.03 : 0.16,
-          });
-        }
-      }
-    }
-    if (seeds === "every" && quantity.seeds && x !== "seed") {
-      const values = line.points.map((point) => readSeeds(quantity, point.place));
-      for (const s of range(sizeOf("seed"))) {
-        const thread = values.map((row) => up(row[s]));
-        if (joined) add("threads", { xs, ys: thread, colour, alpha: alpha * 0.4 });
-        else
-          thread.forEach((y, j) =>
-            add("threads", {
-              xs: [xs[j] - gap / 3, xs[j] + gap / 3],
-              ys: [y, y],
-              colour,
-              alpha: alpha * 0.5,
-            }),
-          );
-      }
-    }
-    line.points.forEach((point, j) => {
-      const colour = pointColour(line.i, point.k);
-      if (!joined && point.low !== null)
-        add("bars", { x: xs[j], low: up(point.low), high: up(point.high), colour, alpha });
-      add("points", {
-        x: xs[j],
-        y: ys[j],
-        colour,
-        alpha: joined && line.points.length > 60 ? 0 : alpha,
-        line: state.lines ? nameLabel(state.lines, line.i) : quantity.label,
-        place: nameLabel(x, point.k),
-        value: `${quantity.label}: ${format(point.mean)}`,
-        more: describeValue(quantity, point, point.place),
-      });
-      if (point.k === place[x] && line.i === (state.lines ? place[state.lines] : 0)) {
-        add("chosen", { x: xs[j], y: ys[j], colour });
-      }
-    });
+    // Names have no values between them: lines stand side by side there, and are not joined.
+    const side = joined ? 0 : gap * (line.i - (lines.length - 1) / 2);
+    const xs = line.points.map(({ k }) => at[k] + side);
+    if (joined) addBand(shapes, line, xs, heights[0], lines.length > MOST_LABELLED);
+    if (state.seeds === "every" && x !== "seed") addSeedMarks(shapes, line, xs, joined ? null : gap / 3);
+    addPoints(shapes, line, xs, heights[0], joined, place);
   }
-  for (const [name, source] of Object.entries(sources)) {
-    source.data = Object.fromEntries(Object.keys(source.data).map((c) => [c, table[name][c] ?? []]));
-  }
-  const all = [...at].sort((a, b) => a - b);
-  const pad = DATA.dims[x].spacing === "even" ? 0.5 : (all.at(-1) - all[0]) * 0.03 || 0.5;
-  setRange(plots.curves.x_range, all[0] - pad, all.at(-1) + pad);
-  setRange(plots.curves.y_range, ...findHeights(lines));
-  plots.curves.below[0].axis_label =
-    DATA.dims[x].label + (DATA.dims[x].spacing === "angle" ? " (spaced by angle)" : "");
+  shapes.show();
+  const [left, right] = [Math.min(...at), Math.max(...at)];
+  const pad = spacing === "even" ? 0.5 : (right - left) * 0.03 || 0.5;
+  setRange(plots.curves.x_range, left - pad, right + pad);
+  setRange(plots.curves.y_range, ...heights);
+  plots.curves.below[0].axis_label = label + (spacing === "angle" ? " (spaced by angle)" : "");
   plots.curves.left[0].axis_label = quantity.label + (quantity.unit === "1" ? "" : ` (${quantity.unit})`);
   tickCurves();
+}
+
+// The lower end of an interval; the end of the axis where a logarithm has no place for it.
+const downTo = (low, end) => (Number.isFinite(up(low)) ? up(low) : end);
+
+// A line with the band of its intervals; of many lines only the one in front has a band.
+function addBand(shapes, { i, points }, xs, end, many) {
+  const { colour, dash, alpha } = look(i);
+  shapes.add("lines", { xs, ys: points.map(({ mean }) => up(mean)), colour, dash, alpha });
+  if (many && shownFocus() !== i) return;
+  for (const [from, to] of listRuns(points)) {
+    const [run, across] = [points.slice(from, to), xs.slice(from, to)];
+    const highs = run.map(({ high }) => up(high));
+    const lows = run.map(({ low }) => downTo(low, end));
+    shapes.add("bands", {
+      xs: [...across, ...across.toReversed()],
+      ys: [...highs, ...lows.toReversed()],
+      colour,
+      alpha: alpha < 1 ? 0.03 : 0.16,
+    });
+  }
+}
+
+// Every seed as a thin line, or as a short dash of a width on each side.
+function addSeedMarks(shapes, { i, points }, xs, width) {
+  const { colour, alpha } = look(i);
+  const values = points.map(({ place }) => readSeeds(state.quantity, place));
+  for (const seed of range(values[0].length)) {
+    const ys = values.map((row) => up(row[seed]));
+    if (width === null) shapes.add("threads", { xs, ys, colour, alpha: alpha * 0.4 });
+    else {
+      ys.forEach((y, j) => {
+        const ends = [xs[j] - width, xs[j] + width];
+        shapes.add("threads", { xs: ends, ys: [y, y], colour, alpha: alpha * 0.5 });
+      });
+    }
+  }
+}
+
+// Means as points, with what the pointer tells of them; their intervals where no band shows them.
+function addPoints(shapes, { i, points }, xs, end, joined, place) {
+  const { quantity, x, lines } = state;
+  const { alpha } = look(i);
+  points.forEach((point, j) => {
+    const { k, mean, low, high } = point;
+    const colour = pointColour(i, k);
+    const at = { x: xs[j], y: up(mean), colour };
+    if (!joined && low !== null) {
+      shapes.add("bars", { x: xs[j], low: downTo(low, end), high: up(high), colour, alpha });
+    }
+    shapes.add("points", {
+      ...at,
+      alpha: joined && points.length > 60 ? 0 : alpha,
+      line: lines ? nameLabel(lines, i) : quantity.label,
+      place: nameLabel(x, k),
+      value: `${quantity.label}: ${format(mean)}`,
+      more: describeValue(quantity, point, point.place),
+    });
+    if (k === place[x] && (!lines || i === place[lines])) shapes.add("chosen", at);
+  });
 }
 
 // Stretches of points that have an interval: [from, to) each.
@@ -242,6 +263,9 @@ function drawMap(place) {
       listTicks(ends.low, ends.high, size < 0.01 * Math.abs(high) ? 2 : 5).map((v) => [v, formatTick(v)]),
     );
   }
+  // White lines between very narrow cells would hide the cells.
+  const edges = Math.min(width / across.order.length, 400 / upwards.order.length) > 8 ? 1 : 0;
+  plots.map.renderers[0].glyph.line_width = { value: edges };
   markCell(place);
   const { x_range, y_range, below, left } = plots.map;
   setRange(x_range, -0.5, across.order.length - 0.5);
@@ -257,7 +281,7 @@ function drawMap(place) {
 // Labels of an axis of the map at their places; of many numbers as many as have room.
 function thinLabels({ dim, order }, length, each = 0) {
   const { labels, numeric } = DATA.dims[dim];
-  const longest = Math.max(...labels.map((label) => label.length)) * 7 + 8;
+  const longest = Math.max(...labels.map((label) => label.length)) * 7 + 12;
   const skip = numeric ? Math.ceil((order.length * (each || longest)) / length) : 1;
   return order.map((k, i) => [i, labels[k]]).filter((_, i) => i % skip === 0);
 }

@@ -43,7 +43,7 @@ def collect(dataset: xr.Dataset, title: str) -> dict[str, Any]:
     if not names:
         raise UserError("dataset must hold a number with a named dimension; got none")
     headline = [name for name in str(dataset.attrs.get("headline", "")).split() if name in names]
-    names.sort(key=lambda name: (headline or [name]).index(name) if name in headline else 999)
+    names = [*headline, *(name for name in names if name not in headline)]
     quantities, left_out, points, seeds = [], [], 0, 0
     for name in names:
         cells = done[name].size // done[name].sizes.get("seed", 1)
@@ -68,7 +68,7 @@ def collect(dataset: xr.Dataset, title: str) -> dict[str, Any]:
         "quantities": quantities,
         "first": choose_first(quantities, headline),
         "about": describe_origin(dataset),
-        "notes": [*left_out, *(f"{line}." for line in remarks_of(dataset))],
+        "notes": [*left_out, *(f"{line}." for line in list_remarks(dataset))],
     }
 
 
@@ -96,7 +96,7 @@ def is_quantity(name: str, array: xr.DataArray) -> bool:
     return name != "failed" and array.dtype.kind in "iufb" and array.ndim > 0 and array.size > 0
 
 
-def remarks_of(dataset: xr.Dataset) -> list[str]:
+def list_remarks(dataset: xr.Dataset) -> list[str]:
     """Lines on points that failed or did not move, where the dataset knows them."""
     return remarks(dataset) if "failed" in dataset else []
 

@@ -80,6 +80,8 @@ function listWarnings(lines) {
   if (lost) said.push(`${lost} of ${points.length} points have no value.`);
   if (state.vertical === "logarithmic" && points.some(({ mean }) => mean !== null && mean <= 0))
     said.push("Values that are not above zero have no place on a logarithmic axis.");
+  if (state.vertical === "logarithmic" && points.some(({ low }) => low !== null && low <= 0))
+    said.push("Intervals that reach zero or less are cut off at the end of the logarithmic axis.");
   return said;
 }
 
