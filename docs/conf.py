@@ -10,6 +10,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import toymodels
 from experiments import explore, published
+from toymodels.study.explorer import page
 
 HERE = Path(__file__).parent
 
@@ -94,7 +95,8 @@ class Explorer(SphinxDirective):
         """Write the page beside the others, and return its frame."""
         (name,) = self.arguments
         folder = HERE.parent / "figures" / name
-        self.env.note_dependency(str(folder / "results.nc"))
+        for path in (folder / "results.nc", *Path(page.__file__).parent.glob("*.*")):
+            self.env.note_dependency(str(path))
         out = Path(self.env.app.outdir, "explore", f"{name}.html")
         explore.make_page(folder, out)
         place = "../" * self.env.docname.count("/") + f"explore/{name}.html"
