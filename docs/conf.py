@@ -8,9 +8,11 @@ from typing import Any
 
 from docutils import nodes
 from latex2mathml.converter import convert
-from toymodels.experiments import published
+from sphinx.util.docutils import SphinxDirective
+from toymodels.experiments import explore, published
 
 import toymodels
+from toymodels.study.explorer import page
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE))
@@ -104,9 +106,31 @@ def draw_formula(self: Any, node: Any) -> None:
     raise nodes.SkipNode
 
 
+class Explorer(SphinxDirective):
+    """The page of a figure's result, made anew and shown in a frame: ``{explorer} init_overlap``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Write the page beside the others, and return its frame."""
+        (name,) = self.arguments
+        folder = HERE.parent / "figures" / name
+        for path in (folder / "results.nc", *Path(page.__file__).parent.glob("*.*")):
+            self.env.note_dependency(str(path))
+        out = Path(self.env.app.outdir, "explore", f"{name}.html")
+        explore.make_page(folder, out)
+        place = "../" * self.env.docname.count("/") + f"explore/{name}.html"
+        frame = (
+            f'<iframe class="explorer" src="{place}" loading="lazy" title="Explorer of {name}">'
+            f'</iframe><p><a href="{place}">Open this explorer on a page of its own</a></p>'
+        )
+        return [nodes.raw("", frame, format="html")]
+
+
 def setup(app: Any) -> None:
     """Connect to Sphinx."""
     app.add_html_math_renderer("mathml", (draw_formula, None), (draw_formula, None))
+    app.add_directive("explorer", Explorer)
     app.connect("autodoc-process-docstring", field_kept, priority=0)
     app.connect("autodoc-process-docstring", field_back, priority=900)
     app.connect("autodoc-process-docstring", bars_are_bars, priority=901)
