@@ -180,6 +180,7 @@ from toymodels.fields import Rates as Rates
 from toymodels.study import charts as charts
 from toymodels.study import plotting as plotting
 from toymodels.study import results as results
+from toymodels.study.distillation import count_outputs as count_outputs
 from toymodels.study.distillation import distillation_sweep as distillation_sweep
 from toymodels.study.distillation import label_axis as label_axis
 from toymodels.study.distillation import perceptron as perceptron

@@ -204,7 +204,7 @@ def published(
         protocol: the fields of a config by which the values were obtained.
 
     """
-    if follows(json.loads(runs.attrs["config"]), protocol):
+    if "parts" not in runs.attrs and follows(json.loads(runs.attrs["config"]), protocol):
         at = {i: known[name] for i, name in enumerate(labels) if name in known}
         plotting.reported(ax, list(at), list(at.values()), label)
 

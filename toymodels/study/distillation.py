@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toymodels.study.parts import Parts
 from toymodels.study.study import Sweep, Trainer
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ def label_axis(names: Sequence[Any]) -> dict[Any, int]:
     return {name: i for i, name in enumerate(names)}
 
 
+def count_outputs(config: Any, task: Task) -> int:
+    """Number of logits that a network of a config has: the class logits and its largest m."""
+    return task.n_classes + (max(config.m) if isinstance(config.m, tuple) else config.m)
+
+
 def perceptron(config: Any, task: Task) -> Network:
     """An MLP with the config's ``widths`` (or ``width`` and ``depth``) and its largest m."""
     from toymodels.networks.models import MLP, functional
@@ -38,8 +44,7 @@ def perceptron(config: Any, task: Task) -> Network:
     widths = getattr(config, "widths", None)
     if widths is None:
         widths = (config.width,) * getattr(config, "depth", 2)
-    m = max(config.m) if isinstance(config.m, tuple) else config.m
-    sizes = (task.n_pixels, *widths, task.n_classes + m)
+    sizes = (task.n_pixels, *widths, count_outputs(config, task))
     return functional(lambda rngs: MLP(sizes, rngs=rngs))
 
 
@@ -74,8 +79,10 @@ def distillation_sweep(
     variables: Mapping[str, Any] | None = None,
     coords: Callable[[Any], Mapping[str, Sequence[Any]]] = lambda config: {},
     annotate: Callable[[Any, xr.Dataset], xr.Dataset] = lambda config, dataset: dataset,
-) -> Callable[[Any, Path | None], Sweep]:
+) -> Callable[..., Sweep]:
     """Describe an experiment in which every student of a seed imitates one teacher.
+
+    Returns ``sweep(config, data_dir, parts)``, with `Parts` in place of some of the experiment's.
 
     Args:
         student: ``student(setup, **point)`` is one student of a `Setup`: a `Student`, that is then
@@ -98,31 +105,31 @@ def distillation_sweep(
 
     """
 
-    def sweep(config: Any, data_dir: Path | None) -> Sweep:
+    def sweep(config: Any, data_dir: Path | None, parts: Parts = Parts()) -> Sweep:
         from toymodels.measure.similarity import VARIABLES
         from toymodels.sweep import Program
         from toymodels.training import tasks
         from toymodels.training.protocol import epochs, reference_protocol
         from toymodels.training.students import Setup, Student
 
-        config, task, data = tasks.load(config, data_dir)
+        config, task, data = parts.load(config, data_dir)
 
         def make_trainer(**shape: Any) -> Trainer:
             at = config.at(**shape)
             single = at.at(**single_values(at))
-            parts = reference_protocol(single, task, network(at, task))
-            parts = protocol(parts, at)
+            made = parts.make_network(at, task, network)
+            followed = parts.change(protocol(reference_protocol(single, task, made), at))
 
             def prepare_seed(data: Any, seed: Any, **values: Any) -> tuple[Any, Any]:
                 if teach is None:
-                    lesson, curve = parts.prepare(data, seed)
+                    lesson, curve = followed.prepare(data, seed)
                 else:
-                    lesson, curve = teach(parts, at, data, seed, **values)
-                setup = Setup(at, parts, data, lesson, seed=seed, shared=values)
+                    lesson, curve = teach(followed, at, data, seed, **values)
+                setup = Setup(at, followed, data, lesson, seed=seed, shared=values)
                 return (lesson, prepare(setup) if prepare else ()), curve
 
             def distil(data: Any, prepared: Any, **values: Any) -> tuple[Any, Mapping[str, Any]]:
-                setup = Setup(at, parts, data, *prepared)
+                setup = Setup(at, followed, data, *prepared)
                 made = student(setup, **values)
                 if not isinstance(made, Student):
                     return None, made
@@ -134,7 +141,7 @@ def distillation_sweep(
                 pair = (made.start, params) if made.approximation is None else None
                 return pair, {**records, **made.record}
 
-            return Trainer(parts, prepare_seed, distil)
+            return Trainer(followed, prepare_seed, distil)
 
         def build(**shape: Any) -> Program:
             trainer = make_trainer(**shape)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from toymodels.errors import UserError
+from toymodels.study.parts import Parts, refuse_unknown
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -147,7 +149,7 @@ class Study:
     """The module's docstring: the first lines of ``--help``."""
     presets: Mapping[str, Any]
     """Configs by name; "quick" is the default."""
-    sweep: Callable[[Any, Path | None], Sweep | JoinedSweeps]
+    sweep: Callable[..., Sweep | JoinedSweeps]
     """``sweep(config, data_dir)``: what to compute."""
     analyse: Callable[[xr.Dataset], xr.Dataset]
     """Adds to the records of a sweep what follows from them: transfer, thresholds."""
@@ -157,6 +159,8 @@ class Study:
     """Draws an analysed result."""
     headline: tuple[str, ...]
     """Variables that become metrics, the closing table's own first."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """By name, what a user's own part is, where this study is another one `with_parts`."""
 
     def run(
         self, config: Any, *, data_dir: Path | None = None, options: RunOptions | None = None
@@ -172,6 +176,10 @@ class Study:
         config = config if plan.config is None else plan.config
         dataset, execution = plan.run(config, options)
         dataset = self.analyse(dataset)
+        if self.parts:  # no published value was obtained with them
+            published = ["published", "published_half_width", "source"]
+            dataset = dataset.drop_vars(published, errors="ignore")
+            dataset = dataset.assign_attrs(parts=results.to_json(dict(self.parts)))
         return results.describe_result(
             dataset,
             self.name,
@@ -251,6 +259,60 @@ class Study:
             raise UserError(
                 f"{self.name} has other fields now than this result's config: {error}"
             ) from None
+
+    def with_parts(
+        self,
+        name: str,
+        *,
+        images: Any = None,
+        network: Any = None,
+        **protocol: Any,
+    ) -> Study:
+        """This study with parts of a user's own, as a study with a name of its own.
+
+        Axes, students, findings and figure stay. Where the study itself varies a part (`loss` varies
+        the imitation loss), its own values are used. A result names the parts, and no published value
+        stands beside it.
+
+        Args:
+            name: of the new study, for results.
+            images: what `tm.images` or `tm.load` returned, in place of the config's data set.
+            network: a `tm.Network`, or ``network(config, task)`` that returns one. It has the class logits
+                first and then at least as many auxiliary logits as the config's largest m.
+            protocol: fields of `toymodels.training.protocol.Protocol`: ``trait`` (what the teacher
+                learns, and its score), ``imitation`` (``loss(student's logits, teacher's logits, mask)``),
+                ``noise`` (``noise(key, n)``, the distillation inputs), ``teacher_optimiser``,
+                ``student_optimiser`` (of optax).
+
+        Raises:
+            UserError: an unknown part, a name that is taken, or a study whose students do not follow the
+                reference protocol (theory and language).
+
+        >>> import toymodels as tm
+        >>> from toymodels.experiments.init_overlap import STUDY
+        >>> def build(config, task):
+        ...     sizes = task.n_pixels, config.width, tm.count_outputs(config, task)
+        ...     return tm.functional(lambda rngs: tm.MLP(sizes, activation="tanh", rngs=rngs))
+        >>> mine = STUDY.with_parts("tanh_overlap", network=build)
+        >>> config = mine.config(dataset="digits", noise_images=100, student_epochs=1, width=(8,))
+        >>> teacher, student = mine.train(config, seed=0, group="all", rho=0.9)
+        >>> teacher.net
+        Net(MLP 64-8-13: 10 class logits, 3 auxiliary logits)
+
+        """
+        refuse_unknown(protocol)
+        if "parts" not in inspect.signature(self.sweep).parameters:
+            raise UserError(
+                f"parts can be given to a study that follows the reference protocol; {self.name} is another"
+            )
+        if name == self.name:
+            raise UserError(f"name must be another than that of the study; got {name!r}")
+        parts = Parts(images, network, protocol)
+        sweep = functools.partial(self.sweep, parts=parts)
+        about = f"{self.name} with {', '.join(parts.describe())} of one's own"
+        return dataclasses.replace(
+            self, name=name, description=about, sweep=sweep, parts=parts.describe()
+        )
 
     def main(self) -> None:
         """Run from the command line."""
