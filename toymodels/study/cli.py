@@ -17,7 +17,7 @@ import shutil
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -133,13 +133,21 @@ def program() -> str:
     return f"python -m {name}" if module else f"python {name}"
 
 
-def arguments(kind: type[Any], description: str | None) -> Any:
-    """What the command line says, as the dataclass that declares its options."""
+def arguments(
+    kind: Any, description: str | None, words: Sequence[str] | None = None, **default: Any
+) -> Any:
+    """What the command line says, as the dataclass that declares its options.
+
+    Of several dataclasses (``A | B``) the first word says which; without a word it is the one of
+    ``default=A()``. ``words`` stand in the place of the command line's own.
+    """
     import tyro
 
-    if {"-h", "--help"} & set(sys.argv[1:]):  # tyro would print each paragraph as one long line
+    words = sys.argv[1:] if words is None else words
+    if {"-h", "--help"} & set(words):  # tyro would print each paragraph as one long line
         print(wrap_text(description or ""), end="\n\n")
-    return tyro.cli(kind, prog=program(), description="", config=(tyro.conf.FlagCreatePairsOff,))
+    flags = (tyro.conf.FlagCreatePairsOff,)
+    return tyro.cli(kind, prog=program(), description="", args=words, config=flags, **default)
 
 
 def wrap_text(text: str) -> str:

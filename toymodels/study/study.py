@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from toymodels.errors import UserError
+from toymodels.study.configs import rebuild_config
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -240,17 +241,8 @@ class Study:
             raise UserError(
                 f"runs must be a result of {self.name}; got one of {runs.attrs.get('experiment')}"
             )
-        preset = self.presets["quick"]
-        values = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in json.loads(runs.attrs["config"]).items()
-        }
-        try:
-            return type(preset)(**values)
-        except TypeError as error:
-            raise UserError(
-                f"{self.name} has other fields now than this result's config: {error}"
-            ) from None
+        kind = type(self.presets["quick"])
+        return rebuild_config(kind, json.loads(runs.attrs["config"]), self.name)
 
     def main(self) -> None:
         """Run from the command line."""
