@@ -20,17 +20,12 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tyro.conf import Positional
 
 from toymodels.errors import UserError, plain
 from toymodels.study import cli, configs
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from toymodels.study.comparison import Row
 
 COMMANDS = ("list", "compare", "remove")
 FILES = ("results.nc", "summary.json", "figure.png", "figure.pdf")
@@ -193,6 +188,7 @@ def print_comparison(a: Path, b: Path) -> None:
     from rich.console import Console
 
     from toymodels.study.comparison import compare_results
+    from toymodels.study.display import config_table, metric_table
     from toymodels.study.saved import open_result, read_summary
 
     summaries = [read_summary(folder) for folder in (a, b)]
@@ -213,37 +209,6 @@ def print_comparison(a: Path, b: Path) -> None:
         print(plain(line))
     for metric, rows in itertools.groupby(comparison.rows, key=lambda row: row.metric):
         console.print(metric_table(metric, list(rows)))
-
-
-def config_table(differences: Sequence[configs.Difference]) -> Table:
-    """The fields in which two configs differ."""
-    from rich.table import Table
-
-    table = Table(title="config", title_justify="left")
-    for column in ("field", "A", "B"):
-        table.add_column(column, overflow="fold")
-    for name, first, second in differences:
-        table.add_row(*map(plain, (name, configs.write_value(first), configs.write_value(second))))
-    return table
-
-
-def metric_table(metric: str, rows: Sequence[Row]) -> Table:
-    """A metric of two results at every point, and its differences."""
-    from rich.table import Table
-
-    from toymodels.study.display import number
-
-    table = Table(title=plain(metric), title_justify="left")
-    table.add_column("at", overflow="fold")
-    for column in ("A", "B", "B - A", "95 % interval", "n"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("B is")
-    for row in rows:
-        mean, low, high, n = row.difference
-        interval = "-" if low is None else f"{number(low)} to {number(high)}"
-        numbers = (number(row.a), number(row.b), number(mean), interval, str(n))
-        table.add_row(plain(row.at), *numbers, row.verdict)
-    return table
 
 
 def remove(folders: Sequence[Path], yes: bool) -> None:

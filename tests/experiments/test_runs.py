@@ -1,5 +1,6 @@
 """Finished runs: listed, compared, removed, and computed again from their configs."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -7,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import xarray as xr
 
 from experiments import mnist_aux, runs
 from toymodels import files
 from toymodels.errors import UserError
-from toymodels.study import plotting, results
+from toymodels.study import configs, parsing, plotting, results
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -176,3 +178,94 @@ def test_the_help_names_the_three_commands():
     done = call("--help")
     assert all(f"• {name}" in done.stdout for name in runs.COMMANDS)
     assert "python -m experiments.runs compare A B" in done.stdout
+
+
+def run(*words):
+    command = [sys.executable, "-m", "experiments.mnist_aux", "--workers", "1", "--quiet"]
+    return subprocess.run(
+        [*command, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_config_run_again_has_the_same_bits_and_given_options_win(tmp_path):
+    small = ("--dataset", "digits", "--seeds", 2, "--widths", 8, "--noise-images", 64)
+    small = (*small, "--teacher-epochs", 1, "--student-epochs", 1, "--student-lr", 0.003)
+    assert run(*small, "--chunk", 2, "--out", tmp_path / "a").returncode == 0
+    file = tmp_path / "a" / "summary.json"
+    done = run("--config", file, "--out", tmp_path / "b", "--seeds", 3)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert run("--config", tmp_path / "a", "--out", tmp_path / "c").returncode == 0
+    a, b, c = (results.open_result(tmp_path / name) for name in "abc")
+    xr.testing.assert_equal(c, a)
+    xr.testing.assert_equal(b.isel(seed=slice(2)), a)
+    assert b.sizes["seed"] == 3
+    summaries = [json.loads((tmp_path / name / "summary.json").read_text()) for name in "abc"]
+    assert summaries[0]["config"] == summaries[2]["config"]
+    assert summaries[0]["config"] | {"seeds": 3} == summaries[1]["config"]
+    assert [summary["provenance"]["width"] for summary in summaries] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "said"),
+    [
+        ({"experiment": "loss"}, [], "config must be of a result of mnist_aux; {} is of loss"),
+        ({"config": 3}, [], "config must be the summary.json of a result; {} is none"),
+        (
+            {"config": {"colour": 1}},
+            [],
+            "config {}: mnist_aux has other fields now than this result's",
+        ),
+        ({"config": {"seeds": 0}}, [], "config {}: seeds must be at least 1; got 0"),
+        (
+            {"config": {"seeds": 2}},
+            [],
+            "config {} has no value of the field first_seed; give it as --fi",
+        ),
+        (
+            {},
+            ["--preset", "paper"],
+            "preset paper contradicts config {}: seeds is 100 in the preset and",
+        ),
+        ({}, ["--seeds", "0"], "seeds must be at least 1; got 0"),
+    ],
+)
+def test_a_config_that_cannot_be_run_is_a_sentence(folder, monkeypatch, changes, words, said):
+    change(folder, **changes)
+    path = folder / "summary.json"
+    monkeypatch.setattr(sys, "argv", ["mnist_aux", "--config", str(path), *words])
+    with pytest.raises(UserError) as caught:
+        parsing.parse(mnist_aux.STUDY)
+    assert str(caught.value).startswith(said.format(path))
+
+
+def test_a_missing_field_may_be_given_and_a_preset_may_agree(folder, monkeypatch):
+    path = folder / "summary.json"
+    config = json.loads(path.read_text())["config"]
+
+    def parse(*words):
+        monkeypatch.setattr(sys, "argv", ["mnist_aux", "--config", str(path), *words])
+        return parsing.parse(mnist_aux.STUDY)
+
+    expected = mnist_aux.Config(**TINY)
+    assert parse()[0] == expected
+    paper = mnist_aux.STUDY.presets["paper"]
+    change(folder, config={name: value for name, value in config.items() if name != "batch"})
+    assert parse("--batch=32")[0] == dataclasses.replace(expected, batch=32)
+    change(folder, config=configs.keep_fields(paper))
+    assert parse("--preset", "paper", "--student_epochs", "7")[0].student_epochs == 7
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", "nonsense", '{"config": {}}'])
+def test_a_file_that_is_no_summary_is_a_sentence(tmp_path, monkeypatch, content):
+    path = tmp_path / "x.json"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setattr(sys, "argv", ["mnist_aux", "--config", str(path)])
+    with pytest.raises(UserError, match=r"config must be the summary\.json of a result; .*x\.json is"):
+        parsing.parse(mnist_aux.STUDY)
+
+
+def test_the_help_shows_the_defaults_of_a_config(folder):
+    done = run("--config", folder / "summary.json", "--help")
+    assert "(default: 64)" in done.stdout
+    assert "--config" in done.stdout

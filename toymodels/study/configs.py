@@ -92,6 +92,12 @@ def fits(kind: Any, value: Any) -> bool:
     return value is None if kind in (None, type(None)) else isinstance(value, kind)
 
 
+def keep_fields(config: Any) -> dict[str, Any]:
+    """All fields of a config, as JSON holds them."""
+    fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return fields
+
+
 def list_missing(config: Any, stored: Mapping[str, Any]) -> list[str]:
     """The fields that a run of a config reads, and of which a result keeps no value."""
     unused = getattr(config, "unused", ())
@@ -125,7 +131,7 @@ def find_preset(presets: Mapping[str, Any], stored: Mapping[str, Any]) -> tuple[
 def differ_from(preset: Any, stored: Mapping[str, Any]) -> list[Difference]:
     """The fields that a result keeps and in which it differs from a preset."""
     kinds = get_type_hints(type(preset), include_extras=True)
-    own = json.loads(json.dumps(dataclasses.asdict(preset)))
+    own = keep_fields(preset)
     if own.get("dataset") == "auto":
         del own["dataset"]
         stored = {name: value for name, value in stored.items() if name != "dataset"}
