@@ -184,6 +184,7 @@ from toymodels.study.distillation import distillation_sweep as distillation_swee
 from toymodels.study.distillation import label_axis as label_axis
 from toymodels.study.distillation import perceptron as perceptron
 from toymodels.study.distillation import STARTS as STARTS
+from toymodels.study.export import export as export
 from toymodels.study.language import language_sweep as language_sweep
 from toymodels.study.study import DrawnData as DrawnData
 from toymodels.study.study import JoinedSweeps as JoinedSweeps

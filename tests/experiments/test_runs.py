@@ -261,7 +261,9 @@ def test_a_file_that_is_no_summary_is_a_sentence(tmp_path, monkeypatch, content)
     if content is not None:
         path.write_text(content)
     monkeypatch.setattr(sys, "argv", ["mnist_aux", "--config", str(path)])
-    with pytest.raises(UserError, match=r"config must be the summary\.json of a result; .*x\.json is"):
+    with pytest.raises(
+        UserError, match=r"config must be the summary\.json of a result; .*x\.json is"
+    ):
         parsing.parse(mnist_aux.STUDY)
 
 
