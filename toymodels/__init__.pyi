@@ -129,6 +129,7 @@ from toymodels.theory import scaling as scaling
 # Sweeps.
 from toymodels.sweep import grid as grid
 from toymodels.sweep import Program as Program
+from toymodels.sweep import Report as Report
 from toymodels.sweep import RunOptions as RunOptions
 from toymodels.sweep.declarations import Variables as Variables
 from toymodels.sweep.store import Store as Store
