@@ -1,6 +1,9 @@
 """What a sweep tells a user's function: every model once, as it is in the result, and nothing changes."""
 
 import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import toymodels as tm
 from toymodels import sweep
 from toymodels.errors import UserError
 from toymodels.sweep import Program, RunOptions
@@ -100,3 +104,25 @@ def test_an_error_of_the_function_ends_the_sweep_and_keeps_what_is_finished(tmp_
 def test_a_report_that_is_no_function_is_refused():
     with pytest.raises(UserError, match="report must be a function; got 3"):
         run(report=3)
+
+
+def test_the_example_of_the_guide_logs_every_model():
+    from experiments.mnist_aux import STUDY
+
+    guide = (Path(__file__).parents[1] / "docs" / "howto.md").read_text()
+    (example,) = (b for b in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "report=" in b)
+    logged = []
+    small = {"noise_images": 64, "teacher_epochs": 1, "student_epochs": 1, "widths": (8,)}
+    names = {
+        "tm": tm,
+        "STUDY": STUDY,
+        "config": STUDY.config(dataset="digits", seeds=1, **small),
+        "tracker": SimpleNamespace(log=logged.append),
+    }
+    exec(compile(example, "howto.md", "exec"), names)
+    assert len(logged) == 1 + 4
+    assert logged[-1]["done"] == 1
+    curves = {record["student"]: record["accuracy"] for record in logged if "student" in record}
+    for student, curve in curves.items():
+        expected = names["dataset"].accuracy.sel(seed=0, student=student)
+        np.testing.assert_array_equal(np.float32(curve), expected)
