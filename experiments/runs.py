@@ -48,9 +48,9 @@ class List:
 class Compare:
     """Compare two finished runs: their configs, and their metrics, paired over the seeds."""
 
-    a: Positional[Path]
+    first: Positional[Path]
     """Folder of the first run."""
-    b: Positional[Path]
+    second: Positional[Path]
     """Folder of the second run, from which the first is subtracted."""
 
 
@@ -258,7 +258,7 @@ def execute(command: List | Compare | Remove) -> None:
 
     """
     if isinstance(command, Compare):
-        return print_comparison(command.a, command.b)
+        return print_comparison(command.first, command.second)
     if isinstance(command, Remove):
         return remove(command.folders, command.yes)
     runs, faults = list_runs(command.folder)

@@ -33,7 +33,7 @@ def test_the_paired_interval_is_scipys_over_the_common_seeds():
         test = stats.ttest_rel(y, x)
         low, high = test.confidence_interval(0.95)
         np.testing.assert_allclose(row.difference, ((y - x).mean(), low, high, 3), rtol=1e-12)
-        np.testing.assert_allclose((row.a, row.b), (x.mean(), y.mean()))
+        np.testing.assert_allclose((row.first, row.second), (x.mean(), y.mean()))
 
 
 def test_without_common_seeds_the_interval_is_welchs_and_said_to_be():
@@ -59,7 +59,7 @@ def test_a_failed_seed_of_one_result_is_left_out_of_both():
     first, second = compare_results(a, b).rows
     kept = [0, 2, 3]
     x, y = (r.score.sel(rho=1.0).values[kept] for r in (a, b))
-    np.testing.assert_allclose((first.a, first.difference.mean), (x.mean(), (y - x).mean()))
+    np.testing.assert_allclose((first.first, first.difference.mean), (x.mean(), (y - x).mean()))
     assert (first.difference.n, second.difference.n) == (3, 4)
 
 

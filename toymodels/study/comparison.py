@@ -21,9 +21,9 @@ class Row(NamedTuple):
     metric: str
     at: str
     """Labels of the point; empty where there is one point alone."""
-    a: float | None
+    first: float | None
     """Mean of the first result over the seeds that are compared; None: no seed."""
-    b: float | None
+    second: float | None
     """Mean of the second result."""
     difference: Interval
     """Mean of the second less the first, with its 95 % interval."""

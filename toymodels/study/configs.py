@@ -19,8 +19,8 @@ class Difference(NamedTuple):
     """A field that has different values in two configs."""
 
     field: str
-    a: Any
-    b: Any
+    first: Any
+    second: Any
 
 
 def rebuild_config(kind: type[Any], stored: Mapping[str, Any], experiment: str) -> Any:
@@ -109,7 +109,7 @@ def compare_configs(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Differen
     """The fields in which two configs, as JSON holds them, differ.
 
     >>> compare_configs({"m": 3, "loss": "kl"}, {"m": 3, "loss": "mse", "batch": 64})
-    [Difference(field='loss', a='kl', b='mse'), Difference(field='batch', a='-', b=64)]
+    [Difference(field='loss', first='kl', second='mse'), Difference(field='batch', first='-', second=64)]
     """
     return [
         Difference(name, a.get(name, ABSENT), b.get(name, ABSENT))
@@ -139,7 +139,7 @@ def differ_from(preset: Any, stored: Mapping[str, Any]) -> list[Difference]:
         difference
         for difference in compare_configs(own, stored)
         if difference.field in stored
-        and not (difference.field in kinds and is_swept(kinds[difference.field], difference.b))
+        and not (difference.field in kinds and is_swept(kinds[difference.field], difference.second))
     ]
 
 
@@ -150,7 +150,7 @@ def write_options(differences: list[Difference]) -> str:
     '--noise-images 64 --widths 8 8'
     """
     return " ".join(
-        f"--{difference.field.replace('_', '-')} {write_value(difference.b)}"
+        f"--{difference.field.replace('_', '-')} {write_value(difference.second)}"
         for difference in differences
     )
 

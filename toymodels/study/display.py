@@ -172,7 +172,7 @@ def metric_table(metric: str, rows: Sequence[Row]) -> Table:
     for row in rows:
         mean, low, high, n = row.difference
         interval = "-" if low is None else f"{number(low)} to {number(high)}"
-        numbers = (number(row.a), number(row.b), number(mean), interval, str(n))
+        numbers = (number(row.first), number(row.second), number(mean), interval, str(n))
         table.add_row(plain(row.at), *numbers, row.verdict)
     return table
 
