@@ -9,7 +9,7 @@ from toymodels.errors import UserError
 from toymodels.study.study import Study
 
 HERE = Path(__file__).parent
-TOOLS = ("explore", "figures", "published", "show")
+TOOLS = ("explore", "figures", "published", "runs", "show")
 """Modules here that are no experiments."""
 
 

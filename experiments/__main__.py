@@ -78,7 +78,7 @@ def completions(words: list[str]) -> list[str]:
         fields: dict[str, Any] = typing.get_type_hints(type(presets["quick"]))
         fields |= {f.name: f.type for f in dataclasses.fields(Options)}
         values = {"--" + name.replace("_", "-"): literals(kind) for name, kind in fields.items()}
-        values["--preset"] = list(presets)
+        values |= {"--preset": list(presets), "--config": []}
         options = [word for word in before if word in values]
         found = [*values, "--help"]
         if not last.startswith("-") and options and values[options[-1]]:

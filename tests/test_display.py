@@ -4,7 +4,7 @@ import xarray as xr
 from toymodels import sweep
 from toymodels.study import results
 from toymodels.study.display import PlainLines, duration, number, print_table
-from toymodels.study.study import DrawnData
+from toymodels.study.sweeps import DrawnData
 from toymodels.training.config import SeedConfig
 
 

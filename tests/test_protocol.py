@@ -16,7 +16,7 @@ from toymodels.errors import UserError
 from toymodels.measure import similarity
 from toymodels.networks.models import MLP, functional, no_latent
 from toymodels.study import results
-from toymodels.study.study import DrawnData
+from toymodels.study.sweeps import DrawnData
 from toymodels.sweep import Execution
 from toymodels.training import losses, protocol, tasks
 from toymodels.training.config import CLOUD, NetworkConfig, follows, select_fields

@@ -129,6 +129,7 @@ from toymodels.theory import scaling as scaling
 # Sweeps.
 from toymodels.sweep import grid as grid
 from toymodels.sweep import Program as Program
+from toymodels.sweep import Report as Report
 from toymodels.sweep import RunOptions as RunOptions
 from toymodels.sweep.declarations import Variables as Variables
 from toymodels.sweep.store import Store as Store
@@ -186,10 +187,11 @@ from toymodels.study.distillation import label_axis as label_axis
 from toymodels.study.distillation import perceptron as perceptron
 from toymodels.study.distillation import STARTS as STARTS
 from toymodels.study.explorer.page import explore as explore
+from toymodels.study.export import export as export
 from toymodels.study.language import language_sweep as language_sweep
-from toymodels.study.study import DrawnData as DrawnData
-from toymodels.study.study import JoinedSweeps as JoinedSweeps
+from toymodels.study.sweeps import DrawnData as DrawnData
+from toymodels.study.sweeps import JoinedSweeps as JoinedSweeps
 from toymodels.study.study import Study as Study
-from toymodels.study.study import Sweep as Sweep
+from toymodels.study.sweeps import Sweep as Sweep
 
 __version__: str

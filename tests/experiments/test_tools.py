@@ -14,7 +14,8 @@ import experiments
 from experiments import __main__ as main
 from experiments import figures, mnist_aux, published, show
 from toymodels.errors import UserError
-from toymodels.study import plotting, results
+from toymodels.study import export, plotting, results
+from toymodels.study.loading import import_study
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -143,6 +144,109 @@ def test_a_result_that_cannot_be_shown_is_a_sentence(folder):
     dataset.drop_vars("loss").to_netcdf(folder / "results.nc", engine="h5netcdf")
     with pytest.raises(UserError, match=r"tiny holds what cannot be shown: AttributeError: .*loss"):
         show.show(folder)
+
+
+def test_a_result_is_exported_and_redrawn_where_it_is_asked_for(folder, tmp_path, capsys):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    names = {"csv": "a.csv", "latex": "b.tex", "macros": "c.tex", "figure": "d.svg"}
+    paths = {option: tmp_path / name for option, name in names.items()}
+    asked = show.Show((folder,), style="ggplot", size="3x2", panel=2, **paths)
+    show.show(folder, asked)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    dataset = results.open_result(folder)
+    for kind in ("csv", "latex", "macros"):
+        assert paths[kind].read_bytes() == export.encode(dataset, kind)
+    assert 'width="216pt" height="144pt"' in paths["figure"].read_text()
+    assert f"written: {paths['csv']}" in capsys.readouterr().out
+    show.show(folder, show.Show((folder,), size="12x4"))
+    assert (folder / "figure.png").read_bytes() != before["figure.png"]
+    show.show(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"panel": 9}, "panel must be from 1 to 3 in this figure; got 9"),
+        ({"style": "none"}, "style must be"),
+        ({"size": "2x1"}, "size must be larger for this figure; got 2x1"),
+        ({"latex": "x.csv"}, r"latex must end in \.tex; got .*x\.csv"),
+        ({"macros": "no/x.tex"}, "macros must be a file in a folder that exists"),
+    ],
+)
+def test_nothing_is_written_if_something_is_refused(folder, tmp_path, options, words):
+    options = {k: tmp_path / v if k in ("latex", "macros") else v for k, v in options.items()}
+    with pytest.raises(UserError, match=words):
+        show.show(folder, show.Show((folder,), csv=tmp_path / "a.csv", **options))
+    assert [path.name for path in tmp_path.iterdir()] == ["figures"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"size": "3"}, "size must be WIDTHxHEIGHT in inches, as 3.4x2.6; got 3"),
+        ({"size": "-3x2"}, "size must be WIDTHxHEIGHT"),
+        ({"figure": Path("x.jpg")}, r"figure must end in \.png, \.pdf, \.svg; got x\.jpg"),
+        ({"figure": Path("no/such/x.pdf")}, "figure must be a file in a folder that exists"),
+        (
+            {"folders": (Path("a"), Path("b")), "csv": Path("x.csv")},
+            "csv needs a single folder; got 2",
+        ),
+        ({"folders": ()}, "folders must be one at least"),
+    ],
+)
+def test_options_of_show_that_cannot_be(options, words):
+    with pytest.raises(UserError, match=words):
+        show.Show(**{"folders": (Path("a"),)} | options)
+
+
+OWN = """
+import dataclasses
+import helper_beside_it
+from experiments.mnist_aux import STUDY as BASE
+
+STUDY = dataclasses.replace(BASE, name=helper_beside_it.NAME)
+"""
+
+
+def test_a_result_of_a_users_own_experiment_is_shown_by_its_file(folder, tmp_path, capsys):
+    dataset = results.open_result(folder).assign_attrs(experiment="mine")
+    results.write_files(folder, results.files(dataset))
+    with pytest.raises(
+        UserError, match=r"experiment mine is not here: give .* as --study PATH\.py"
+    ):
+        show.show(folder)
+    (tmp_path / "helper_beside_it.py").write_text("NAME = 'mine'\n")
+    (tmp_path / "own.py").write_text(OWN)
+    show.show(folder, show.Show((folder,), study=str(tmp_path / "own.py")))
+    assert "as its data give it" in capsys.readouterr().out
+    with pytest.raises(
+        UserError, match=r"study must be that of mine; experiments\.loss has that of loss"
+    ):
+        show.show(folder, show.Show((folder,), study="experiments.loss"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "study must be a .py file, or the name of a module; .*is not there"),
+        ("x = 1", r"study must be a file or module with a STUDY = tm\.Study\(\.\.\.\)"),
+        ("STUDY = 1", "study must be a file or module with a STUDY"),
+        ("1 / 0", "cannot be imported: ZeroDivisionError"),
+        ("def", "cannot be imported: SyntaxError"),
+    ],
+)
+def test_a_file_without_a_study_is_a_sentence(tmp_path, content, words):
+    if content is not None:
+        (tmp_path / "own.py").write_text(content)
+    with pytest.raises(UserError, match=words):
+        import_study(str(tmp_path / "own.py"))
+
+
+@pytest.mark.parametrize("name", ["", "../own", "no_such_module", "json", "a..b"])
+def test_a_module_without_a_study_is_a_sentence(name):
+    with pytest.raises(UserError, match=r"^study "):
+        import_study(name)
 
 
 def test_a_damaged_summary_is_a_sentence_in_the_published_table(folder):

@@ -1,5 +1,6 @@
 """Seeds: which points count, means with intervals, paired differences."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -196,6 +197,35 @@ def difference(a: xr.DataArray, b: xr.DataArray) -> Interval:
     0.200 (-0.048 to 0.448, n = 3)
     """
     return mean_interval((a - b).transpose("seed").values)
+
+
+def unpaired_difference(
+    a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray
+) -> Interval:
+    """Difference of the means of a and b, whose seeds are different ones, with Welch's interval.
+
+    NaN is left out; the n is the smaller number of seeds. There is no interval where one of them has
+    a single seed.
+
+    >>> print(unpaired_difference([0.5, 0.7, 0.9], [0.4, 0.5, 0.6]))
+    0.200 (-0.216 to 0.616, n = 3)
+    """
+    from scipy import stats
+
+    x, y = (np.asarray(values, np.float64) for values in (a, b))
+    x, y = x[~np.isnan(x)], y[~np.isnan(y)]
+    n = min(len(x), len(y))
+    if n == 0:
+        return Interval(None, None, None, 0)
+    mean = float(x.mean() - y.mean())
+    if n == 1:
+        return Interval(mean, None, None, 1)
+    if not x.var() and not y.var():  # no variance, no degrees of freedom
+        return Interval(mean, mean, mean, n)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # seeds that are equal but for last bits
+        low, high = stats.ttest_ind(x, y, equal_var=False).confidence_interval(0.95)
+    return Interval(mean, float(low), float(high), n)
 
 
 def contrast(array: xr.DataArray, **labels: tuple[Any, Any]) -> xr.DataArray:

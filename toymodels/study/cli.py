@@ -1,4 +1,4 @@
-"""The command line of every experiment: options, progress, files, the closing table, plain errors.
+"""The command line of every experiment: progress, files, the closing table, plain errors.
 
 Nothing heavy is imported before the command line is parsed.
 """
@@ -11,19 +11,18 @@ import errno
 import json
 import os
 import platform
-import re
 import shlex
-import shutil
 import sys
-import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from toymodels.errors import UserError, plain, sentence
 from toymodels.study import workers
 from toymodels.study.options import Options
+from toymodels.study.parsing import arguments as arguments
+from toymodels.study.parsing import parse
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 def main(study: Study) -> None:
     """Run a study from the command line."""
     with plain_errors():
-        config, options = parse(study.description, study.presets)
+        config, options = parse(study)
         execute(study, config, options)
 
 
@@ -77,84 +76,6 @@ def plain_errors() -> Iterator[None]:
 def discard_output() -> None:
     """Send what is still to be printed nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def parse(description: str | None, presets: Mapping[str, Any]) -> tuple[Any, Options]:
-    """Config and options from the command line; ``--preset`` decides the other defaults."""
-    import tyro
-
-    names: Any = Literal[tuple(presets)]  # the presets of this experiment
-    first = dataclasses.make_dataclass("Preset", [("preset", names, "quick")])
-    asked = [word for word in sys.argv[1:] if word not in ("-h", "--help")]
-    found: Any = tyro.cli(first, args=asked, return_unknown_args=True, add_help=False)
-    preset = found[0].preset
-    default = presets[preset]
-
-    about = "Preset: the defaults of the other options."
-    chosen_preset = Annotated[names, tyro.conf.arg(help=about)]
-    fields = [
-        ("preset", chosen_preset, preset),
-        *explain_fields(default),
-        *explain_fields(Options()),
-    ]
-    chosen = vars(arguments(dataclasses.make_dataclass("Command", fields), description))
-
-    def fill_chunk(kind: type[Any]) -> Any:
-        return kind(**{field.name: chosen[field.name] for field in dataclasses.fields(kind)})
-
-    return fill_chunk(type(default)), fill_chunk(Options)
-
-
-def explain_fields(defaults: Any) -> list[tuple[str, Any, Any]]:
-    """The fields of a dataclass as options, each with its docstring as one paragraph.
-
-    tyro reads docstrings itself, but keeps the line breaks of the source in them.
-    """
-    import docstring_parser
-    import tyro
-
-    said: dict[str, str] = {}
-    for kind in reversed(type(defaults).__mro__):
-        if dataclasses.is_dataclass(kind):
-            for told in docstring_parser.parse_from_object(kind).params:
-                said[told.arg_name] = " ".join((told.description or "").split())
-    kinds = get_type_hints(type(defaults), include_extras=True)
-    names = [field.name for field in dataclasses.fields(defaults)]
-    return [
-        (name, Annotated[kinds[name], tyro.conf.arg(help=said.get(name))], getattr(defaults, name))
-        for name in names
-    ]
-
-
-def program() -> str:
-    """How this command was called, up to its options: a module, or a file of the user's own."""
-    module = sys.modules["__main__"].__spec__
-    name = module.name.removesuffix(".__main__") if module else sys.argv[0]
-    return f"python -m {name}" if module else f"python {name}"
-
-
-def arguments(kind: type[Any], description: str | None) -> Any:
-    """What the command line says, as the dataclass that declares its options."""
-    import tyro
-
-    if {"-h", "--help"} & set(sys.argv[1:]):  # tyro would print each paragraph as one long line
-        print(wrap_text(description or ""), end="\n\n")
-    return tyro.cli(kind, prog=program(), description="", config=(tyro.conf.FlagCreatePairsOff,))
-
-
-def wrap_text(text: str) -> str:
-    r"""Paragraphs as wide as the terminal; lines that are set off stay as they are.
-
-    >>> print(wrap_text("One\n two.\n\n    x = 1\n"))
-    One two.
-    <BLANKLINE>
-        x = 1
-    """
-    width = shutil.get_terminal_size().columns
-    paragraphs = re.split(r"\n\s*\n", text.rstrip())
-    return "\n\n".join(
-        p if p.startswith(" ") else textwrap.fill(" ".join(p.split()), width) for p in paragraphs
-    )
 
 
 def execute(study: Study, config: Any, options: Options) -> None:

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees of a sweep: its progress, and the table at its end."""
+"""What a person at a terminal sees of a sweep: its progress, and tables of results."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from toymodels.stats.findings import Finding
+    from toymodels.study.comparison import Row
+    from toymodels.study.configs import Difference
     from toymodels.sweep import Progress
 
 
@@ -141,6 +143,37 @@ def findings_table(rows: Sequence[Finding]) -> Table:
             plain(row.verdict),
         )
         before = row.quantity
+    return table
+
+
+def config_table(differences: Sequence[Difference]) -> Table:
+    """The fields in which two configs differ."""
+    from rich.table import Table
+
+    from toymodels.study.configs import write_value
+
+    table = Table(title="config", title_justify="left")
+    for column in ("field", "A", "B"):
+        table.add_column(column, overflow="fold")
+    for name, first, second in differences:
+        table.add_row(*map(plain, (name, write_value(first), write_value(second))))
+    return table
+
+
+def metric_table(metric: str, rows: Sequence[Row]) -> Table:
+    """A metric of two results at every point, and its differences."""
+    from rich.table import Table
+
+    table = Table(title=plain(metric), title_justify="left")
+    table.add_column("at", overflow="fold")
+    for column in ("A", "B", "B - A", "95 % interval", "n"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("B is")
+    for row in rows:
+        mean, low, high, n = row.difference
+        interval = "-" if low is None else f"{number(low)} to {number(high)}"
+        numbers = (number(row.first), number(row.second), number(mean), interval, str(n))
+        table.add_row(plain(row.at), *numbers, row.verdict)
     return table
 
 

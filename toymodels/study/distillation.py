@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toymodels.study.parts import Parts
-from toymodels.study.study import Sweep, Trainer
+from toymodels.study.parts import NO_PARTS, Parts
+from toymodels.study.sweeps import Sweep, Trainer
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -105,7 +105,7 @@ def distillation_sweep(
 
     """
 
-    def sweep(config: Any, data_dir: Path | None, parts: Parts = Parts()) -> Sweep:
+    def sweep(config: Any, data_dir: Path | None, parts: Parts = NO_PARTS) -> Sweep:
         from toymodels.measure.similarity import VARIABLES
         from toymodels.sweep import Program
         from toymodels.training import tasks

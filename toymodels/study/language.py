@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toymodels.study.study import DrawnData, Sweep
+from toymodels.study.sweeps import DrawnData, Sweep
 
 if TYPE_CHECKING:
     import jax

@@ -71,6 +71,10 @@ class Parts(NamedTuple):
         return {name: describe_part(part) for name, part in given.items() if part is not None}
 
 
+NO_PARTS = Parts()
+"""A study as it is."""
+
+
 def describe_part(part: Any) -> str:
     """The name that a part has, or the place where it is defined."""
     name = getattr(part, "name", None)

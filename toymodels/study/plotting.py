@@ -18,6 +18,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from toymodels.stats.statistics import mean_interval, proportion_interval
+from toymodels.study.looks import CHOSEN
+from toymodels.study.looks import restyle as restyle
 
 COLOURS = {
     "reference": "#999999",
@@ -63,15 +65,16 @@ class _Shown(Figure):
 
 
 def style() -> AbstractContextManager[None]:
-    """The house style, for the length of a ``with``."""
-    return mpl.rc_context(STYLE)
+    """The house style, or what a user wants in its place, for the length of a ``with``."""
+    return mpl.rc_context(STYLE | dict(CHOSEN.get().parameters))
 
 
 def panels(
     width: float, height: float, columns: Sequence[float], rows: int = 1
 ) -> tuple[Figure, list[Axes]]:
     """A row of panels, or several; sizes in inches, ``columns`` their relative widths."""
-    fig = _Shown(figsize=(width, height), layout="constrained")
+    size = CHOSEN.get().size or (width, height)
+    fig = _Shown(figsize=size, layout="constrained")
     axes = fig.subplots(rows, len(columns), width_ratios=list(columns), squeeze=False)
     return fig, list(axes.flat)
 

@@ -225,7 +225,12 @@ def config_hash(config: Any) -> str:
     >>> config_hash(C()) == config_hash(C(m=3)) != config_hash(C(m=4))
     True
     """
-    return hashlib.sha256(to_json(dataclasses.asdict(config)).encode()).hexdigest()[:8]
+    return config_digest(dataclasses.asdict(config))
+
+
+def config_digest(fields: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits that name the fields of a config, those that a result keeps, too."""
+    return hashlib.sha256(to_json(fields).encode()).hexdigest()[:8]
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

@@ -1,6 +1,8 @@
 """Results on disk: opened again, or refused in one sentence."""
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,20 @@ def read_summary(folder: Path) -> dict[str, Any]:
     if not whole:
         raise UserError(f"{path} is damaged, or not a summary of toymodels")
     return found
+
+
+STORE = re.compile(r"[0-9a-f]{64}")
+"""Name of a folder of chunks: there may be thousands of files in it, and no result."""
+
+
+def find_results(folder: Path) -> list[Path]:
+    """The folders at or below a folder that hold a summary.json, sorted by name."""
+    found = []
+    for path, folders, files in os.walk(folder):
+        if "summary.json" in files:
+            found.append(Path(path))
+        folders[:] = [name for name in folders if name[0] != "." and not STORE.fullmatch(name)]
+    return sorted(found)
 
 
 def is_summary(found: dict[str, Any]) -> bool:

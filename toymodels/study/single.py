@@ -14,7 +14,7 @@ from toymodels.errors import UserError
 from toymodels.prompt.arguments import LARGEST_SEED, check_count
 from toymodels.prompt.images import ImageData
 from toymodels.prompt.records import Net, Trained
-from toymodels.study.study import JoinedSweeps, Sweep
+from toymodels.study.sweeps import JoinedSweeps, Sweep
 from toymodels.sweep.axes import stack
 from toymodels.sweep.declarations import list_names
 from toymodels.sweep.forks import refuse_forked

@@ -1,5 +1,6 @@
 """Named axes: their product as arrays a program can read, and results under their names."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -128,6 +129,17 @@ def label_arrays(
     used = {dim for dims, _, _ in arrays.values() for dim in dims}
     known = {dim: [*labels] for dim, labels in coords.items() if dim in used}
     return xr.Dataset({**arrays, "failed": failed}, {**shared.coords, **points.coords, **known})
+
+
+def combine_labels(shapes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """The labels of every shape: one for each combination of the axes that change shapes.
+
+    >>> combine_labels({"m": [1, 3], "width": [8]})
+    [{'m': 1, 'width': 8}, {'m': 3, 'width': 8}]
+    """
+    return [
+        dict(zip(shapes, chosen, strict=True)) for chosen in itertools.product(*shapes.values())
+    ]
 
 
 def join_shapes(parts: Sequence[xr.Dataset], shapes: Mapping[str, Sequence[Any]]) -> xr.Dataset:

@@ -3,8 +3,9 @@
 import functools
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,13 +19,16 @@ from toymodels.sweep.programs import (
     Traced,
     Width,
     compile_within,
-    cost,
     read_width,
     trace,
 )
+from toymodels.sweep.reports import list_records
 from toymodels.sweep.store import Reader, Store
 from toymodels.sweep.table import Table
 from toymodels.sweep.waiting import Waiting
+
+if TYPE_CHECKING:
+    from toymodels.sweep.clock import Clock
 
 Tree = Any
 Progress = Callable[[str, int, int, float | None], None]
@@ -219,9 +223,16 @@ def open_shape(
 
 
 def compute(
-    shape_sweep: ShapeSweep, data: Tree, mesh: Mesh, clock: "Clock", shard: tuple[int, int] = (1, 1)
+    shape_sweep: ShapeSweep,
+    data: Tree,
+    mesh: Mesh,
+    clock: "Clock",
+    shard: tuple[int, int] = (1, 1),
+    shape: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Compute what is missing of one shape, and keep each chunk as soon as it is finished.
+
+    ``shape`` tells the labels of this shape in reports.
 
     What another worker has finished meanwhile is taken from the store: several of them, each with
     its shard, do a sweep together, and what one leaves undone another does.
@@ -234,6 +245,9 @@ def compute(
     def keep(waiting: Waiting) -> None:
         for table, rows, arrays in waiting.take():
             clock.advance(shape_sweep, shape_sweep.keep(table, rows, arrays))
+            if clock.reporter:
+                grids = (shape_sweep.seeds, shape_sweep.values)[: len(rows)]
+                clock.report(list_records(shape, grids, rows, arrays))
 
     def look_around() -> None:
         if new := shape_sweep.refresh():
@@ -275,31 +289,6 @@ def compute(
     keep(waiting)
     if all(calls):
         shape_sweep.keep_speed(Speed(*(s / n for s, n in zip(spent, calls, strict=True))))
-
-
-class Clock:
-    """Reports the progress, with an estimate of the time to come over all shapes."""
-
-    def __init__(self, progress: Progress, shape_sweeps: Sequence[ShapeSweep]) -> None:
-        """Count what is missing; a model's cost differs from shape to shape."""
-        self.progress, self.shape_sweeps = progress, shape_sweeps
-        self.costs = {id(shape_sweep): cost(shape_sweep.traced) for shape_sweep in shape_sweeps}
-        self.total, self.computed = sum(shape_sweep.missing for shape_sweep in shape_sweeps), 0
-        self.worked, self.start = 0.0, time.perf_counter()
-        progress("models", 0, self.total, None)
-
-    def advance(self, shape_sweep: ShapeSweep, models: int, computed: bool = True) -> None:
-        """Count models that are finished; another worker's (``computed`` False) took no time."""
-        if computed:
-            self.computed += models
-            self.worked += models * self.costs[id(shape_sweep)]
-        missing = sum(shape_sweep.missing for shape_sweep in self.shape_sweeps)
-        work = sum(
-            shape_sweep.missing * self.costs[id(shape_sweep)] for shape_sweep in self.shape_sweeps
-        )
-        elapsed = time.perf_counter() - self.start
-        left = elapsed / self.worked * work if self.worked else None
-        self.progress("models", self.total - missing, self.total, left)
 
 
 def wait(values: Tree) -> Tree:

@@ -23,15 +23,17 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
-from toymodels.sweep.axes import Axis, join_shapes, label_arrays
-from toymodels.sweep.chunks import Clock, Progress, ShapeSweep, compute, open_shape
+from toymodels.sweep.axes import Axis, combine_labels, join_shapes, label_arrays
+from toymodels.sweep.chunks import Progress, ShapeSweep, compute, open_shape
+from toymodels.sweep.clock import Clock
 from toymodels.sweep.compilation import compiler
 from toymodels.sweep.declarations import Variables
 from toymodels.sweep.options import RunOptions
 from toymodels.sweep.programs import Program
+from toymodels.sweep.reports import Report
 from toymodels.sweep.tracing import trace_grid
 
-__all__ = ["Execution", "Program", "Progress", "RunOptions", "along", "grid"]
+__all__ = ["Execution", "Program", "Progress", "Report", "RunOptions", "along", "grid"]
 
 Tree = Any
 
@@ -99,7 +101,7 @@ def grid(
         coords: coordinates of the dimensions behind the axes.
         data: arrays that every model reads; held once on each device.
         precision: of float32 matrix products, explicit on every device.
-        options: width, memory, devices, store, progress.
+        options: width, memory, devices, store, progress, and a function that is told of finished models.
 
     Returns:
         A Dataset with dimensions (shapes, shared, points, ...), and how it was computed. Its bool
@@ -153,9 +155,9 @@ def grid(
         options.announce(line)
     options.announce(plan(shape_sweeps))
     start = time.perf_counter()
-    clock = Clock(options.progress, shape_sweeps)
-    for shape_sweep in shape_sweeps:
-        compute(shape_sweep, traced.data, mesh, clock, options.shard)
+    clock = Clock(options.progress, shape_sweeps, options.report)
+    for shape_sweep, labels in zip(shape_sweeps, combine_labels(traced.shapes), strict=True):
+        compute(shape_sweep, traced.data, mesh, clock, options.shard, labels)
     labelled_parts = [
         label_arrays(
             shape_sweep.prepared.arrays,

@@ -9,6 +9,7 @@ from toymodels.sweep.chunks import Progress
 from toymodels.sweep.compilation import CompiledPrograms
 from toymodels.sweep.declarations import MOST
 from toymodels.sweep.narrow import describe_value
+from toymodels.sweep.reports import Reporter
 from toymodels.sweep.store import Store
 
 
@@ -31,6 +32,20 @@ class RunOptions(NamedTuple):
     """Called as the sweep goes on."""
     announce: Callable[[str], None] = lambda line: None
     """Called with one line that says what is in the store and what will be computed."""
+    report: Reporter | None = None
+    """Called with a `toymodels.sweep.Report` each time that models are finished and kept, for a logger
+    of any kind (None: nothing). Models of other workers are counted in it, but their records are not.
+    It changes no number. An error in it ends the sweep; what is kept stays.
+
+    >>> from toymodels.sweep import Program, grid
+    >>> times = Program(lambda data, seed: (seed, {}), lambda data, seed, x: {"y": seed * x})
+    >>> log = []
+    >>> options = RunOptions(report=lambda report: log.extend(report.records))
+    >>> dataset, _ = grid(lambda: times, shared={"seed": [2]}, points={"x": [0.5, 4.0]},
+    ...                   variables={"y": ((), "1", "x times the seed")}, options=options)
+    >>> log[1:]
+    [{'seed': 2, 'x': 0.5, 'y': 1.0}, {'seed': 2, 'x': 4.0, 'y': 8.0}]
+    """
 
     def check(self) -> None:
         """Refuse what cannot be.
@@ -62,8 +77,9 @@ class RunOptions(NamedTuple):
             raise UserError(
                 f"compiled must be CompiledPrograms, or None; got {describe_value(self.compiled)}"
             )
-        for name, function in (("progress", self.progress), ("announce", self.announce)):
-            if not callable(function):
+        functions = {"progress": self.progress, "announce": self.announce, "report": self.report}
+        for name, function in functions.items():
+            if not callable(function) and not (name == "report" and function is None):
                 raise UserError(f"{name} must be a function; got {describe_value(function)}")
 
 

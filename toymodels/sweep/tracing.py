@@ -1,6 +1,5 @@
 """A grid checked and traced: all that is known of a sweep before anything is compiled."""
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from toymodels.errors import UserError
 from toymodels.sweep import processes
-from toymodels.sweep.axes import Axis, Grid
+from toymodels.sweep.axes import Axis, Grid, combine_labels
 from toymodels.sweep.chunks import memory_budget, tracer
 from toymodels.sweep.declarations import (
     Variables,
@@ -99,9 +98,7 @@ def trace_grid(
     seeds, values = Grid.of(shared), Grid.of(points)
     mesh = device_mesh(options.devices, len(seeds), len(values))
     refuse_wrong_sums(mesh.devices.flat[0].platform)
-    combinations = [
-        dict(zip(shapes, chosen, strict=True)) for chosen in itertools.product(*shapes.values())
-    ]
+    combinations = combine_labels(shapes)
     with arithmetic(precision, mesh):
         data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
         common = salt(mesh, precision, data)
