@@ -180,7 +180,7 @@ class Study:
         >>> config = mine.config(dataset="digits", noise_images=100, student_epochs=1, width=(8,))
         >>> teacher, student = mine.train(config, seed=0, group="all", rho=0.9)
         >>> teacher.net
-        Net(MLP 64-8-13: 10 class logits, 3 auxiliary logits)
+        Net(MLP 64-8-13, tanh: 10 class logits, 3 auxiliary logits)
 
         """
         refuse_unknown(protocol)
