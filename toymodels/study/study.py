@@ -59,13 +59,15 @@ class Study:
         """Run every point, and return the analysed result with every seed.
 
         ``data_dir`` (where the images lie) and ``options`` (`toymodels.sweep.RunOptions`) change how
-        it runs, not what comes out.
+        it runs, not what comes out. Without options a run in a notebook shows its progress and keeps
+        compiled programs, as a command does (`toymodels.study.notebook`).
         """
-        from toymodels.study import results
+        from toymodels.study import notebook, results
 
         plan = self.sweep(config, data_dir)
         config = config if plan.config is None else plan.config
-        dataset, execution = plan.run(config, options)
+        with notebook.usual_options(options) as options:
+            dataset, execution = plan.run(config, options)
         dataset = self.analyse(dataset)
         if self.parts:  # no published value was obtained with them
             published = ["published", "published_half_width", "source"]
