@@ -54,18 +54,21 @@ class Figures:
     rerun: Literal["no", "same", "quick", "paper"] = "no"
     """Compute results again: by the configs and the width they have, or by a preset of their
     experiment."""
+    style: str = ""
+    """Style in which to draw the figures into OUT and not into FOLDER: paper, slide, a style of
+    Matplotlib, or an .mplstyle file."""
     out: Path = Path("results/figures")
-    """Where results of a preset go; those of the same config stay in FOLDER."""
+    """Where results of a preset go, and figures in another style; those of the same config stay in FOLDER."""
     store: Path = Path("results/chunks")
     """Folder of finished chunks."""
     data_dir: Path | None = None
     """Folder of the images' files (None: $TOYMODELS_DATA, else the user's cache)."""
 
     def __post_init__(self) -> None:
-        if self.check + self.plan + (self.rerun != "no") > 1:
+        if self.check + self.plan + (self.rerun != "no") + bool(self.style) > 1:
             raise UserError(
-                f"check, plan and rerun must each be alone; got check {self.check}, plan {self.plan}, "
-                f"rerun {self.rerun}"
+                f"check, plan, rerun and style must each be alone; got check {self.check}, "
+                f"plan {self.plan}, rerun {self.rerun}, style {self.style!r}"
             )
 
     @property
@@ -244,6 +247,12 @@ def execute(figures: Figures) -> None:
                 dataset = study.run(config, data_dir=figures.data_dir, options=options)
             with results.output_folder(folder):
                 faults += cli.save(folder, dataset, study.figure)
+            continue
+        if figures.style:
+            with plotting.restyle(figures.style):
+                drawn = plotting.render(study.figure(dataset))
+            with results.output_folder(figures.out / folder.name):
+                results.write_files(figures.out / folder.name, drawn)
             continue
         analysed = analyse(dataset)
         dataset = conclude(dataset if are_alike(dataset, analysed) else analysed)

@@ -89,3 +89,14 @@ def test_a_panel_that_is_not_there(number):
 def test_what_cannot_be_drawn(style, size, words):
     with pytest.raises(UserError, match=words), looks.restyle(style, size):
         pytest.fail("must not begin")
+
+
+@pytest.mark.parametrize(("name", "points", "inches"), [("paper", 7, 7.0), ("slide", 14, 13.0)])
+def test_a_look_of_the_project_has_one_size_of_type_and_one_width(name, points, inches):
+    with looks.restyle(name), plotting.style():
+        fig, axes = plotting.panels(16, 3, columns=(1, 1, 1, 1, 2))
+        axes[0].set(xlabel="x", title="title")
+    assert len(axes) == len(fig.axes) == 5
+    assert fig.get_size_inches()[0] == inches
+    texts = [axes[0].xaxis.label, axes[0].title, axes[0].xaxis.get_ticklabels()[0]]
+    assert {text.get_fontsize() for text in texts} == {points}

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,7 @@ def test_a_notebook_shows_progress_and_keeps_compiled_programs(tmp_path, monkeyp
     from nbclient import NotebookClient
 
     monkeypatch.setenv("TOYMODELS_COMPILED", str(tmp_path / "programs"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), *sys.path]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path.cwd()), *sys.path]))
     seen = []
 
     class Watched(NotebookClient):

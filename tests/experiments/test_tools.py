@@ -307,6 +307,32 @@ def test_figures_are_drawn_anew_and_then_pass(folder):
     checked(folder)
 
 
+def test_figures_in_another_style_leave_the_folder_as_it_was(folder, tmp_path):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    out = tmp_path / "paper"
+    figures.execute(figures.Figures(folder=folder.parent, style="paper", out=out))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert (out / folder.name / "figure.png").read_bytes() != before["figure.png"]
+    with pytest.raises(UserError, match="style must be an .mplstyle file, or one of paper, slide"):
+        figures.execute(figures.Figures(folder=folder.parent, style="poster", out=out))
+    with pytest.raises(UserError, match="must each be alone; got check True"):
+        figures.Figures(check=True, style="paper")
+
+
+def test_the_plan_lists_what_has_too_few_seeds_or_an_affected_version(folder, capsys):
+    figures.execute(figures.Figures(folder=folder.parent, plan=True))
+    told = capsys.readouterr().out
+    assert "tiny: n = 2 of 10" in told
+    assert "due: 1 of 1" in told
+    dataset = results.open_result(folder)
+    made = json.loads(dataset.attrs["provenance"])
+    for version, wrong in (("0.10.1", False), ("0.10.2", True)):
+        dataset.attrs["provenance"] = json.dumps(made | {"jaxlib": version})
+        results.write_files(folder, results.files(dataset))
+        (need,) = figures.find_needs([folder])
+        assert need.affected == wrong
+
+
 def test_computed_again_a_result_has_the_same_values(folder, tmp_path):
     before = results.open_result(folder)
     options = {"folder": folder.parent, "rerun": "same", "store": tmp_path / "chunks"}

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from toymodels.errors import UserError, plain, sentence
 from toymodels.study import workers
+from toymodels.study.notebook import silence_reading
 from toymodels.study.options import Options
 from toymodels.study.parsing import arguments as arguments
 from toymodels.study.parsing import parse
@@ -88,10 +89,8 @@ def execute(study: Study, config: Any, options: Options) -> None:
         UserError: the input can't be run, or no point of it has finite values.
 
     """
-    if not options.no_cache:  # before JAX is imported
-        # XLA logs errors, by mistake, when it reads a program that it has compiled on the same processor:
-        # it does not find there the names that it has itself given to what a compiler prefers.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not options.no_cache:
+        silence_reading()
     # Before JAX starts, which counts the cores.
     alone = options.distributed or options.devices is not None or not workers.is_command(study)
     place, helpers = workers.take_place(options.workers, getattr(config, "seeds", 1), alone)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +25,26 @@ class Look(NamedTuple):
     """Parameters of Matplotlib."""
     size: tuple[float, float] | None = None
     """Width and height of a figure in inches; None: as its experiment has it."""
+    width: float | None = None
+    """Width of every figure in inches, for which a long row of panels is broken; None: as it is."""
+    row: float = 2.5
+    """Height of a row of panels in inches, where the width is given."""
 
+
+def sizes(points: float) -> dict[str, float]:
+    """Parameters of Matplotlib with which all type has one size."""
+    names = ("font.size", "axes.titlesize", "axes.labelsize", "legend.fontsize")
+    return dict.fromkeys((*names, "xtick.labelsize", "ytick.labelsize"), points)
+
+
+LOOKS = {
+    # The text width of a journal with two columns, and type that can be read there.
+    "paper": Look({**sizes(7), "lines.linewidth": 1.0, "lines.markersize": 3}, None, 7.0),
+    "slide": Look({**sizes(14), "lines.linewidth": 2.0, "lines.markersize": 6}, None, 13.0, 4.0),
+}
+"""Styles of the project, by name."""
+MOST_COLUMNS = 3
+"""Panels side by side where a look sets the width."""
 
 CHOSEN: ContextVar[Look] = ContextVar("look", default=Look())  # noqa: B039 (it cannot change)
 
@@ -39,8 +58,9 @@ def restyle(
     Colours that tell models apart stay as they are.
 
     Args:
-        style: name of a style of Matplotlib, an .mplstyle file, or parameters by name
-            (`matplotlib.rcParams`, for those set before). They win over the house style.
+        style: "paper" (7 inches wide, type of 7 pt), "slide", a style of Matplotlib, an .mplstyle file,
+            or parameters by name (`matplotlib.rcParams`, for those set before). They win over the
+            house style.
         size: width and height of a figure, in inches (None: as its experiment has it).
 
     Raises:
@@ -55,7 +75,8 @@ def restyle(
     """
     if size is not None and not all(1 <= inches <= 100 for inches in size):
         raise UserError(f"size must be from 1 to 100 inches each way; got {size[0]:g}x{size[1]:g}")
-    token = CHOSEN.set(Look(read_style(style), size))
+    look = LOOKS.get(style) if isinstance(style, str) else None
+    token = CHOSEN.set((look or Look(read_style(style)))._replace(size=size))
     try:
         yield
     finally:
@@ -77,8 +98,25 @@ def read_style(style: str | Path | Mapping[str, Any] | None) -> Mapping[Any, Any
         return dict(styles.library[str(style)])
     if Path(style).suffix == ".mplstyle" and Path(style).is_file():
         return dict(mpl.rc_params_from_file(style, use_default_template=False))
-    names = ", ".join(sorted(name for name in styles.library if name[0] != "_"))
+    names = ", ".join([*LOOKS, *sorted(name for name in styles.library if name[0] != "_")])
     raise UserError(f"style must be an .mplstyle file, or one of {names}; got {style}")
+
+
+def arrange(
+    width: float, height: float, columns: Sequence[float], rows: int
+) -> tuple[tuple[float, float], Sequence[float], int]:
+    """Size in inches, relative widths of the columns, and number of rows, as the chosen look has them.
+
+    >>> with restyle("paper"):
+    ...     arrange(16, 3, (1, 1, 1, 2), 1)
+    ((7.0, 5.0), (1, 1, 1), 2)
+    """
+    look = CHOSEN.get()
+    if look.size or look.width is None:
+        return look.size or (width, height), columns, rows
+    if rows == 1 and len(columns) > MOST_COLUMNS:
+        rows, columns = -(-len(columns) // MOST_COLUMNS), (1,) * MOST_COLUMNS
+    return (look.width, look.row * rows), columns, rows
 
 
 def keep_panel(fig: Figure, number: int) -> None:

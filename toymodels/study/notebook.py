@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,15 @@ from toymodels.study.display import duration
 
 if TYPE_CHECKING:
     from toymodels.sweep import RunOptions
+
+
+def silence_reading() -> None:
+    """Keep XLA's log from errors that are none, in a process that has not imported JAX yet.
+
+    XLA logs them when it reads a program that it has compiled on the same processor: it does not find
+    there the names that it has itself given to what a compiler prefers.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def in_notebook() -> bool:
@@ -28,6 +38,7 @@ def usual_options(options: RunOptions | None) -> Iterator[RunOptions | None]:
     if options is not None or not in_notebook():
         yield options
         return
+    silence_reading()
     from IPython.display import display
 
     from toymodels.sweep import RunOptions, compilation

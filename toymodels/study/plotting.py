@@ -18,7 +18,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from toymodels.stats.statistics import mean_interval, proportion_interval
-from toymodels.study.looks import CHOSEN
+from toymodels.study.looks import CHOSEN, arrange
 from toymodels.study.looks import restyle as restyle
 
 COLOURS = {
@@ -73,10 +73,13 @@ def panels(
     width: float, height: float, columns: Sequence[float], rows: int = 1
 ) -> tuple[Figure, list[Axes]]:
     """A row of panels, or several; sizes in inches, ``columns`` their relative widths."""
-    size = CHOSEN.get().size or (width, height)
+    n = rows * len(columns)
+    size, columns, rows = arrange(width, height, columns, rows)
     fig = _Shown(figsize=size, layout="constrained")
     axes = fig.subplots(rows, len(columns), width_ratios=list(columns), squeeze=False)
-    return fig, list(axes.flat)
+    for ax in axes.flat[n:]:
+        ax.remove()
+    return fig, list(axes.flat[:n])
 
 
 def caption(dataset: xr.Dataset) -> str:

@@ -64,9 +64,9 @@ class Study:
         """
         from toymodels.study import notebook, results
 
-        plan = self.sweep(config, data_dir)
-        config = config if plan.config is None else plan.config
         with notebook.usual_options(options) as options:
+            plan = self.sweep(config, data_dir)
+            config = config if plan.config is None else plan.config
             dataset, execution = plan.run(config, options)
         dataset = self.analyse(dataset)
         if self.parts:  # no published value was obtained with them
