@@ -126,11 +126,15 @@ def tabulate_findings(summary: dict[str, Any]) -> list[str]:
     rows = [Finding.from_row(row) for row in summary.get("findings_table", [])]
     lines = []
     if rows:
-        lines += ["| quantity | at | mean and 95 % interval | verdict |", "|---|---|---|---|"]
         lines += [
-            f"| {row.quantity} | {row.at} | {row.estimate} | {row.verdict} |".replace("  ", " ")
-            for row in rows
+            "| quantity | at | mean and 95 % interval | verdict | q | detectable |",
+            "|---|---|---|---|---|---|",
         ]
+        for row in rows:
+            rate = "" if row.q is None else f"{row.q:.2g}"
+            least = "" if row.detectable is None else f"{row.detectable:.3f}"
+            cells = row.quantity, row.at, str(row.estimate), row.verdict, rate, least
+            lines.append(f"| {' | '.join(cells)} |".replace("  ", " "))
         lines.append("")
     lines_of_rows = {str(row) for row in rows}
     return lines + [f"- {line}" for line in summary["findings"] if line not in lines_of_rows]

@@ -3,6 +3,9 @@
 Arrays have the dimension ``seed`` or had it; a function says which it returns.
 """
 
+import json
+from pathlib import Path
+
 import numpy as np
 import xarray as xr
 from scipy import stats
@@ -15,7 +18,7 @@ __all__ = [
     "above_curve", "absolute", "average", "between", "count", "exponent", "first", "foreseen",
     "greatest", "half", "high", "holding", "largest", "last", "left_out", "log", "low", "mean",
     "peak", "places", "point", "power", "rms", "shown", "size", "smallest", "spearman",
-    "spread", "together", "total", "typical_half", "wilson_high", "wilson_low",
+    "spread", "together", "total", "typical_half", "verdicts", "wilson_high", "wilson_low",
 ]  # fmt: skip
 
 
@@ -182,6 +185,17 @@ def wilson_low(cases: float, of: int) -> float:
 def wilson_high(cases: float, of: int) -> float:
     """Upper end of Wilson's 95 % interval of a proportion."""
     return float(stats.binomtest(round(cases), of).proportion_ci(method="wilson").high)
+
+
+def verdicts(least: float) -> int:
+    """Number of comparisons in all figures that show something, with a q above ``least``."""
+    rows = [
+        row
+        for path in (Path(__file__).parents[2] / "figures").glob("*/summary.json")
+        for row in json.loads(path.read_text())["findings_table"]
+        if row["q"] is not None and row["detectable"] is None
+    ]
+    return sum(row["q"] > least for row in rows)
 
 
 def left_out(outcome: xr.DataArray, measure: xr.DataArray) -> float:

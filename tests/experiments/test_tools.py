@@ -313,7 +313,7 @@ def test_figures_in_another_style_leave_the_folder_as_it_was(folder, tmp_path):
     figures.execute(figures.Figures(folder=folder.parent, style="paper", out=out))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert (out / folder.name / "figure.png").read_bytes() != before["figure.png"]
-    with pytest.raises(UserError, match="style must be an .mplstyle file, or one of paper, slide"):
+    with pytest.raises(UserError, match=r"style must be an .mplstyle file, or one of paper, slide"):
         figures.execute(figures.Figures(folder=folder.parent, style="poster", out=out))
     with pytest.raises(UserError, match="must each be alone; got check True"):
         figures.Figures(check=True, style="paper")

@@ -27,6 +27,12 @@ class Finding(NamedTuple):
     """Mean over seeds, the ends of its 95 % interval, number of seeds."""
     verdict: str = ""
     """What the interval shows; "unknown" where there is none; empty where nothing is asked."""
+    against: float = 0.0
+    """The value that the estimate is compared with."""
+    q: float | None = None
+    """False discovery rate among the findings on this quantity (`toymodels.stats.corrections`)."""
+    detectable: float | None = None
+    """Where nothing is shown: the difference that would have been shown in four cases of five."""
 
     def __str__(self) -> str:
         """As one line.
@@ -44,6 +50,9 @@ class Finding(NamedTuple):
             "at": self.at,
             **self.estimate._asdict(),
             "verdict": self.verdict,
+            "against": self.against,
+            "q": self.q,
+            "detectable": self.detectable,
         }
 
     @classmethod
@@ -60,15 +69,19 @@ class Finding(NamedTuple):
         """
         words = [row[name] for name in ("quantity", "at", "verdict")]
         numbers = [row[name] for name in ("mean", "ci_low", "ci_high")]
+        rates = [row.get(name) for name in ("q", "detectable")]  # older results have none
+        against = row.get("against", 0.0)
         if not all(isinstance(word, str) for word in words) or not isinstance(row["n"], int):
             raise TypeError("a row of findings must hold words and a count")
-        if not all(isinstance(number, float | int | None) for number in numbers):
+        if not all(isinstance(number, float | int | None) for number in (*numbers, *rates)):
             raise TypeError("a row of findings must hold numbers or null")
         mean, low, high = numbers
         if (low is None) != (high is None) or (mean is None and low is not None):
             raise TypeError("a row of findings must hold both ends of an interval, or none")
+        if not isinstance(against, float | int):
+            raise TypeError("a row of findings must say with what number it is compared")
         quantity, at, verdict = words
-        return cls(quantity, at, Interval(mean, low, high, row["n"]), verdict)
+        return cls(quantity, at, Interval(mean, low, high, row["n"]), verdict, against, *rates)
 
 
 def judge(
@@ -91,7 +104,7 @@ def judge(
     Share, m = 3: 0.500 (0.400 to 0.600, n = 5), higher.
 
     """
-    return Finding(quantity, at, estimate, estimate.verdict(*words, against))
+    return Finding(quantity, at, estimate, estimate.verdict(*words, against), against)
 
 
 def compare(

@@ -131,6 +131,8 @@ def findings_table(rows: Sequence[Finding]) -> Table:
     for column in ("mean", "95 % interval", "n"):
         table.add_column(column, justify="right")
     table.add_column("verdict")
+    for column in ("q", "detectable"):
+        table.add_column(column, justify="right")
     before = None
     for row in rows:
         mean, low, high, n = row.estimate
@@ -141,6 +143,8 @@ def findings_table(rows: Sequence[Finding]) -> Table:
             "-" if low is None else f"{number(low)} to {number(high)}",
             str(n),
             plain(row.verdict),
+            "" if row.q is None else f"{row.q:.2g}",
+            "" if row.detectable is None else number(row.detectable),
         )
         before = row.quantity
     return table

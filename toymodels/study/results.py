@@ -22,6 +22,7 @@ import xarray as xr
 
 from toymodels.errors import sentence
 from toymodels.files import cannot_write_to, output_folder, write_files
+from toymodels.stats.corrections import correct
 from toymodels.stats.findings import Finding
 from toymodels.stats.points import axes, failed_points, failed_seeds, label, remarks, unmoved_points
 from toymodels.stats.sentences import complete
@@ -109,7 +110,7 @@ def describe_result(
 
 def with_findings(dataset: xr.Dataset, findings: Sequence[Finding | str]) -> xr.Dataset:
     """The result with its findings as lines, and those with an estimate as rows of a table."""
-    findings = complete(findings, dataset)
+    findings = correct(complete(findings, dataset))
     rows = [finding.row() for finding in findings if isinstance(finding, Finding)]
     lines = [str(finding) for finding in findings]
     return dataset.assign_attrs(findings=to_json(lines), findings_table=to_json(rows))
