@@ -15,7 +15,7 @@ import toymodels
 from toymodels.study.explorer import page
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE))
+sys.path += [str(HERE), str(HERE.parent)]  # gallery.py, and experiments/ for the reference
 from gallery import write_gallery  # noqa: E402
 
 project = "toymodels"
@@ -106,19 +106,24 @@ def draw_formula(self: Any, node: Any) -> None:
     raise nodes.SkipNode
 
 
+def write_explorers(app: Any) -> None:
+    """Write the explorer of every figure that has none, or an older one, beside the pages."""
+    code = [path.stat().st_mtime for path in Path(page.__file__).parent.glob("*.*")]
+    for folder in sorted(path.parent for path in (HERE.parent / "figures").glob("*/results.nc")):
+        out = Path(app.outdir, "explore", f"{folder.name}.html")
+        newest = max(*code, (folder / "results.nc").stat().st_mtime)
+        if not out.exists() or out.stat().st_mtime < newest:
+            explore.make_page(folder, out)
+
+
 class Explorer(SphinxDirective):
-    """The page of a figure's result, made anew and shown in a frame: ``{explorer} init_overlap``."""
+    """The explorer of a figure's result, shown in a frame: ``{explorer} init_overlap``."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Write the page beside the others, and return its frame."""
+        """Return the frame of a page of `write_explorers`."""
         (name,) = self.arguments
-        folder = HERE.parent / "figures" / name
-        for path in (folder / "results.nc", *Path(page.__file__).parent.glob("*.*")):
-            self.env.note_dependency(str(path))
-        out = Path(self.env.app.outdir, "explore", f"{name}.html")
-        explore.make_page(folder, out)
         place = "../" * self.env.docname.count("/") + f"explore/{name}.html"
         frame = (
             f'<iframe class="explorer" src="{place}" loading="lazy" title="Explorer of {name}">'
@@ -131,6 +136,7 @@ def setup(app: Any) -> None:
     """Connect to Sphinx."""
     app.add_html_math_renderer("mathml", (draw_formula, None), (draw_formula, None))
     app.add_directive("explorer", Explorer)
+    app.connect("builder-inited", write_explorers)
     app.connect("autodoc-process-docstring", field_kept, priority=0)
     app.connect("autodoc-process-docstring", field_back, priority=900)
     app.connect("autodoc-process-docstring", bars_are_bars, priority=901)

@@ -1,5 +1,6 @@
 """The page of all figures: a card each, made from gallery.toml and from what lies beside the figure."""
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -12,22 +13,22 @@ FIGURES = HERE.parent / "figures"
 
 HEAD = """# Gallery
 
-Every figure, with what was asked and what came out. A card leads to the section of the results with
-the protocol, the numbers and their intervals.
+Every figure, with what was asked and what came out. *Numbers* leads to the protocol, the numbers and
+their intervals; *explore* to a page on which any slice of the result can be drawn; the command computes the
+figure again. Its data lie in `figures/NAME/results.nc`.
 
 """
 
 CARD = """:::{{grid-item-card}}
 :img-top: ../figures/{name}/figure.png
 :img-alt: {asked}
-:link: {link}
-:link-type: url
 
 **{asked}**
 
 {found}
-+++
-`{name}`
+
+<a href="{link}">Numbers</a> · <a href="explore/{name}.html">explore</a>
+`toymodels {experiment} --config figures/{name}/summary.json`
 :::
 """
 
@@ -49,10 +50,16 @@ def write_gallery() -> None:
     for section in sections.values():
         parts += [f"## {section.pop('title')}\n", "::::{grid} 1 2 2 2\n:gutter: 3\n"]
         parts += [
-            CARD.format(name=name, link=addresses[name], **said) for name, said in section.items()
+            CARD.format(name=name, experiment=find_experiment(name), link=addresses[name], **said)
+            for name, said in section.items()
         ]
         parts.append("::::\n")
     (HERE / "gallery.md").write_text("\n".join(parts))
+
+
+def find_experiment(name: str) -> str:
+    """The experiment that made a figure."""
+    return json.loads((FIGURES / name / "summary.json").read_text())["experiment"]
 
 
 def find_sections() -> Iterator[tuple[str, str]]:

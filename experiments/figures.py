@@ -97,12 +97,20 @@ def analyse(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def conclude(dataset: xr.Dataset) -> xr.Dataset:
-    """The result with its findings as the code of today words them."""
-    from toymodels.study import results
+    """The result with its findings as the code of today words them.
+
+    Fields that its experiment had not yet when it ran have their defaults, with which it ran.
+    """
+    from toymodels.study import configs, results
 
     from . import load_study
 
     study = load_study(dataset.attrs["experiment"])
+    config, stored = study.read_config(dataset), json.loads(dataset.attrs["config"])
+    if missing := configs.list_missing(config, stored):
+        kept = configs.keep_fields(config)
+        stored |= {name: kept[name] for name in missing}
+        dataset = dataset.assign_attrs(config=results.to_json(stored))
     return results.with_findings(dataset, study.findings(dataset))
 
 
