@@ -95,6 +95,7 @@ def test_every_committed_result_has_a_page_with_the_numbers_of_its_summary(name)
             same(found, wanted)
 
 
+@pytest.mark.thorough
 def test_every_mean_interval_and_n_is_that_of_the_statistics():
     dataset = open_result(FIGURES / "init_overlap")
     data = read_data(tm.explore(dataset))

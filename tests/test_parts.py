@@ -42,6 +42,7 @@ def test_parts_that_are_the_study_s_own_change_no_bit():
     assert json.loads(same.attrs["parts"]).keys() == {"network", "images", "student_optimiser"}
 
 
+@pytest.mark.thorough
 def test_every_part_is_used():
     def nothing_to_imitate(student, teacher, mask):
         return jnp.sum(student) * 0.0
@@ -59,6 +60,7 @@ def test_every_part_is_used():
     assert not dark.loss.equals(init_overlap.STUDY.run(CONFIG).loss)
 
 
+@pytest.mark.thorough
 def test_no_published_value_stands_beside_a_user_s_part(monkeypatch):
     drawn = []
     monkeypatch.setattr(tm.plotting, "reported", lambda *args, **kw: drawn.append(args))

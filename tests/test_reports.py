@@ -106,6 +106,7 @@ def test_a_report_that_is_no_function_is_refused():
         run(report=3)
 
 
+@pytest.mark.thorough
 def test_the_example_of_the_guide_logs_every_model():
     from experiments.mnist_aux import STUDY
 
