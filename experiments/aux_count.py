@@ -118,7 +118,8 @@ def figure(runs: xr.Dataset) -> Figure:
 sweep = tm.distillation_sweep(student, points, shapes=("noise",))
 HEADLINE = ("transfer", "final_accuracy")
 STUDY = tm.Study(
-    "aux_count", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE
+    *("aux_count", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE),
+    takes=tuple(part for part in tm.PARTS if part != "imitation"),  # an axis
 )
 
 if __name__ == "__main__":

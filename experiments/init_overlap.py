@@ -141,7 +141,9 @@ def figure(runs: xr.Dataset) -> Figure:
 
 sweep = tm.distillation_sweep(student, points, shapes=("m", "width"), similarity=True)
 HEADLINE = ("rho_50", "transfer")
-STUDY = tm.Study("init_overlap", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
+STUDY = tm.Study(
+    "init_overlap", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE, takes=tm.PARTS
+)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -132,7 +132,10 @@ def figure(runs: xr.Dataset) -> Figure:
 
 sweep = tm.distillation_sweep(student, points, prepare=prepare)
 HEADLINE = ("transfer", "final_accuracy")
-STUDY = tm.Study("loss", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE)
+STUDY = tm.Study(
+    *("loss", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE),
+    takes=tuple(part for part in tm.PARTS if part != "imitation"),  # an axis
+)
 
 if __name__ == "__main__":
     STUDY.main()

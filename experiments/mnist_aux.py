@@ -170,7 +170,11 @@ sweep = tm.distillation_sweep(
     student, points, prepare=prepare, variables=VARIABLES, coords=coords, annotate=publish
 )
 HEADLINE = ("final_accuracy",)
-STUDY = tm.Study("mnist_aux", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
+# Not a network: layers are told by the config's widths.
+TAKES = tuple(part for part in tm.PARTS if part != "network")
+STUDY = tm.Study(
+    "mnist_aux", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE, takes=TAKES
+)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -145,7 +145,9 @@ def figure(runs: xr.Dataset) -> Figure:
 
 sweep = tm.distillation_sweep(student, points, similarity=True, annotate=annotate)
 HEADLINE = ("transfer", "final_accuracy")
-STUDY = tm.Study("overlap_modes", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
+STUDY = tm.Study(
+    "overlap_modes", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE, takes=tm.PARTS
+)
 
 if __name__ == "__main__":
     STUDY.main()

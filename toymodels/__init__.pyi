@@ -189,6 +189,7 @@ from toymodels.study.distillation import STARTS as STARTS
 from toymodels.study.explorer.page import explore as explore
 from toymodels.study.export import export as export
 from toymodels.study.language import language_sweep as language_sweep
+from toymodels.study.parts import PARTS as PARTS
 from toymodels.study.sweeps import DrawnData as DrawnData
 from toymodels.study.sweeps import JoinedSweeps as JoinedSweeps
 from toymodels.study.study import Study as Study

@@ -111,11 +111,12 @@ def execute(study: Study, config: Any, options: Options) -> None:
         if not quiet:
             print(line, flush=True)
 
-    if getattr(config, "dataset", None) == "auto":  # a result names what was run
+    # A result names what was run.
+    if getattr(config, "dataset", None) == "auto" and "images" not in study.parts:
         name = datasets.load("auto", options.data_dir, say).name
         config = dataclasses.replace(config, dataset=name)
     beside = options.out or Path("results", study.name)
-    digest = results.config_hash(config)
+    digest = results.config_hash(config, study.parts)
     folder = options.out or beside / digest
     store = Store(options.store or beside / "chunks", place.since if options.force else 0)
     compiled = None if options.no_cache else compilation.default_folder()
@@ -134,6 +135,8 @@ def execute(study: Study, config: Any, options: Options) -> None:
             study.run(config, data_dir=options.data_dir, options=run_options)
         return
     if options.dry_run:
+        if not options.force:
+            results.refuse_another(folder, study.name, config, study.parts)
         with settings.hold_settings():
             work = study.plan(config, data_dir=options.data_dir, options=run_options)
         print("\n".join(work.describe(place.n * options.worker[1])))
@@ -141,7 +144,7 @@ def execute(study: Study, config: Any, options: Options) -> None:
     with results.output_folder(folder), files.claim_folder(folder, f"{study.name}-{digest}", this):
         files.clean(folder, store.folder, *store.folder.glob("*/"))
         if not options.force:
-            results.refuse_another(folder, study.name, config)
+            results.refuse_another(folder, study.name, config, study.parts)
         with progress_display(quiet) as progress, memory_errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore", results.ResultWarning)  # the table tells the same
             run_options = run_options._replace(progress=progress, announce=say)

@@ -106,7 +106,7 @@ def distillation_sweep(
     """
 
     def sweep(config: Any, data_dir: Path | None, parts: Parts = NO_PARTS) -> Sweep:
-        from toymodels.measure.similarity import VARIABLES
+        from toymodels.measure.similarity import VARIABLES, describe
         from toymodels.sweep import Program
         from toymodels.training import tasks
         from toymodels.training.protocol import epochs, reference_protocol
@@ -117,7 +117,7 @@ def distillation_sweep(
         def make_trainer(**shape: Any) -> Trainer:
             at = config.at(**shape)
             single = at.at(**single_values(at))
-            made = parts.make_network(at, task, network)
+            made = parts.make_network(at, task, network, count_outputs(at, task))
             followed = parts.change(protocol(reference_protocol(single, task, made), at))
 
             def prepare_seed(data: Any, seed: Any, **values: Any) -> tuple[Any, Any]:
@@ -153,6 +153,9 @@ def distillation_sweep(
             return Program(trainer.prepare, point, coords)
 
         recorded = tasks.TEACHER | tasks.STUDENT | (VARIABLES if similarity else {})
+        if parts != NO_PARTS:  # in the words of the trait, and without what the network has not
+            at = make_trainer(**{name: getattr(config, name)[0] for name in shapes}).protocol
+            recorded = parts.describe_records(at) | (describe(at.network) if similarity else {})
         recorded = {
             name: about
             for name, about in {**recorded, **(variables or {})}.items()

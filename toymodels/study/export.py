@@ -190,6 +190,9 @@ def describe_provenance(dataset: xr.Dataset) -> Iterator[str]:
         f"commit {made.get('git_commit', 'unknown')}, created {made.get('created', 'unknown')}",
         ", ".join(f"{name} {made.get(name, 'unknown')}" for name in versions),
     ]
+    if "parts" in dataset.attrs:
+        parts = json.loads(dataset.attrs["parts"])
+        lines.append("parts: " + ", ".join(f"{name} {part}" for name, part in parts.items()))
     yield from (f"% {plain(line)}" for line in lines)
 
 

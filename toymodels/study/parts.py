@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,8 +17,18 @@ if TYPE_CHECKING:
     from toymodels.training.protocol import Protocol
     from toymodels.training.tasks import Data, Task
 
-PROTOCOL = ("trait", "imitation", "noise", "teacher_optimiser", "student_optimiser")
-"""Fields of the protocol that a part may replace."""
+REPLACED = {
+    "images": ("dataset", "train_images"),
+    "network": (),
+    "trait": (),
+    "imitation": ("loss", "temperature"),
+    "noise": (),
+    "teacher_optimiser": ("teacher_lr",),
+    "student_optimiser": ("student_lr",),
+}
+"""By part, the fields of a config that have no effect beside it; a result does not keep them."""
+PARTS = tuple(REPLACED)
+"""Names of all parts."""
 
 
 class Parts(NamedTuple):
@@ -24,10 +36,10 @@ class Parts(NamedTuple):
 
     images: ImageData | None = None
     """Images and labels; None: those of the config's data set."""
-    network: Network | Callable[[Any, Task], Network] | None = None
-    """A network, or ``network(config, task)``; None: the study's."""
+    network: Callable[[Any, Task], Network] | None = None
+    """``network(config, task)``; None: the study's."""
     protocol: Mapping[str, Any] = {}
-    """Values by `PROTOCOL` field."""
+    """By name, fields of the protocol."""
 
     def load(self, config: Any, data_dir: Path | None) -> tuple[Any, Task, Data]:
         """The config with the data set that "auto" came to, what the images are, and the images."""
@@ -38,34 +50,84 @@ class Parts(NamedTuple):
         return config, self.images.task, tasks.Data(self.images.train, self.images.test)
 
     def make_network(
-        self, config: Any, task: Task, usual: Callable[[Any, Task], Network]
+        self, config: Any, task: Task, usual: Callable[[Any, Task], Network], outputs: int
     ) -> Network:
-        """The network of a config at one shape.
+        """The network of a config at one shape, with as many outputs as its m asks for.
 
         Raises:
-            UserError: what ``network`` gives is no network.
+            UserError: what ``network`` returns is no such network.
 
         """
+        import jax
+        import jax.numpy as jnp
+
         from toymodels.networks.models import Network
 
-        found = self.network or usual
-        made = found if isinstance(found, Network) else found(config, task)
+        made = (self.network or usual)(config, task)
+        if self.network is None:
+            return made
         if not isinstance(made, Network):
             raise UserError(
-                "network must be a tm.Network (of tm.functional), or a function of config and task that "
-                f"returns one; got {type(made).__name__}"
+                "network must be a function of config and task that returns a tm.Network (tm.functional "
+                f"makes one); got {type(made).__name__}"
+            )
+        params = jax.eval_shape(made.init, jax.random.key(0))
+        x = jax.ShapeDtypeStruct((2, task.n_pixels), jnp.float32)
+        try:
+            shape = jax.eval_shape(made.apply, params, x).shape
+        except (TypeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"network must read inputs (n, {task.n_pixels}); {made.name} does not: {reason}"
+            ) from error
+        if shape != (2, outputs):
+            raise UserError(
+                f"network must have {outputs} outputs for each input (tm.count_outputs: {task.n_classes} "
+                f"class logits, then m = {outputs - task.n_classes} auxiliary logits); {made.name} "
+                f"has the shape {shape} for 2 inputs"
             )
         return made
 
     def change(self, protocol: Protocol) -> Protocol:
-        """The protocol with the fields that are replaced."""
-        return dataclasses.replace(protocol, **self.protocol)
+        """The protocol with the fields that are replaced.
+
+        Raises:
+            UserError: ``noise`` returns no inputs of the images' size.
+
+        """
+        import jax
+
+        fields = dict(self.protocol)
+        if "trait" in fields:
+            fields["trait"] = fields["trait"](protocol.network, protocol.task)
+        changed = dataclasses.replace(protocol, **fields)
+        if "noise" in fields:
+            wanted = (7, protocol.task.n_pixels)
+            try:
+                made = jax.eval_shape(lambda key: changed.noise(key, 7), jax.random.key(0))
+            except (TypeError, ValueError) as error:
+                reason = str(error).splitlines()[0]
+                raise UserError(f"noise must be a function of key and n: {reason}") from error
+            if getattr(made, "shape", None) != wanted:
+                raise UserError(f"noise must return inputs {wanted} for n = 7; got {made}")
+        return changed
+
+    def describe_records(self, protocol: Protocol) -> dict[str, Any]:
+        """What is recorded of teacher and student, in the words of the trait and of the loss."""
+        from toymodels.training import tasks
+
+        about = protocol.trait.about
+        recorded = tasks.describe_teacher(about) | tasks.describe_student(about)
+        if "imitation" in self.protocol:
+            dims, _, sentence = recorded["loss"]
+            recorded["loss"] = dims, "unit of the loss", sentence
+        return recorded
 
     def describe(self) -> dict[str, str]:
         """What each part is, for results.
 
-        >>> Parts(protocol={"imitation": max}).describe()
-        {'imitation': 'builtins.max'}
+        >>> Parts(protocol={"imitation": len}).describe()
+        {'imitation': 'builtins.len'}
         """
         given = {"images": self.images, "network": self.network, **self.protocol}
         return {name: describe_part(part) for name, part in given.items() if part is not None}
@@ -76,18 +138,41 @@ NO_PARTS = Parts()
 
 
 def describe_part(part: Any) -> str:
-    """The name that a part has, or the place where it is defined."""
+    """The name that a part has, or where it is defined, with a hash of its source if that can be read."""
     name = getattr(part, "name", None)
     if isinstance(name, str):
         return name
     kind = part if hasattr(part, "__qualname__") else type(part)
-    return f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        source = hashlib.sha256(inspect.getsource(kind).encode()).hexdigest()[:8]
+    except (OSError, TypeError):
+        return f"{kind.__module__}.{kind.__qualname__}"
+    return f"{kind.__module__}.{kind.__qualname__} (source {source})"
 
 
-def refuse_unknown(protocol: Mapping[str, Any]) -> None:
-    """Raise a UserError if a name is no field that a part may replace."""
-    for name in protocol:
-        if name not in PROTOCOL:
-            raise UserError(
-                f"a part must be one of images, network, {', '.join(PROTOCOL)}; got {name!r}"
-            )
+def check_parts(parts: Mapping[str, Any], study: str, takes: tuple[str, ...]) -> None:
+    """Raise a UserError unless a study takes these parts, and each is of its kind."""
+    from toymodels.prompt.images import ImageData
+
+    if not takes:
+        raise UserError(f"{study} takes no parts: it varies them itself, or follows no protocol")
+    if not parts:
+        raise UserError(f"a part must be given, of {', '.join(takes)}")
+    for name, part in parts.items():
+        if name not in takes:
+            raise UserError(f"a part of {study} must be one of {', '.join(takes)}; got {name!r}")
+        if name == "images":
+            if not isinstance(part, ImageData):
+                raise UserError(
+                    f"images must be of tm.images or tm.load; got {type(part).__name__}"
+                )
+        elif name.endswith("optimiser"):
+            if not (
+                callable(getattr(part, "init", None)) and callable(getattr(part, "update", None))
+            ):
+                raise UserError(
+                    f"{name} must be an optax transformation, such as optax.adam(1e-3); "
+                    f"got {type(part).__name__}"
+                )
+        elif not callable(part):
+            raise UserError(f"{name} must be a function; got {type(part).__name__}")

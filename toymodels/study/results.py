@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from toymodels.stats.findings import Finding
 from toymodels.stats.points import axes, failed_points, failed_seeds, label, remarks, unmoved_points
 from toymodels.stats.sentences import complete
 from toymodels.stats.statistics import interval, succeeded
+from toymodels.study.parts import REPLACED
 from toymodels.study.saved import open_result, read_summary, refuse_another
 from toymodels.sweep import settings
 from toymodels.training.config import select_fields
@@ -71,6 +73,7 @@ def describe_result(
     task: Any,
     execution: Any,
     findings: Findings = (),
+    parts: Mapping[str, str] = MappingProxyType({}),
 ) -> xr.Dataset:
     """A sweep's result with all that says where it came from; seeds first.
 
@@ -85,16 +88,21 @@ def describe_result(
         task: with the ``name`` and ``sha256`` of the data.
         execution: from the sweep.
         findings: what the numbers show, or the function that says it.
+        parts: by name, what parts of a user's own are (`toymodels.study.parts`).
 
     """
+    replaced = {field for name in parts for field in REPLACED[name]}
+    fields = select_fields(config, axes(dataset))
     attrs = {
-        "config": select_fields(config, axes(dataset)),
+        "config": {name: value for name, value in fields.items() if name not in replaced},
         "dataset": {"name": task.name, "sha256": task.sha256},
         "provenance": provenance(execution),
         "failed_points": failed_points(dataset),
         "unmoved_points": unmoved_points(dataset),
         "findings": [],
     }
+    if parts:
+        attrs["parts"] = dict(parts)
     about = {"experiment": experiment, "headline": headline}
     encoded = {name: to_json(value) for name, value in attrs.items()}
     dataset = dataset.transpose("seed", ...).assign_attrs(about | encoded)
@@ -171,6 +179,7 @@ def summary(dataset: xr.Dataset) -> dict[str, Any]:
         "experiment": dataset.attrs["experiment"],
         "config": json.loads(dataset.attrs["config"]),
         "dataset": json.loads(dataset.attrs["dataset"]),
+        **({"parts": json.loads(dataset.attrs["parts"])} if "parts" in dataset.attrs else {}),
         "metrics": metrics(dataset),
         "findings": json.loads(dataset.attrs["findings"]),
         "findings_table": json.loads(dataset.attrs.get("findings_table", "[]")),
@@ -217,8 +226,8 @@ def git_commit() -> str:
     return "unknown"
 
 
-def config_hash(config: Any) -> str:
-    """Eight hexadecimal digits that name a config.
+def config_hash(config: Any, parts: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Eight hexadecimal digits that name a config, and parts of a user's own.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class C:
@@ -226,7 +235,7 @@ def config_hash(config: Any) -> str:
     >>> config_hash(C()) == config_hash(C(m=3)) != config_hash(C(m=4))
     True
     """
-    return config_digest(dataclasses.asdict(config))
+    return config_digest(dataclasses.asdict(config) | ({"parts": dict(parts)} if parts else {}))
 
 
 def config_digest(fields: Mapping[str, Any]) -> str:

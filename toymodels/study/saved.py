@@ -3,7 +3,9 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import xarray as xr
@@ -13,6 +15,7 @@ from toymodels.files import read_regular, recover
 from toymodels.stats.findings import Finding
 from toymodels.stats.points import axes
 from toymodels.study.netcdf import read_netcdf
+from toymodels.study.parts import REPLACED
 from toymodels.training.config import select_fields
 
 ENCODED = {
@@ -121,8 +124,10 @@ def is_summary(found: dict[str, Any]) -> bool:
     )
 
 
-def refuse_another(folder: Path, experiment: str, config: Any) -> None:
-    """Keep a run from replacing what another experiment or config has left in a folder.
+def refuse_another(
+    folder: Path, experiment: str, config: Any, parts: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Keep a run from replacing what another experiment, config or part has left in a folder.
 
     Raises:
         UserError: the folder holds such a result, or something that cannot be read.
@@ -131,12 +136,16 @@ def refuse_another(folder: Path, experiment: str, config: Any) -> None:
     if not (folder / "results.nc").exists():
         return
     there = open_result(folder)
+    replaced = {field for name in parts for field in REPLACED[name]}
     own = json.loads(json.dumps(select_fields(config, axes(there))))
+    own = {name: value for name, value in own.items() if name not in replaced}
     unused = getattr(config, "unused", ())
     kept = {k: v for k, v in json.loads(there.attrs["config"]).items() if k not in unused}
     differ = [f"{k} {kept.get(k)}, not {own.get(k)}" for k in own if kept.get(k) != own[k]]
     if there.attrs["experiment"] != experiment:
         differ = [f"the experiment {there.attrs['experiment']}"]
+    elif json.loads(there.attrs.get("parts", "{}")) != dict(parts):
+        differ = ["other parts of a user's own"]
     if differ or kept.keys() != own.keys():
         what = "; ".join(differ[:3]) or "other fields"
         raise UserError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
+import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from toymodels.errors import UserError
 from toymodels.study.configs import rebuild_config
-from toymodels.study.parts import Parts, refuse_unknown
+from toymodels.study.parts import Parts, check_parts
 from toymodels.study.sweeps import JoinedSweeps, Sweep
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Study:
     """Draws an analysed result."""
     headline: tuple[str, ...]
     """Variables that become metrics, the closing table's own first."""
+    takes: tuple[str, ...] = ()
+    """Parts that a user may replace (`with_parts`): those that the study uses as they are everywhere."""
     parts: Mapping[str, str] = field(default_factory=dict)
     """By name, what a user's own part is, where this study is another one `with_parts`."""
 
@@ -72,7 +74,6 @@ class Study:
         if self.parts:  # no published value was obtained with them
             published = ["published", "published_half_width", "source"]
             dataset = dataset.drop_vars(published, errors="ignore")
-            dataset = dataset.assign_attrs(parts=results.to_json(dict(self.parts)))
         return results.describe_result(
             dataset,
             self.name,
@@ -81,6 +82,7 @@ class Study:
             plan.task,
             execution,
             self.findings,
+            self.parts,
         )
 
     def plan(
@@ -144,33 +146,24 @@ class Study:
         kind = type(self.presets["quick"])
         return rebuild_config(kind, json.loads(runs.attrs["config"]), self.name)
 
-    def with_parts(
-        self,
-        name: str,
-        *,
-        images: Any = None,
-        network: Any = None,
-        **protocol: Any,
-    ) -> Study:
+    def with_parts(self, name: str, **parts: Any) -> Study:
         """Replace parts of this study by a user's own, in a study with a name of its own.
 
-        Axes, students, findings and figure stay. Where the study itself varies a part (`loss` varies
-        the imitation loss), its own values are used. A result names the parts, and no published value
-        stands beside it.
+        Axes, students, findings and figure stay. A result names the parts and does not keep the fields of
+        the config that have no effect beside them, and no published value stands beside it.
 
         Args:
-            name: of the new study, for results.
-            images: what `tm.images` or `tm.load` returned, in place of the config's data set.
-            network: a `tm.Network`, or ``network(config, task)`` that returns one. It has the class logits
-                first and then at least as many auxiliary logits as the config's largest m.
-            protocol: fields of `toymodels.training.protocol.Protocol`: ``trait`` (what the teacher
-                learns, and its score), ``imitation`` (``loss(student's logits, teacher's logits, mask)``),
-                ``noise`` (``noise(key, n)``, the distillation inputs), ``teacher_optimiser``,
-                ``student_optimiser`` (of optax).
+            name: of the new study, for results: letters, digits and underscores.
+            parts: by name, those that `takes` lists, of these. ``images``: what `tm.images` or `tm.load`
+                returned. ``network``: ``network(config, task)`` that returns a `tm.Network`, of the
+                config's width where that is swept. ``trait``: ``trait(network, task)`` that returns a
+                `tm.tasks.Trait`, what the teacher learns and its score. ``imitation``:
+                ``loss(student's logits, teacher's logits, mask)``. ``noise``: ``noise(key, n)``, the
+                distillation inputs (n, pixels). ``teacher_optimiser``, ``student_optimiser``: of optax.
 
         Raises:
-            UserError: an unknown part, a name that is taken, or a study whose students do not follow the
-                reference protocol (theory and language).
+            UserError: a part that this study does not take or that is of another kind, a name that is
+                taken, or a study that has such parts already.
 
         >>> import jax.numpy as jnp
         >>> import toymodels as tm
@@ -185,18 +178,26 @@ class Study:
         Net(MLP 64-8-13, tanh: 10 class logits, 3 auxiliary logits)
 
         """
-        refuse_unknown(protocol)
-        if "parts" not in inspect.signature(self.sweep).parameters:
+        if self.parts:
+            raise UserError(f"all parts must be given at once; {self.name} has some already")
+        check_parts(parts, self.name, self.takes)
+        taken = (
+            importlib.util.find_spec(f"toymodels.experiments.{name}")
+            if name.isidentifier()
+            else True
+        )
+        if taken:
             raise UserError(
-                f"parts can be given to a study that follows the reference protocol; {self.name} is another"
+                f"name must be of letters, digits and underscores, and no experiment's; got {name!r}"
             )
-        if name == self.name:
-            raise UserError(f"name must be another than that of the study; got {name!r}")
-        parts = Parts(images, network, protocol)
-        sweep = functools.partial(self.sweep, parts=parts)
-        about = f"{self.name} with {', '.join(parts.describe())} of one's own"
+        protocol = {key: part for key, part in parts.items() if key not in ("images", "network")}
+        given = Parts(parts.get("images"), parts.get("network"), protocol)
         return dataclasses.replace(
-            self, name=name, description=about, sweep=sweep, parts=parts.describe()
+            self,
+            name=name,
+            description=f"{self.name} with {', '.join(parts)} of one's own",
+            sweep=functools.partial(self.sweep, parts=given),
+            parts=given.describe(),
         )
 
     def main(self) -> None:

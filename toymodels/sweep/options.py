@@ -2,6 +2,7 @@
 
 import numbers
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from toymodels.errors import UserError
@@ -73,6 +74,10 @@ class RunOptions(NamedTuple):
             )
         if not isinstance(self.store, Store | None):
             raise UserError(f"store must be a Store, or None; got {describe_value(self.store)}")
+        if self.store and not isinstance(self.store.folder, Path):
+            raise UserError(
+                f"store must have a folder that is a pathlib.Path; got {describe_value(self.store.folder)}"
+            )
         if not isinstance(self.compiled, CompiledPrograms | None):
             raise UserError(
                 f"compiled must be CompiledPrograms, or None; got {describe_value(self.compiled)}"
