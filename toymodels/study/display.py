@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from toymodels.sweep import Progress
 
 
+WIDE = 110
+"""Columns of a terminal from which on a table of findings has all its columns."""
+
+
 @contextlib.contextmanager
 def progress_display(quiet: bool) -> Iterator[Progress]:
     """On stderr: a bar with a time estimate on a terminal, a dozen plain lines elsewhere."""
@@ -122,7 +126,10 @@ def print_table(dataset: xr.Dataset) -> None:
 
 
 def findings_table(rows: Sequence[Finding]) -> Table:
-    """Findings as a table; a quantity stands in the first of its rows."""
+    """Findings as a table; a quantity stands in the first of its rows.
+
+    A narrow terminal has no room for `Finding.q` and `Finding.detectable`.
+    """
     from rich.table import Table
 
     table = Table()
@@ -131,7 +138,8 @@ def findings_table(rows: Sequence[Finding]) -> Table:
     for column in ("mean", "95 % interval", "n"):
         table.add_column(column, justify="right")
     table.add_column("verdict")
-    for column in ("q", "detectable"):
+    wide = shutil.get_terminal_size().columns >= WIDE
+    for column in ("q", "detectable") if wide else ():
         table.add_column(column, justify="right")
     before = None
     for row in rows:
@@ -143,11 +151,19 @@ def findings_table(rows: Sequence[Finding]) -> Table:
             "-" if low is None else f"{number(low)} to {number(high)}",
             str(n),
             plain(row.verdict),
-            "" if row.q is None else f"{row.q:.2g}",
-            "" if row.detectable is None else number(row.detectable),
+            *((rate(row.q), rate(row.detectable)) if wide else ()),
         )
         before = row.quantity
     return table
+
+
+def rate(value: float | None) -> str:
+    """A number with two digits, or nothing.
+
+    >>> rate(0.00234), rate(None)
+    ('0.0023', '')
+    """
+    return "" if value is None else f"{value:.2g}"
 
 
 def config_table(differences: Sequence[Difference]) -> Table:
