@@ -61,7 +61,7 @@ def execute(folder, dataset=None, findings=("a finding",), plot=plot, config=Non
         return describe_result(sweep() if dataset is None else dataset, findings)
 
     options = Options(out=folder, **options)
-    study = SimpleNamespace(name="test", run=run, figure=plot)
+    study = SimpleNamespace(name="test", run=run, figure=plot, parts={})
     with cli.plain_errors():
         cli.execute(study, config or Config(), options)
 
