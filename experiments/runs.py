@@ -145,7 +145,8 @@ def describe(run: Run) -> str:
     )
     near = run.find_preset()
     options = f"--preset {near[0]} {configs.write_options(near[1])}" if near else "no preset known"
-    lines = [about, options.strip(), headline(run.summary)]
+    parts = ", ".join(f"{name} {part}" for name, part in run.summary.get("parts", {}).items())
+    lines = [about, options.strip(), *([f"parts: {parts}"] if parts else []), headline(run.summary)]
     return "\n".join([plain(str(run.folder)), *(indent(plain(line)) for line in lines)])
 
 
@@ -196,7 +197,12 @@ def print_comparison(a: Path, b: Path) -> None:
     for name, folder in (("A", a), ("B", b)):
         print(plain(f"{name}: {folder}"))
     about: list[dict[str, Any]] = [
-        {"experiment": s["experiment"], "data": s["dataset"]["name"], **s["config"]}
+        {
+            "experiment": s["experiment"],
+            "data": s["dataset"]["name"],
+            **s.get("parts", {}),
+            **s["config"],
+        }
         for s in summaries
     ]
     differences = configs.compare_configs(*about)
@@ -264,8 +270,11 @@ def execute(command: List | Compare | Remove) -> None:
     runs, faults = list_runs(command.folder)
     if not runs and not faults:
         raise UserError(f"folder must hold finished runs; got {command.folder} without one")
-    for run in select(runs, command.experiment, command.differs):
+    found = select(runs, command.experiment, command.differs)
+    for run in found:
         print(describe(run))
+    if not found:
+        print(f"no run differs from its preset in {command.differs}")
     for fault in faults:
         print(f"error: {plain(fault)}", file=sys.stderr)
     if faults:
