@@ -73,7 +73,7 @@ def network(config: Any, task: tm.tasks.Task) -> tm.Network:
     """An MLP of one width, depth and activation."""
     import jax
 
-    sizes = (task.n_pixels, *[config.width] * config.depth, task.n_classes + max(config.m))
+    sizes = (task.n_pixels, *[config.width] * config.depth, tm.count_outputs(config, task))
     activation = getattr(jax.nn, config.activation)
     return tm.functional(lambda rngs: tm.MLP(sizes, activation=activation, rngs=rngs))
 

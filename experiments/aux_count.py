@@ -119,7 +119,7 @@ sweep = tm.distillation_sweep(student, points, shapes=("noise",))
 HEADLINE = ("transfer", "final_accuracy")
 STUDY = tm.Study(
     *("aux_count", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE),
-    takes=tuple(part for part in tm.PARTS if part != "imitation"),  # an axis
+    takes=tm.list_parts("imitation"),  # an axis
 )
 
 if __name__ == "__main__":

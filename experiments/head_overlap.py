@@ -54,7 +54,7 @@ PRESETS = {
 
 def network(config: Any, task: tm.tasks.Task) -> tm.Network:
     """An MLP with a head for the class logits and a head for the auxiliary logits."""
-    sizes = (task.n_pixels, *config.widths, task.n_classes + config.m)
+    sizes = (task.n_pixels, *config.widths, tm.count_outputs(config, task))
     return tm.functional(lambda rngs: tm.MLP(sizes, split=task.n_classes, rngs=rngs))
 
 

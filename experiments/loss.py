@@ -134,7 +134,7 @@ sweep = tm.distillation_sweep(student, points, prepare=prepare)
 HEADLINE = ("transfer", "final_accuracy")
 STUDY = tm.Study(
     *("loss", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE),
-    takes=tuple(part for part in tm.PARTS if part != "imitation"),  # an axis
+    takes=tm.list_parts("imitation"),  # an axis
 )
 
 if __name__ == "__main__":

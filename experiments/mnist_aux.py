@@ -170,8 +170,7 @@ sweep = tm.distillation_sweep(
     student, points, prepare=prepare, variables=VARIABLES, coords=coords, annotate=publish
 )
 HEADLINE = ("final_accuracy",)
-# Not a network: layers are told by the config's widths.
-TAKES = tuple(part for part in tm.PARTS if part != "network")
+TAKES = tm.list_parts("network")  # layers are told by the config's widths
 STUDY = tm.Study(
     "mnist_aux", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE, takes=TAKES
 )

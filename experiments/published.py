@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from toymodels.errors import plain
 from toymodels.stats.findings import Finding
 from toymodels.study import cli
+from toymodels.study.display import write_rate
 
 from . import (
     aux_count,
@@ -131,9 +132,8 @@ def tabulate_findings(summary: dict[str, Any]) -> list[str]:
             "|---|---|---|---|---|---|",
         ]
         for row in rows:
-            rate = "" if row.q is None else f"{row.q:.2g}"
             least = "" if row.detectable is None else f"{row.detectable:.3f}"
-            cells = row.quantity, row.at, str(row.estimate), row.verdict, rate, least
+            cells = row.quantity, row.at, str(row.estimate), row.verdict, write_rate(row.q), least
             lines.append(f"| {' | '.join(cells)} |".replace("  ", " "))
         lines.append("")
     lines_of_rows = {str(row) for row in rows}

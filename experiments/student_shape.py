@@ -76,7 +76,7 @@ PRESETS = {
 def build_network(shape: str, config: Config, task: tm.tasks.Task) -> tm.Network:
     """The network of a shape; ``same`` is the teacher's."""
     *below, last = config.widths
-    n_classes, outputs = task.n_classes, task.n_classes + max(config.m)
+    n_classes, outputs = task.n_classes, tm.count_outputs(config, task)
     if shape == "cnn":
         size = (math.isqrt(task.n_pixels), config.channels, last, outputs)
         return tm.functional(lambda rngs: tm.CNN(*size, split=n_classes, rngs=rngs))

@@ -181,7 +181,6 @@ from toymodels.fields import Rates as Rates
 from toymodels.study import charts as charts
 from toymodels.study import plotting as plotting
 from toymodels.study import results as results
-from toymodels.study.distillation import count_outputs as count_outputs
 from toymodels.study.distillation import distillation_sweep as distillation_sweep
 from toymodels.study.distillation import label_axis as label_axis
 from toymodels.study.distillation import perceptron as perceptron
@@ -189,6 +188,8 @@ from toymodels.study.distillation import STARTS as STARTS
 from toymodels.study.explorer.page import explore as explore
 from toymodels.study.export import export as export
 from toymodels.study.language import language_sweep as language_sweep
+from toymodels.study.parts import count_outputs as count_outputs
+from toymodels.study.parts import list_parts as list_parts
 from toymodels.study.parts import PARTS as PARTS
 from toymodels.study.sweeps import DrawnData as DrawnData
 from toymodels.study.sweeps import JoinedSweeps as JoinedSweeps

@@ -124,20 +124,30 @@ def network(make: Network | Callable[[nnx.Rngs], nnx.Module], data: ImageData) -
     """
     check_data(data)
     pure = make if isinstance(make, Network) else split_module(make)
-    x = jax.ShapeDtypeStruct((2, data.n_pixels), jnp.float32)
-    try:
-        shape = jax.eval_shape(pure.apply, find_shapes(pure), x).shape
-    except Exception as error:  # whatever a module of the user's raises
-        raise UserError(
-            f"network must read inputs (n, {data.n_pixels}); {pure.name} does not: "
-            f"{first_line(error)}"
-        ) from error
+    shape = find_shape(pure, data.n_pixels)
     if len(shape) != 2 or shape[0] != 2 or shape[1] < data.n_classes:
         raise UserError(
             f"network must have logits (n, outputs), at least the {data.n_classes} class logits; "
             f"{pure.name} has the shape {shape} for n = 2"
         )
     return Net(pure, data.n_pixels, data.n_classes, shape[1] - data.n_classes)
+
+
+def find_shape(network: Network, n_pixels: int) -> tuple[int, ...]:
+    """The shape of what a network answers to two inputs; nothing is computed.
+
+    Raises:
+        UserError: it does not read such inputs.
+
+    """
+    x = jax.ShapeDtypeStruct((2, n_pixels), jnp.float32)
+    try:
+        shape: tuple[int, ...] = jax.eval_shape(network.apply, find_shapes(network), x).shape
+    except Exception as error:  # whatever a module of the user's raises
+        raise UserError(
+            f"network must read inputs (n, {n_pixels}); {network.name} does not: {first_line(error)}"
+        ) from error
+    return shape
 
 
 def split_module(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:

@@ -37,14 +37,13 @@ def correct(findings: Sequence[Finding | str]) -> list[Finding | str]:
     from scipy import stats
 
     found = list(findings)
-    families: dict[str, list[int]] = {}
+    families: dict[str, dict[int, Finding]] = {}
     for i, finding in enumerate(found):
         if not isinstance(finding, str) and finding.verdict and is_student(finding.estimate):
-            families.setdefault(finding.quantity, []).append(i)
-    for members in families.values():
-        rows = [row for i in members if not isinstance(row := found[i], str)]
-        rates = stats.false_discovery_control([p_value(row) for row in rows])
-        for i, row, rate in zip(members, rows, rates, strict=True):
+            families.setdefault(finding.quantity, {})[i] = finding
+    for rows in families.values():
+        rates = stats.false_discovery_control([*map(p_value, rows.values())])
+        for (i, row), rate in zip(rows.items(), rates, strict=True):
             shown = row.estimate.against(row.against) != 0
             smallest = None if shown else detectable(row.estimate)
             found[i] = row._replace(q=float(rate), detectable=smallest)

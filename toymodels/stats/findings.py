@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -82,6 +83,11 @@ class Finding(NamedTuple):
             raise TypeError("a row of findings must say with what number it is compared")
         quantity, at, verdict = words
         return cls(quantity, at, Interval(mean, low, high, row["n"]), verdict, against, *rates)
+
+
+def read_table(dataset: xr.Dataset) -> list[Finding]:
+    """The findings of a result that have an estimate; older results have none."""
+    return [Finding.from_row(row) for row in json.loads(dataset.attrs.get("findings_table", "[]"))]
 
 
 def judge(

@@ -49,16 +49,17 @@ def compare_results(a: xr.Dataset, b: xr.Dataset) -> Comparison:
         UserError: they have no metric at no point in common.
 
     """
-    seeds = [seed for seed in a.seed.values.tolist() if seed in set(b.seed.values.tolist())]
+    seeds = keep_common(a.seed.values, b.seed.values)
     alike = a.attrs["experiment"] == b.attrs["experiment"]
-    equal = set(a.seed.values.tolist()) == set(b.seed.values.tolist())
+    equal = len(seeds) == a.sizes["seed"] == b.sizes["seed"]
     paired = alike and (equal or len(seeds) > 1)
     remarks = [describe_seeds(a, b, seeds, alike, paired)]
     rows: list[Row] = []
+    done = succeeded(a), succeeded(b)
     for name in a.attrs["headline"].split():
         if name not in b.attrs["headline"].split():
             continue
-        x, y = succeeded(a)[name], succeeded(b)[name]
+        x, y = (dataset[name] for dataset in done)
         if {*x.dims} != {*y.dims}:
             remarks.append(f"Only one of the results has all dimensions of {name}.")
             continue

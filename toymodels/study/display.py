@@ -86,7 +86,7 @@ def print_table(dataset: xr.Dataset) -> None:
     from rich.table import Table
 
     from toymodels.stats import statistics
-    from toymodels.stats.findings import Finding
+    from toymodels.stats.findings import read_table
     from toymodels.stats.points import remarks
     from toymodels.study import plotting
 
@@ -115,8 +115,7 @@ def print_table(dataset: xr.Dataset) -> None:
     about = headline.attrs.get("description", name)
     print(plain(f"{about.capitalize()}: {plotting.caption(dataset)}"))
     Console(markup=False, emoji=False, highlight=False).print(table)  # labels, and no commands
-    rows = [Finding.from_row(r) for r in json.loads(dataset.attrs.get("findings_table", "[]"))]
-    if rows:
+    if rows := read_table(dataset):
         Console(markup=False, emoji=False, highlight=False).print(findings_table(rows))
     lines_of_rows = {str(row) for row in rows}
     findings = json.loads(dataset.attrs["findings"])
@@ -151,16 +150,16 @@ def findings_table(rows: Sequence[Finding]) -> Table:
             "-" if low is None else f"{number(low)} to {number(high)}",
             str(n),
             plain(row.verdict),
-            *((rate(row.q), rate(row.detectable)) if wide else ()),
+            *((write_rate(row.q), write_rate(row.detectable)) if wide else ()),
         )
         before = row.quantity
     return table
 
 
-def rate(value: float | None) -> str:
+def write_rate(value: float | None) -> str:
     """A number with two digits, or nothing.
 
-    >>> rate(0.00234), rate(None)
+    >>> write_rate(0.00234), write_rate(None)
     ('0.0023', '')
     """
     return "" if value is None else f"{value:.2g}"

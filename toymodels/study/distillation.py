@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toymodels.study.parts import NO_PARTS, Parts
+from toymodels.study.parts import NO_PARTS, Parts, count_outputs
 from toymodels.study.sweeps import Sweep, Trainer
 
 if TYPE_CHECKING:
@@ -30,11 +30,6 @@ def label_axis(names: Sequence[Any]) -> dict[Any, int]:
     {'kl': 0, 'mse': 1}
     """
     return {name: i for i, name in enumerate(names)}
-
-
-def count_outputs(config: Any, task: Task) -> int:
-    """Number of logits that a network of a config has: the class logits and its largest m."""
-    return task.n_classes + (max(config.m) if isinstance(config.m, tuple) else config.m)
 
 
 def perceptron(config: Any, task: Task) -> Network:
@@ -117,7 +112,7 @@ def distillation_sweep(
         def make_trainer(**shape: Any) -> Trainer:
             at = config.at(**shape)
             single = at.at(**single_values(at))
-            made = parts.make_network(at, task, network, count_outputs(at, task))
+            made = parts.make_network(at, task, network)
             followed = parts.change(protocol(reference_protocol(single, task, made), at))
 
             def prepare_seed(data: Any, seed: Any, **values: Any) -> tuple[Any, Any]:

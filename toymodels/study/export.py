@@ -14,7 +14,7 @@ import numpy as np
 
 from toymodels.errors import UserError, plain
 from toymodels.files import write_files
-from toymodels.stats.findings import Finding
+from toymodels.stats.findings import Finding, read_table
 from toymodels.study.results import config_digest
 
 if TYPE_CHECKING:
@@ -171,8 +171,7 @@ def read_findings(dataset: xr.Dataset) -> list[Finding]:
         UserError: there is none.
 
     """
-    rows = [Finding.from_row(row) for row in json.loads(dataset.attrs.get("findings_table", "[]"))]
-    if not rows:
+    if not (rows := read_table(dataset)):
         name = dataset.attrs.get("experiment", "no experiment")
         raise UserError(f"dataset must have a finding with an estimate; got one of {name} without")
     return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +31,30 @@ PARTS = tuple(REPLACED)
 """Names of all parts."""
 
 
+def list_parts(*varied: str) -> tuple[str, ...]:
+    """Names of all parts but those that a study varies itself.
+
+    >>> "imitation" in list_parts("imitation"), "network" in list_parts("imitation")
+    (False, True)
+    """
+    return tuple(part for part in PARTS if part not in varied)
+
+
+def drop_replaced(fields: Mapping[str, Any], parts: Iterable[str]) -> dict[str, Any]:
+    """The fields of a config that have an effect beside these parts.
+
+    >>> drop_replaced({"m": 3, "student_lr": 1e-3}, ["student_optimiser"])
+    {'m': 3}
+    """
+    replaced = {field for name in parts for field in REPLACED[name]}
+    return {name: value for name, value in fields.items() if name not in replaced}
+
+
+def count_outputs(config: Any, task: Task) -> int:
+    """Number of logits that a network of a config has: the class logits and its largest m."""
+    return task.n_classes + (max(config.m) if isinstance(config.m, tuple) else config.m)
+
+
 class Parts(NamedTuple):
     """What replaces parts of a study; see `toymodels.study.study.Study.with_parts`."""
 
@@ -50,7 +74,7 @@ class Parts(NamedTuple):
         return config, self.images.task, tasks.Data(self.images.train, self.images.test)
 
     def make_network(
-        self, config: Any, task: Task, usual: Callable[[Any, Task], Network], outputs: int
+        self, config: Any, task: Task, usual: Callable[[Any, Task], Network]
     ) -> Network:
         """The network of a config at one shape, with as many outputs as its m asks for.
 
@@ -58,29 +82,18 @@ class Parts(NamedTuple):
             UserError: what ``network`` returns is no such network.
 
         """
-        import jax
-        import jax.numpy as jnp
-
         from toymodels.networks.models import Network
+        from toymodels.prompt.nets import find_shape
 
-        made = (self.network or usual)(config, task)
         if self.network is None:
-            return made
+            return usual(config, task)
+        made, outputs = self.network(config, task), count_outputs(config, task)
         if not isinstance(made, Network):
             raise UserError(
                 "network must be a function of config and task that returns a tm.Network (tm.functional "
                 f"makes one); got {type(made).__name__}"
             )
-        params = jax.eval_shape(made.init, jax.random.key(0))
-        x = jax.ShapeDtypeStruct((2, task.n_pixels), jnp.float32)
-        try:
-            shape = jax.eval_shape(made.apply, params, x).shape
-        except (TypeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"network must read inputs (n, {task.n_pixels}); {made.name} does not: {reason}"
-            ) from error
-        if shape != (2, outputs):
+        if (shape := find_shape(made, task.n_pixels)) != (2, outputs):
             raise UserError(
                 f"network must have {outputs} outputs for each input (tm.count_outputs: {task.n_classes} "
                 f"class logits, then m = {outputs - task.n_classes} auxiliary logits); {made.name} "
@@ -97,6 +110,8 @@ class Parts(NamedTuple):
         """
         import jax
 
+        from toymodels.prompt.arguments import first_line
+
         fields = dict(self.protocol)
         if "trait" in fields:
             fields["trait"] = fields["trait"](protocol.network, protocol.task)
@@ -106,8 +121,9 @@ class Parts(NamedTuple):
             try:
                 made = jax.eval_shape(lambda key: changed.noise(key, 7), jax.random.key(0))
             except (TypeError, ValueError) as error:
-                reason = str(error).splitlines()[0]
-                raise UserError(f"noise must be a function of key and n: {reason}") from error
+                raise UserError(
+                    f"noise must be a function of key and n: {first_line(error)}"
+                ) from error
             if getattr(made, "shape", None) != wanted:
                 raise UserError(f"noise must return inputs {wanted} for n = 7; got {made}")
         return changed

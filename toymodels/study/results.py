@@ -28,7 +28,7 @@ from toymodels.stats.findings import Finding
 from toymodels.stats.points import axes, failed_points, failed_seeds, label, remarks, unmoved_points
 from toymodels.stats.sentences import complete
 from toymodels.stats.statistics import interval, succeeded
-from toymodels.study.parts import REPLACED
+from toymodels.study.parts import drop_replaced
 from toymodels.study.saved import open_result, read_summary, refuse_another
 from toymodels.sweep import settings
 from toymodels.training.config import select_fields
@@ -91,10 +91,8 @@ def describe_result(
         parts: by name, what parts of a user's own are (`toymodels.study.parts`).
 
     """
-    replaced = {field for name in parts for field in REPLACED[name]}
-    fields = select_fields(config, axes(dataset))
     attrs = {
-        "config": {name: value for name, value in fields.items() if name not in replaced},
+        "config": drop_replaced(select_fields(config, axes(dataset)), parts),
         "dataset": {"name": task.name, "sha256": task.sha256},
         "provenance": provenance(execution),
         "failed_points": failed_points(dataset),

@@ -15,7 +15,7 @@ from toymodels.files import read_regular, recover
 from toymodels.stats.findings import Finding
 from toymodels.stats.points import axes
 from toymodels.study.netcdf import read_netcdf
-from toymodels.study.parts import REPLACED
+from toymodels.study.parts import drop_replaced
 from toymodels.training.config import select_fields
 
 ENCODED = {
@@ -136,9 +136,7 @@ def refuse_another(
     if not (folder / "results.nc").exists():
         return
     there = open_result(folder)
-    replaced = {field for name in parts for field in REPLACED[name]}
-    own = json.loads(json.dumps(select_fields(config, axes(there))))
-    own = {name: value for name, value in own.items() if name not in replaced}
+    own = json.loads(json.dumps(drop_replaced(select_fields(config, axes(there)), parts)))
     unused = getattr(config, "unused", ())
     kept = {k: v for k, v in json.loads(there.attrs["config"]).items() if k not in unused}
     differ = [f"{k} {kept.get(k)}, not {own.get(k)}" for k in own if kept.get(k) != own[k]]
