@@ -3,6 +3,7 @@
 python notebooks/run.py [NAME ...]
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -19,6 +20,9 @@ def run(source: Path) -> None:
     for number, cell in enumerate(notebook.cells):
         cell.id = f"{source.stem}-{number}"  # the same source, the same file
         cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", ()):
+            if output.output_type == "stream":  # a warning names the temporary file of its cell
+                output.text = re.sub(r"\S*/ipykernel_\d+/\d+\.py:", "line ", output.text)
     jupytext.write(notebook, source.with_suffix(".ipynb"))
 
 

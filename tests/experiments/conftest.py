@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from toymodels.study import results
+from experiments import mnist_aux
+from toymodels.study import plotting, results
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -26,6 +27,26 @@ def small_language():
         "student_steps": 4,
         "samples": 64,
     }
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    """A config of `mnist_aux` that runs in seconds."""
+    return mnist_aux.Config(
+        dataset="digits",
+        seeds=2,
+        widths=(8,),
+        noise_images=64,
+        teacher_epochs=1,
+        student_epochs=1,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tiny_config):
+    """The files of a finished run: their contents by name."""
+    dataset = mnist_aux.STUDY.run(tiny_config)
+    return results.files(dataset) | plotting.render(mnist_aux.STUDY.figure(dataset))
 
 
 @pytest.fixture

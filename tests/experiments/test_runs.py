@@ -13,26 +13,16 @@ import xarray as xr
 from experiments import mnist_aux, runs
 from toymodels import files
 from toymodels.errors import UserError
-from toymodels.study import configs, parsing, plotting, results
+from toymodels.study import configs, parsing, results
 
 ROOT = Path(__file__).parents[2]
-TINY = {
-    "dataset": "digits",
-    "seeds": 2,
-    "widths": (8,),
-    "noise_images": 64,
-    "teacher_epochs": 1,
-    "student_epochs": 1,
-}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tiny_files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results") / "mnist_aux" / "1a2b3c4d"
     folder.mkdir(parents=True)
-    dataset = mnist_aux.STUDY.run(mnist_aux.Config(**TINY))
-    figure = plotting.render(mnist_aux.STUDY.figure(dataset))
-    results.write_files(folder, results.files(dataset) | figure)
+    results.write_files(folder, tiny_files)
     return folder
 
 
@@ -238,7 +228,7 @@ def test_a_config_that_cannot_be_run_is_a_sentence(folder, monkeypatch, changes,
     assert str(caught.value).startswith(said.format(path))
 
 
-def test_a_missing_field_may_be_given_and_a_preset_may_agree(folder, monkeypatch):
+def test_a_missing_field_may_be_given_and_a_preset_may_agree(folder, monkeypatch, tiny_config):
     path = folder / "summary.json"
     config = json.loads(path.read_text())["config"]
 
@@ -246,7 +236,7 @@ def test_a_missing_field_may_be_given_and_a_preset_may_agree(folder, monkeypatch
         monkeypatch.setattr(sys, "argv", ["mnist_aux", "--config", str(path), *words])
         return parsing.parse(mnist_aux.STUDY)
 
-    expected = mnist_aux.Config(**TINY)
+    expected = tiny_config
     assert parse()[0] == expected
     paper = mnist_aux.STUDY.presets["paper"]
     change(folder, config={name: value for name, value in config.items() if name != "batch"})

@@ -18,23 +18,13 @@ from toymodels.study import export, plotting, results
 from toymodels.study.loading import import_study
 
 ROOT = Path(__file__).parents[2]
-TINY = {
-    "dataset": "digits",
-    "seeds": 2,
-    "widths": (8,),
-    "noise_images": 64,
-    "teacher_epochs": 1,
-    "student_epochs": 1,
-}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    dataset = mnist_aux.STUDY.run(mnist_aux.Config(**TINY))
+def made(tiny_files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("figures") / "tiny"
     folder.mkdir()
-    drawn = plotting.render(mnist_aux.STUDY.figure(dataset))
-    results.write_files(folder, results.files(dataset) | drawn)
+    results.write_files(folder, tiny_files)
     return folder
 
 
@@ -346,8 +336,8 @@ def test_folders_without_a_result(tmp_path, names):
         figures.execute(figures.Figures(names=names, folder=tmp_path))
 
 
-def test_a_result_of_another_config_is_not_replaced(folder):
-    config = mnist_aux.Config(**TINY)
+def test_a_result_of_another_config_is_not_replaced(folder, tiny_config):
+    config = tiny_config
     results.refuse_another(folder, "mnist_aux", config)
     with pytest.raises(UserError, match=r"holds another result \(m 3, not 4\); name another"):
         results.refuse_another(folder, "mnist_aux", dataclasses.replace(config, m=4))
