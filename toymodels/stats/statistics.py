@@ -23,6 +23,16 @@ def succeeded(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.map(masked, keep_attrs=True)
 
 
+def keep_finite(array: xr.DataArray) -> xr.DataArray:
+    """The array in float64, with NaN, which no mean counts, for what is not finite.
+
+    >>> keep_finite(xr.DataArray([1.0, np.inf], dims="seed")).values.tolist()
+    [1.0, nan]
+    """
+    array = array.astype(np.float64)
+    return array.where(np.isfinite(array))
+
+
 def side_by_side(dim: str, arrays: Mapping[Any, xr.DataArray], description: str) -> xr.DataArray:
     """Arrays with the same dimensions under their names along a new one."""
     joined = xr.concat(

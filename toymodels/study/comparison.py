@@ -12,7 +12,13 @@ import xarray as xr
 from toymodels.errors import UserError
 from toymodels.stats.findings import HIGHER
 from toymodels.stats.sentences import label_point
-from toymodels.stats.statistics import Interval, mean_interval, succeeded, unpaired_difference
+from toymodels.stats.statistics import (
+    Interval,
+    keep_finite,
+    mean_interval,
+    succeeded,
+    unpaired_difference,
+)
 
 
 class Row(NamedTuple):
@@ -76,7 +82,8 @@ def compare_results(a: xr.Dataset, b: xr.Dataset) -> Comparison:
         for labels in itertools.product(*common.values()):
             place = dict(zip(dims, labels, strict=True))
             at = ", ".join(label_point(dim, place[dim]) for dim in told)
-            rows.append(compare_point(name, at, finite(x.sel(place)), finite(y.sel(place)), paired))
+            both = (keep_finite(array.sel(place)).values for array in (x, y))
+            rows.append(compare_point(name, at, *both, paired))
     if not rows:
         raise UserError(
             "results must have a metric at a common point; A has "
@@ -127,12 +134,6 @@ def compare_point(metric: str, at: str, x: np.ndarray, y: np.ndarray, paired: bo
     else:
         difference = unpaired_difference(y, x)
     return Row(metric, at, mean_interval(x).mean, mean_interval(y).mean, difference)
-
-
-def finite(array: xr.DataArray) -> np.ndarray:
-    """Values by seed in float64, NaN for those that are not finite, as the metrics count them."""
-    values = array.values.astype(np.float64)
-    return np.where(np.isfinite(values), values, np.nan)
 
 
 def keep_common(a: np.ndarray, b: np.ndarray) -> list[Any]:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from toymodels.errors import UserError
 from toymodels.stats.points import label, remarks
-from toymodels.stats.statistics import Interval, interval, mean_interval, succeeded
+from toymodels.stats.statistics import Interval, interval, keep_finite, mean_interval, succeeded
 from toymodels.study import plotting
 from toymodels.study.explorer import words
 
@@ -148,7 +148,7 @@ def list_values(array: xr.DataArray) -> list[float | None]:
     """The values of an array, the last dimension fastest; None for what is not finite."""
     if array.dtype == np.float32:  # the shortest decimals that give the same float32
         return [float(str(v)) if np.isfinite(v) else None for v in array.values.ravel()]
-    return [tidy(value) for value in finite(array).values.ravel().tolist()]
+    return [tidy(value) for value in keep_finite(array).values.ravel().tolist()]
 
 
 def find_intervals(array: xr.DataArray) -> list[Interval]:
@@ -158,19 +158,13 @@ def find_intervals(array: xr.DataArray) -> list[Interval]:
         UserError: the array is a proportion by its words, and a value of it is none.
 
     """
-    ordered = finite(array).transpose(..., "seed")
+    ordered = keep_finite(array).transpose(..., "seed")
     if "trials" not in array.attrs and "clustered_trials" not in array.coords:
         return [mean_interval(seeds) for seeds in ordered.values.reshape(-1, ordered.shape[-1])]
     try:
         return [interval(ordered[at]) for at in np.ndindex(ordered.shape[:-1])]
     except ValueError as error:
         raise UserError(f"{array.name} must hold proportions of trials: {error}") from error
-
-
-def finite(array: xr.DataArray) -> xr.DataArray:
-    """The array in float64, with NaN for what is not finite."""
-    array = array.astype(np.float64)
-    return array.where(np.isfinite(array))
 
 
 def tidy(value: Any) -> Any:
