@@ -82,8 +82,8 @@ def compare_results(a: xr.Dataset, b: xr.Dataset) -> Comparison:
         for labels in itertools.product(*common.values()):
             place = dict(zip(dims, labels, strict=True))
             at = ", ".join(label_point(dim, place[dim]) for dim in told)
-            both = (keep_finite(array.sel(place)).values for array in (x, y))
-            rows.append(compare_point(name, at, *both, paired))
+            first, second = (keep_finite(array.sel(place)).values for array in (x, y))
+            rows.append(compare_point(name, at, first, second, paired))
     if not rows:
         raise UserError(
             "results must have a metric at a common point; A has "
