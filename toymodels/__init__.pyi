@@ -16,6 +16,7 @@ from toymodels.prompt.verbs import teach as teach
 
 # Networks and their parameters.
 from toymodels.networks import approximations as approximations
+from toymodels.networks import rounding as rounding
 from toymodels.networks import transformer as transformer
 from toymodels.networks.groups import parameter_groups as parameter_groups
 from toymodels.networks.groups import select_group as select_group
@@ -56,6 +57,7 @@ from toymodels.training import losses as losses
 from toymodels.training import mitigation as mitigation
 from toymodels.training import optimisers as optimisers
 from toymodels.training import protocol as protocol
+from toymodels.training import storage as storage
 from toymodels.training import tasks as tasks
 from toymodels.training import traits as traits
 from toymodels.training.config import BROCKERS as BROCKERS
