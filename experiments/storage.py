@@ -39,7 +39,7 @@ FULL, MOST = 23, 10
 class Config(tm.NetworkConfig):
     """The fields of this experiment."""
 
-    bits: Annotated[tuple[int, ...], tm.Range(1, FULL), tm.Includes((FULL,))] = (3, 5, 7, 9, FULL)
+    bits: Annotated[tuple[int, ...], tm.Range(1, FULL), tm.Includes((FULL,))] = (3, 5, 7, FULL)
     """Bits of the mantissa, beside the leading one: 1 to 10, and 23, full precision, which is
     required."""
     stored: tuple[Stored, ...] = ("weights", "stochastic", "moments", "both", "products")
@@ -156,7 +156,8 @@ def figure(runs: xr.Dataset) -> Figure:
         left.set(ylabel="test accuracy", ylim=(0, 1.05), title=tm.plotting.caption(runs))
         tm.charts.dots(middle, valid.transfer, "bits", "stored", xlabel=x, ylabel="transfer")
         middle.axhline(0, color="black", lw=0.8, ls=":")
-        middle.get_legend().remove()
+        if legend := middle.get_legend():
+            legend.remove()
         stored = moved.sel(stored=[name for name in valid.stored.values if name != "products"])
         tm.charts.dots(
             right, stored, "bits", "stored", xlabel=x, ylabel="share of weights that moved"

@@ -55,6 +55,7 @@ from toymodels.training import distillation as distillation
 from toymodels.training import lineage as lineage
 from toymodels.training import losses as losses
 from toymodels.training import mitigation as mitigation
+from toymodels.training import moments as moments
 from toymodels.training import optimisers as optimisers
 from toymodels.training import protocol as protocol
 from toymodels.training import storage as storage

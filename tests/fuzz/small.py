@@ -35,6 +35,7 @@ OWN = {
     "loss": {"temperatures": (1.0,), "draws": (1,)},
     "modular_aux": {"m": (1, 3), "p": 3, "others": 4, "width": 8, "sequences": 128},
     "optimisation": {"optimiser": ("adam", "sgd"), "rate": (1.0,)},
+    "optimiser_state": {"beta2": (0.9,)},
     "overlap_modes": {"m": 3},
     "owl_audit": {"samples": 64, "audited": 64, "documents": (1, 4)},
     "owl_defence": {"samples": 64, "observations": 2},

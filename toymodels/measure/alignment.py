@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from toymodels.measure.decompositions import eigh
 from toymodels.measure.probes import cosine
 from toymodels.networks.models import Params
 
@@ -37,6 +38,28 @@ def displacement_cosine(
     """
     moved = (jax.tree.map(jnp.subtract, *pair) for pair in ((params, start), (teacher, reference)))
     return cosine(*moved)
+
+
+def measure_drift(path: Params) -> jax.Array:
+    """The share of a training's squared increments that lies along their principal direction.
+
+    1 where parameters move along a line, at whatever pace; about 1 / k where k increments are
+    orthogonal and of equal length. 0 where nothing moves.
+
+    Args:
+        path: parameters (k + 1, ...) at equally spaced times of a training, with the start.
+
+    >>> line, square = jnp.array([[0.0], [1.0], [3.0]]), jnp.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> [round(float(measure_drift({"w": points})), 6) for points in (line, square)]
+    [1.0, 0.5]
+
+    """
+    increments = [
+        jnp.diff(leaf, axis=0).reshape(len(leaf) - 1, -1) for leaf in jax.tree.leaves(path)
+    ]
+    products = sum(steps @ steps.T for steps in increments)
+    energies = eigh(products)[0]
+    return jnp.where(energies.sum() > 0, energies[-1] / energies.sum(), 0.0)
 
 
 def loss_barrier(loss: Loss, a: Params, b: Params, points: int = 11) -> jax.Array:

@@ -164,6 +164,30 @@ def train(
     [0.0, 1.0, 1.0]
 
     """
+    (trained, _), curve = train_with_state(
+        loss, params, source, optimiser, epochs=epochs, observe=observe, key=key, record=record
+    )
+    return trained, curve
+
+
+def train_with_state(
+    loss: Callable[[Params, Tree], jax.Array],
+    params: Params,
+    source: Source,
+    optimiser: optax.GradientTransformation,
+    *,
+    epochs: int,
+    observe: Observe,
+    key: jax.Array,
+    record: Sequence[int] | None = None,
+    state: Tree | None = None,
+) -> tuple[tuple[Params, Tree], Tree]:
+    """Train one model as `train` does, from a state of its optimiser (None: a fresh one).
+
+    Returns:
+        The trained parameters with the optimiser's last state, and what was observed.
+
+    """
 
     def step(carry: tuple[Params, Tree], handle: jax.Array) -> tuple[tuple[Params, Tree], None]:
         params, state = carry
@@ -172,7 +196,8 @@ def train(
         return (optax.apply_updates(params, updates), state), None
 
     if not epochs:
-        return params, jax.tree.map(lambda a: jnp.asarray(a)[None], observe(params))
+        state = optimiser.init(params) if state is None else state
+        return (params, state), jax.tree.map(lambda a: jnp.asarray(a)[None], observe(params))
     turns: Tree = jax.random.split(key, epochs)  # each epoch's key, or what was drawn with it
     if source.drawn is not None:
         if len(source.drawn[0]) < epochs:
@@ -198,5 +223,5 @@ def train(
     # The start is observed after a span of no epoch: `observe` is compiled once.
     ends = [0, *(range(1, epochs + 1) if record is None else record)]
     spans = jnp.array([0, *ends[:-1]]), jnp.array(ends)
-    (trained, _), curve = jax.lax.scan(until, (params, optimiser.init(params)), spans)
-    return trained, curve
+    carry = params, optimiser.init(params) if state is None else state
+    return jax.lax.scan(until, carry, spans)

@@ -7,7 +7,7 @@ the rate. Weight decay refers to a loss that is a mean over the batch (`toymodel
 so its strength depends neither on the batch size nor on the number of models that run together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -48,6 +48,36 @@ OPTIMISERS = {
 }
 """SGD, with momentum 0.9, Adam, its two weight decays, and sign descent (signSGD, Bernstein et al.
 2018, arXiv 1802.04434). Only ``adamw`` and ``adam_l2`` use weight decay."""
+
+
+def one_of(
+    optimisers: Sequence[optax.GradientTransformation], i: int | jax.Array
+) -> optax.GradientTransformation:
+    """The i-th of several optimisers; i may be traced, so that they are an axis of a sweep.
+
+    >>> slow, fast = optax.sgd(1.0), optax.sgd(2.0)
+    >>> chosen = one_of([slow, fast], 1)
+    >>> float(chosen.update({"w": 1.0}, chosen.init({"w": 0.0}))[0]["w"])
+    -2.0
+    """
+
+    def init(params: Params) -> tuple[Any, ...]:
+        return tuple(optimiser.init(params) for optimiser in optimisers)
+
+    def update(
+        gradient: Params, states: tuple[Any, ...], params: Params | None = None
+    ) -> tuple[Params, tuple[Any, ...]]:
+        def follow(j: int) -> Callable[[], tuple[Params, tuple[Any, ...]]]:
+            def branch() -> tuple[Params, tuple[Any, ...]]:
+                updates, state = optimisers[j].update(gradient, states[j], params)
+                return updates, (*states[:j], state, *states[j + 1 :])
+
+            return branch
+
+        return jax.lax.switch(i, [follow(j) for j in range(len(optimisers))])
+
+    return optax.GradientTransformation(init, update)
+
 
 Parametrisation = Literal["standard", "ntk", "mup"]
 

@@ -28,7 +28,7 @@ from toymodels.training.loop import (
     replay,
     reshuffle,
     sample_rows,
-    train,
+    train_with_state,
 )
 from toymodels.training.tasks import Data, Task, Trait, classification
 
@@ -55,7 +55,14 @@ class Protocol:
         self, params: Params, data: Data, key: jax.Array, observe: Observe
     ) -> tuple[Params, Tree]:
         """Train a teacher from ``params`` on the training images."""
-        return train(
+        (teacher, _), curve = self.teach_with_state(params, data, key, observe)
+        return teacher, curve
+
+    def teach_with_state(
+        self, params: Params, data: Data, key: jax.Array, observe: Observe
+    ) -> tuple[tuple[Params, Tree], Tree]:
+        """Train a teacher, and keep the last state of its optimiser beside it."""
+        return train_with_state(
             self.trait.loss,
             params,
             reshuffle(data.train, self.config.batch),
@@ -70,12 +77,14 @@ class Protocol:
         data: Data,
         seed: jax.Array,
         observe: Callable[[Params], dict[str, Tree]] = lambda params: {},
+        keep_state: bool = False,
     ) -> tuple["Lesson", dict[str, Tree]]:
         """Train the teacher of a seed, and let it answer the distillation inputs.
 
         Returns the lesson and the teacher's curves; ``observe(params) -> arrays by name`` adds
-        curves. Raises a UserError if the network cannot read the distillation inputs, or has fewer
-        outputs than classes.
+        curves, and with ``keep_state`` the lesson holds the optimiser's last state. Raises a
+        UserError if the network cannot read the distillation inputs, or has fewer outputs than
+        classes.
         """
         refuse_misfit(self, data)
         keys = seed_keys(seed)
@@ -88,11 +97,13 @@ class Protocol:
                 **observe(params),
             }
 
-        teacher, curve = self.teach(reference, data, keys.teacher, watch)
+        (teacher, state), curve = self.teach_with_state(reference, data, keys.teacher, watch)
         held_out = self.noise(keys.probe, 1000)
         answers = self.network.apply(teacher, held_out)
         answered = self.answer(teacher, keys.noise)
         lesson = Lesson(reference, teacher, answered, (held_out, answers), keys)
+        if keep_state:
+            lesson = lesson._replace(state=state)
         if answered is None:
             return lesson, curve
         source = draw_epochs(self.batches(lesson), keys.student, self.config.student_epochs)
@@ -268,6 +279,8 @@ class Lesson(NamedTuple):
     order: tuple[jax.Array, jax.Array | None] | None = None
     """Rows of the students' batches, drawn once for all of them: (epochs, steps, batch), and those of
     a short last one; None: each student draws them (from the same key, hence the same)."""
+    state: Tree | None = None
+    """The last state of the teacher's optimiser; None: it was not kept."""
 
 
 def epochs(config: ProtocolConfig) -> dict[str, range]:
