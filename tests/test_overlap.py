@@ -193,6 +193,47 @@ def test_entries_shares_that_share_of_the_entries_and_of_the_overlap(share):
     assert abs(likeness(params, init)["all"] - share) < 5 / np.sqrt(len(numbers(init)))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_largest_keeps_the_largest_entries_of_each_tensor_and_no_others(share):
+    relation, init = start("largest")
+    init = biased(init)
+    params, other = relation(init, KEY, share), network().init(KEY)
+    for name in layers(init):
+        w, v, kept = (np.asarray(tree[name]["kernel"]).ravel() for tree in (init, other, params))
+        order = np.argsort(-np.abs(w))
+        n = round(share * w.size)
+        np.testing.assert_array_equal(kept[order[:n]], w[order[:n]])
+        np.testing.assert_array_equal(kept[order[n:]], v[order[n:]])
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.6])
+def test_signs_and_magnitudes_share_what_they_are_called_by(rho):
+    """The overlap of Gaussians of equal signs and independent magnitudes is (E|z|)^2 = 2 / pi."""
+    init, rotated = drawn(), numbers(start("rotation")[0](drawn(), KEY, rho))
+    signs, sizes = (numbers(start(name)[0](init, KEY, rho)) for name in ("signs", "magnitudes"))
+    np.testing.assert_array_equal(np.sign(signs), np.sign(numbers(init)))
+    np.testing.assert_array_equal(np.abs(signs), np.abs(rotated))
+    np.testing.assert_array_equal(np.abs(sizes), np.abs(numbers(init)))
+    np.testing.assert_array_equal(np.sign(sizes), np.sign(rotated))
+    if rho == 0:
+        overlap = likeness(start("signs")[0](init, KEY, 0.0), init)["all"]
+        assert abs(overlap - 2 / np.pi) < 5 / np.sqrt(len(signs))
+
+
+@pytest.mark.parametrize("rho", [-1.0, -0.3, 0.0, 0.8])
+def test_the_orthogonal_rotation_keeps_singular_values_and_has_the_stated_overlap(rho):
+    """Exactly, for an even number of inputs: the turned kernel is orthogonal to the kernel."""
+    relation, init = start("orthogonal")
+    init = biased(init)
+    params = relation(init, KEY, rho)
+    for name in layers(init):
+        w, turned = (np.asarray(tree[name]["kernel"], float) for tree in (init, params))
+        spectra = (np.linalg.svd(a, compute_uv=False) for a in (w, turned))
+        np.testing.assert_allclose(*spectra, rtol=1e-5)
+        assert (w * turned).sum() / (w * w).sum() == pytest.approx(rho, abs=1e-6)
+        np.testing.assert_array_equal(params[name]["bias"], init[name]["bias"])
+
+
 def test_a_larger_share_of_entries_keeps_the_smaller_and_the_same_strangers():
     relation, init = start("entries")
     init = biased(init)

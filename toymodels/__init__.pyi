@@ -42,6 +42,7 @@ from toymodels.inits.relations import RELATIONS as RELATIONS
 from toymodels.inits.relations import relative_noise as relative_noise
 from toymodels.inits.relations import rotate as rotate
 from toymodels.inits.relations import rotation as rotation
+from toymodels.inits.sharing import keep_largest as keep_largest
 
 # Data sets and distillation inputs.
 from toymodels.data import datasets as datasets

@@ -30,6 +30,7 @@ OWN = {
     "chain": {"m": (3,), "samples": (64,), "generations": 2},
     "head_overlap": {"m": (3,)},
     "init_overlap": {"groups": ("all",)},
+    "init_parts": {"m": 3},
     "input_distribution": {"inputs": ("uniform", "gaussian")},
     "lineage": {"m": (3,), "teachers": 2, "queries": (1, 3), "directions": 2},
     "loss": {"temperatures": (1.0,), "draws": (1,)},

@@ -10,7 +10,11 @@ relation            the student's init                                        un
 ==================  ========================================================  ==================
 ``rotation``        rho W + sqrt(1 - rho^2) W'                                rho = 1
 ``interpolation``   a W + (1 - a) W'                                          a = 1
+``orthogonal``      rho W + sqrt(1 - rho^2) K W, K W a rotation of W itself   rho = 1
 ``entries``         W in a random share of the entries, W' in the others      share = 1
+``largest``         W in its largest entries, W' in the others                share = 1
+``signs``           signs of W, magnitudes of a rotation of W                 rho = 1
+``magnitudes``      magnitudes of W, signs of a rotation of W                 rho = 1
 ``units``           W where both ends are in a random share of the units      share = 1
 ``noise``           W + sigma N(0, 1)                                         sigma = 0
 ``relative_noise``  W + r std(W) N(0, 1), std of each tensor                  r = 0
@@ -21,7 +25,8 @@ relation            the student's init                                        un
 
 What they keep. The rotation keeps mean and variance of any init and, where W and W' are Gaussian,
 the whole law, so that overlap is the only thing that varies; for a uniform init the sum is no
-longer uniform. Entries and units keep the law of any init with independent entries. Interpolation
+longer uniform. The orthogonal rotation keeps the singular values of every kernel, whatever its law.
+Entries and units keep the law of any init with independent entries. Interpolation
 shrinks the variance by a^2 + (1 - a)^2, noise raises it, scaling changes nothing else. Permutation
 keeps every weight and the function of the network, and moves only where the weights are.
 
@@ -38,76 +43,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_batching import custom_vmap
 
 from toymodels.errors import FLOAT32, UserError
+from toymodels.inits.mixing import Draw, Relation, mix
+from toymodels.inits.sharing import entries, largest, magnitudes, orthogonal, signs
 from toymodels.networks.layers import HEADS
 from toymodels.networks.models import Network, Params, whole
 from toymodels.networks.order import align, dense, partial_shuffle, permute, refuse_order
 from toymodels.trees import describe_difference, sample_leaves
-
-Relation = Callable[[Params, jax.Array, jax.Array], Params]
-"""``relation(init, key, amount) -> params``; the amount a scalar, traced or not."""
-
-Draw = Callable[[jax.Array], Params]
-"""``draw(key) -> params``: an independent initialisation."""
-
-
-def mix(
-    draw: Draw, weights: Callable[[jax.Array], tuple[jax.Array | float, jax.Array | float]]
-) -> Relation:
-    """A sum of W and W' with ``weights(amount)``; W where every init has the same (`common`)."""
-
-    def relation(init: Params, key: jax.Array, amount: jax.Array) -> Params:
-        (own, others), other = weights(amount), draw(key)
-
-        def mix(same: jax.Array | bool, w: jax.Array, v: jax.Array) -> jax.Array:
-            return jnp.where(same, w, own * w + others * v)
-
-        return jax.tree.map(mix, common(draw, other), init, other)
-
-    return relation
-
-
-def common(draw: Draw, drawn: Params) -> Params:
-    """Where all inits of a law have the same number, and not zero: bools, leaf by leaf.
-
-    Such are the scales of norms. Zeros do not count: a sum of them is zero, and so is its overlap.
-    A parameter is the same in all inits if its tensor does not depend on the key, which is found by
-    tracing. A draw that ignores its key altogether is a single network, and has no such parameters.
-
-    Args:
-        draw: the law.
-        drawn: an init of that law.
-
-    >>> def draw(key):
-    ...     return {"kernel": jax.random.normal(key, (2,)), "scale": jnp.ones(2)}
-    >>> common(draw, draw(jax.random.key(0)))["scale"].tolist()
-    [True, True]
-
-    """
-    random = set[int]()
-
-    def watched(i: int, leaf: jax.Array) -> jax.Array:
-        @custom_vmap
-        def same(leaf: jax.Array) -> jax.Array:
-            return leaf
-
-        @same.def_vmap
-        def _(size: int, batched: list[bool], leaf: jax.Array) -> tuple[jax.Array, bool]:
-            random.add(i)  # only what differs from key to key has an axis of keys
-            return leaf, True
-
-        return same(leaf)
-
-    def watch(key: jax.Array) -> list[jax.Array]:
-        return [watched(i, leaf) for i, leaf in enumerate(jax.tree.leaves(draw(key)))]
-
-    jax.eval_shape(jax.vmap(watch), jax.random.split(jax.random.key(0), 2))
-    leaves, tree = jax.tree.flatten(drawn)
-    return jax.tree.unflatten(
-        tree, [bool(random) and i not in random and leaf != 0 for i, leaf in enumerate(leaves)]
-    )
 
 
 def rotate(init: Params, other: Params, rho: float | jax.Array) -> Params:
@@ -167,19 +110,6 @@ def rotation(draw: Draw) -> Relation:
 def interpolation(draw: Draw) -> Relation:
     """The sum a W + (1 - a) W'."""
     return mix(draw, lambda a: (a, 1 - a))
-
-
-def entries(draw: Draw) -> Relation:
-    """W in a random share of all entries, W' in the others; a larger share keeps the smaller."""
-
-    def relation(init: Params, key: jax.Array, share: jax.Array) -> Params:
-        other_key, order_key = jax.random.split(key)
-        ranks = sample_leaves(jax.random.uniform, order_key, init)
-        return jax.tree.map(
-            lambda w, v, u: jnp.where(u < share, w, v), init, draw(other_key), ranks
-        )
-
-    return relation
 
 
 def units(network: Network) -> Relation:
@@ -278,7 +208,11 @@ def of_network(relation: Callable[[Draw], Relation]) -> Callable[[Network], Rela
 RELATIONS: dict[str, Callable[[Network], Relation]] = {
     "rotation": of_network(rotation),
     "interpolation": of_network(interpolation),
+    "orthogonal": of_network(orthogonal),
     "entries": of_network(entries),
+    "largest": of_network(largest),
+    "signs": of_network(signs),
+    "magnitudes": of_network(magnitudes),
     "units": units,
     "noise": of_network(noise),
     "relative_noise": of_network(relative_noise),
@@ -289,8 +223,8 @@ RELATIONS: dict[str, Callable[[Network], Relation]] = {
 """Every relation by its name: ``RELATIONS[name](network) -> relation``."""
 
 AMOUNTS = {
-    "rotation": (-1.0, 1.0),
-    **dict.fromkeys(("entries", "units", "permutation", "aligned"), (0.0, 1.0)),
+    **dict.fromkeys(("rotation", "orthogonal", "signs", "magnitudes"), (-1.0, 1.0)),
+    **dict.fromkeys(("entries", "largest", "units", "permutation", "aligned"), (0.0, 1.0)),
     **dict.fromkeys(("noise", "relative_noise"), (0.0, FLOAT32[1])),
 }
 """Bounds of the amounts of relations; any finite number is an amount of the others."""

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from toymodels.inits.relations import common
+from toymodels.inits.mixing import common
 from toymodels.measure.probes import cka, cosine
 from toymodels.networks.models import Network, Params
 from toymodels.trees import stack_trees

@@ -174,18 +174,24 @@ def half_overlaps(transfer: xr.DataArray) -> xr.DataArray:
 
 
 def contrast_at_overlap(
-    transfer: xr.DataArray, overlap: xr.DataArray, relation: str, other: str
+    transfer: xr.DataArray,
+    overlap: xr.DataArray,
+    relation: str,
+    other: str,
+    levels: slice = slice(1, -1),
 ) -> xr.DataArray:
     """Transfer by one relation of initialisations less that by another at the same overlap.
 
     The other relation's transfer is interpolated linearly in the angle between two of its amounts,
-    seed by seed. The two ends, where both relations are the same, are left out.
+    seed by seed.
 
     Args:
         transfer: (seed, relation, level).
         overlap: measured overlap of the initialisations, likewise.
         relation: label of a relation.
         other: label of the relation that is interpolated.
+        levels: levels of the relation that are compared: all but the two ends, where both relations
+            may be the same.
 
     Returns:
         (seed, level), NaN outside the other's overlaps; its coordinate ``overlap`` (level,) is the mean
@@ -200,7 +206,7 @@ def contrast_at_overlap(
 
     interpolated = xr.apply_ufunc(
         interpolate,
-        angle.sel(relation=relation, drop=True).isel(level=slice(1, -1)),
+        angle.sel(relation=relation, drop=True).isel(level=levels),
         angle.sel(relation=other, drop=True).rename(level="amounts"),
         transfer.sel(relation=other).rename(level="amounts"),
         input_core_dims=[[], ["amounts"], ["amounts"]],
