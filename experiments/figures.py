@@ -4,8 +4,9 @@ Each folder below FOLDER holds a result (results.nc), what it came to and how it
 (summary.json), and its figure. ``--check`` draws all in memory and fails where a picture or a
 summary is not what its data and the code of today give, or where the experiment no longer has the
 config that was run. ``--plan`` lists which have too few seeds, or were computed by a version that adds up
-wrongly, in the order in which to compute them again. ``--rerun`` does that: with their own configs in
-place, or with a preset's into OUT.
+wrongly, in the order in which to compute them again, and ``--rerun due`` computes them; it may be stopped,
+and goes on where it was. ``--rerun same`` computes all again, in place, and ``--rerun paper`` a preset's
+config into OUT.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
 from toymodels.errors import UserError
-from toymodels.study import cli
+from toymodels.study import cli, evidence
 
 from . import no_results
 
@@ -51,14 +52,15 @@ class Figures:
     """Write nothing; fail where a figure or summary is older than its data or its code."""
     plan: bool = False
     """Write nothing; list the figures with too few seeds or from an affected version."""
-    rerun: Literal["no", "same", "quick", "paper"] = "no"
-    """Compute results again: by the configs and the width they have, or by a preset of their
-    experiment."""
+    rerun: Literal["no", "due", "same", "quick", "paper"] = "no"
+    """Compute results again: those that --plan calls due, with the seeds that they should have; or all,
+    by the configs and the width they have, or by a preset of their experiment."""
     style: str = ""
     """Style in which to draw the figures into OUT and not into FOLDER: paper, slide, a style of
     Matplotlib, or an .mplstyle file."""
     out: Path = Path("results/figures")
-    """Where results of a preset go, and figures in another style; those of the same config stay in FOLDER."""
+    """Where results of a preset go, and figures in another style; those of the same config stay in
+    FOLDER, and those that were due go there when they are complete."""
     store: Path = Path("results/chunks")
     """Folder of finished chunks."""
     data_dir: Path | None = None
@@ -157,61 +159,9 @@ def are_alike(stored: xr.Dataset, analysed: xr.Dataset) -> bool:
     )
 
 
-class Need(NamedTuple):
-    """What a figure lacks."""
-
-    folder: Path
-    """Where it is."""
-    seeds: int
-    """Number of seeds that it has."""
-    wanted: int
-    """Number of seeds that it should have."""
-    jaxlib: str
-    """Version that computed it."""
-    affected: bool
-    """Whether this version adds up wrongly (docs/soundness.md)."""
-    seconds: float | None
-    """Time of all wanted seeds, as fast as the models of its run; None if that run computed none."""
-
-    @property
-    def due(self) -> bool:
-        """Whether it must be computed again."""
-        return self.affected or self.seeds < self.wanted
-
-
-def find_needs(folders: list[Path]) -> list[Need]:
-    """What each figure lacks, in the order in which they are to be computed again."""
-    from toymodels.study import results
-    from toymodels.sweep.soundness import is_affected
-
-    needs = []
-    for folder in folders:
-        attrs = results.open_result(folder).attrs
-        provenance, seeds = json.loads(attrs["provenance"]), json.loads(attrs["config"])["seeds"]
-        wanted = max(seeds, CLAIMED.get(folder.name, LEAST))
-        models, computed = provenance["models"], provenance["models"] - provenance["from_store"]
-        seconds = provenance["run_s"] * models / computed * wanted / seeds if computed else None
-        jaxlib = provenance["jaxlib"]
-        needs.append(Need(folder, seeds, wanted, jaxlib, is_affected(jaxlib), seconds))
-    ranks = {name: rank for rank, name in enumerate(FIRST)}
-    return sorted(needs, key=lambda need: ranks.get(need.folder.name, len(ranks)))
-
-
-def print_needs(needs: list[Need]) -> None:
-    """Print a line for each figure, and the time of all that are due."""
-    from toymodels.sweep.plan import duration
-
-    for need in needs:
-        line = f"{need.folder.name}: n = {need.seeds} of {need.wanted}, jaxlib {need.jaxlib}"
-        line += " (wrong sums)" if need.affected else ""
-        if need.due:
-            line += "; due, " + (
-                f"about {duration(need.seconds)}" if need.seconds else "time unknown"
-            )
-        print(line)
-    due = [need for need in needs if need.due]
-    total = duration(sum(need.seconds or 0.0 for need in due))
-    print(f"due: {len(due)} of {len(needs)}, about {total} by the speed of their last runs")
+def find_needs(folders: list[Path]) -> list[evidence.Need]:
+    """What each figure lacks by the rules above."""
+    return evidence.find_needs(folders, LEAST, CLAIMED, FIRST)
 
 
 def execute(figures: Figures) -> None:
@@ -229,7 +179,11 @@ def execute(figures: Figures) -> None:
     from . import load_study
 
     if figures.plan:
-        print_needs(find_needs(figures.folders))
+        evidence.print_needs(find_needs(figures.folders))
+        return
+    if figures.rerun == "due":
+        needs, out = find_needs(figures.folders), figures.out
+        evidence.compute_needs(needs, str(__package__), out, figures.store, figures.data_dir)
         return
     outdated: dict[str, list[str]] = {}
     faults: list[str] = []

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -321,6 +322,33 @@ def test_the_plan_lists_what_has_too_few_seeds_or_an_affected_version(folder, ca
         results.write_files(folder, results.files(dataset))
         (need,) = figures.find_needs([folder])
         assert need.affected == wrong
+
+
+def test_what_is_due_is_computed_with_more_seeds_and_takes_the_figures_place(
+    folder, tmp_path, monkeypatch
+):
+    """Two seeds become three; the earlier ones keep their values. Another call finds nothing due."""
+    monkeypatch.setattr(figures, "LEAST", 3)
+    before = results.open_result(folder)
+    places = {"folder": folder.parent, "store": tmp_path / "chunks", "out": tmp_path / "out"}
+    figures.execute(figures.Figures(rerun="due", **places))
+    after = results.open_result(folder)
+    assert after.sizes["seed"] == 3
+    np.testing.assert_allclose(after.accuracy.isel(seed=[0, 1]), before.accuracy, atol=0.02)
+    checked(folder)
+    (need,) = figures.find_needs([folder])
+    assert not need.due or need.affected
+    monkeypatch.setattr(figures.evidence.subprocess, "run", None)  # would be called
+    if not need.affected:
+        figures.execute(figures.Figures(rerun="due", **places))
+
+
+def test_what_could_not_be_computed_is_named(folder, tmp_path):
+    summary = folder / "summary.json"
+    summary.write_text(summary.read_text().replace('"mnist_aux"', '"other"'))
+    places = {"folder": folder.parent, "store": tmp_path / "chunks", "out": tmp_path / "out"}
+    with pytest.raises(UserError, match=r"^could not be computed: tiny; see their errors above$"):
+        figures.execute(figures.Figures(rerun="due", **places))
 
 
 def test_computed_again_a_result_has_the_same_values(folder, tmp_path):
