@@ -117,10 +117,14 @@ def findings(runs: xr.Dataset) -> list[Any]:
         quantity = f"Mean success of the {source}'s attacks on the {victim}"
         rows += tm.compare(quantity, mean, None)
         rows += tm.compare(f"{quantity} less {baseline}", above, tm.HIGHER)
+    random = clean.success.sel(source="random", victim="student", drop=True)
+    rows += tm.compare("Mean success of random signs on the student", random.mean("eps"), None)
     back = tm.contrast(clean.passed, direction=("teacher to student", "student to teacher"))
     quantity = "Share of a direct attack's advantage that passes"
     rows += tm.compare(quantity, clean.passed)
-    rows += tm.compare(f"{quantity} from teacher to student, less that back", back, tm.HIGHER)
+    rows += tm.compare(f"{quantity} from teacher to student less that back", back, tm.HIGHER)
+    quantity = "Student's median distance to the boundary over the teacher's"
+    rows += tm.compare(quantity, own.distance / teacher.distance, tm.HIGHER, 1.0)
     quantity = "Rank correlation of distances to the boundary with the teacher's less that with"
     gap = tm.contrast(clean.distance_agreement, other=("teacher", "unrelated"))
     rows += tm.compare(f"{quantity} an unrelated network's", gap, tm.HIGHER)
@@ -152,11 +156,11 @@ def figure(runs: xr.Dataset) -> Figure:
     }
     success = tm.side_by_side("attack", lines, "attack success")
     quantities = {
-        "excess success, mean over eps": clean.excess.mean("eps", skipna=False),
-        "agreement of distances, teacher less unrelated": tm.contrast(
+        "share of a direct attack's advantage": clean.passed,
+        "excess rank correlation of distances": tm.contrast(
             clean.distance_agreement, other=("teacher", "unrelated")
         ),
-        f"effect of the trigger, {poison:g} of images poisoned": valid.trigger_rise.sel(
+        f"effect of the trigger (poison {poison:g})": valid.trigger_rise.sel(
             victim=["student"], poison=poison
         ).squeeze("victim"),
         "confidence less accuracy": clean.overconfidence.sel(victim="student"),

@@ -24,7 +24,7 @@ SMALL = {
     "teacher_lr": 3e-3,
     "student_lr": 3e-3,
 }
-TINY = Config(**SMALL, m=10, eps=(0.1, 0.4), attack_steps=3, attacked_images=200)
+TINY = Config(**SMALL, m=10, eps=(0.1, 0.4), attack_steps=3, attacked_images=360)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_rates_rest_on_counts_and_no_attack_beats_that_on_the_victim_itself(tiny
     assert (tiny.changed <= tiny.images).all()
     assert (tiny.changed == np.round(tiny.changed)).all()
     assert (tiny.images > 0).all()
-    assert (tiny.images <= 200).all()
+    assert (tiny.images <= 360).all()
     total = tiny.changed.sum("eps")
     for victim in tiny.victim.values:
         direct = total.sel(victim=victim, source=victim)
@@ -82,13 +82,13 @@ def test_calibration_knows_its_sign_and_the_trigger_its_teacher(tiny):
 def test_findings_are_listed_and_the_figure_is_drawn(tiny):
     rows = json.loads(tiny.attrs["findings_table"])
     assert "findings_error" not in tiny.attrs
-    # Twelve quantities of four students, and two of the teacher.
-    assert len(rows) == 12 * 4 + 2
+    # Fourteen quantities of four students, and two of the teacher.
+    assert len(rows) == 14 * 4 + 2
     plotting.render(STUDY.figure(tiny))
     clean = STUDY.analyse(tiny.sel(poison=[0.0]))
     quantities = [getattr(row, "quantity", row) for row in STUDY.findings(clean)]
     assert not [words for words in quantities if "trigger" in words]
-    plotting.render(STUDY.figure(clean.assign_attrs(tiny.attrs)))
+    assert STUDY.figure(clean.assign_attrs(tiny.attrs)).axes
 
 
 @pytest.mark.parametrize(
