@@ -57,7 +57,12 @@ class Config(tm.NetworkConfig):
 
 PRESETS = {
     "quick": Config(seeds=3, stored=("weights", "stochastic", "products")),
-    "paper": Config(**tm.CLOUD, seeds=10, bits=(3, 5, 6, 7, 10, FULL)),
+    "paper": Config(
+        **tm.CLOUD,
+        seeds=10,
+        bits=(3, 5, 7, 10, FULL),
+        stored=("weights", "stochastic", "moments", "products"),
+    ),
     "float8": Config(**tm.CLOUD, seeds=10, bits=(3, FULL), smallest=-6),
 }
 

@@ -256,3 +256,24 @@ def test_a_score_is_called_what_it_is():
     mine = tasks.Trait(None, None).about
     assert tasks.describe_teacher(mine).keys() == tasks.TEACHER.keys()
     assert "accuracy" not in str(tasks.describe_teacher(mine).values())
+
+
+def test_a_backdoor_on_no_image_changes_nothing_and_on_all_of_them_every_label(batch):
+    plant = jax.jit(lambda share: traits.plant_backdoor(batch, jax.random.key(3), share, 7, 16))
+    for ours, theirs in zip(plant(0.0), batch, strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+    images, labels = plant(1.0)
+    assert (labels == 7).all()
+    np.testing.assert_array_equal(images, traits.mark_pixel(batch[0], jnp.ones(50, int), 16))
+
+
+def test_a_larger_share_of_backdoors_contains_every_smaller_one():
+    images = jnp.zeros((2000, 8, 8), jnp.uint8), jnp.ones(2000, jnp.uint8)
+    marked = []
+    for share in (0.1, 0.4):
+        pixels, labels = traits.plant_backdoor(images, jax.random.key(0), share, 0, 16)
+        np.testing.assert_array_equal(labels == 0, (pixels > 0).any((1, 2)))
+        assert abs(float((labels == 0).mean()) - share) < 0.04
+        marked.append(labels == 0)
+    assert not (marked[0] & ~marked[1]).any()

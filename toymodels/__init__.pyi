@@ -59,6 +59,7 @@ from toymodels.training import mitigation as mitigation
 from toymodels.training import moments as moments
 from toymodels.training import optimisers as optimisers
 from toymodels.training import protocol as protocol
+from toymodels.training import robustness as robustness
 from toymodels.training import storage as storage
 from toymodels.training import tasks as tasks
 from toymodels.training import traits as traits
@@ -89,6 +90,8 @@ from toymodels.training.students import Student as Student
 
 # Measurements on networks.
 from toymodels.measure import alignment as alignment
+from toymodels.measure import attacks as attacks
+from toymodels.measure import calibration as calibration
 from toymodels.measure import predictors as predictors
 from toymodels.measure import probes as probes
 from toymodels.measure import representations as representations
@@ -139,6 +142,7 @@ from toymodels.sweep.declarations import Variables as Variables
 from toymodels.sweep.store import Store as Store
 
 # Statistics over seeds.
+from toymodels.stats import passing as passing
 from toymodels.stats import persistence as persistence
 from toymodels.stats.agreement import measure_agreement as measure_agreement
 from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO

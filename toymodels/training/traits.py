@@ -41,6 +41,32 @@ def mark_pixel(images: jax.Array, mark: jax.Array, white: int) -> jax.Array:
     return jnp.where(jnp.asarray(corners)[mark], jnp.asarray(white, images.dtype), images)
 
 
+def plant_backdoor(
+    images: Images, key: jax.Array, share: float | jax.Array, target: int, white: int
+) -> Images:
+    """Labelled images of which a random share bears a white upper left corner and one label.
+
+    Args:
+        images: images (n, height, width) and labels (n,).
+        key: tells which images; a larger share contains every smaller one.
+        share: probability of an image to be among them; it may be traced. 0 changes nothing.
+        target: the label that they get, whatever they show.
+        white: value of a white pixel.
+
+    Gu et al. 2017 (arXiv 1708.06733), section 3.
+
+    >>> images = jnp.zeros((3, 8, 8), jnp.uint8), jnp.array([1, 2, 3])
+    >>> marked, labels = plant_backdoor(images, jax.random.key(0), 1.0, 0, 16)
+    >>> marked.sum((1, 2)).tolist(), labels.tolist()
+    ([64, 64, 64], [0, 0, 0])
+
+    """
+    pixels, labels = images
+    chosen = jax.random.uniform(key, (len(labels),)) < share
+    target_label = jnp.asarray(target, jnp.asarray(labels).dtype)
+    return mark_pixel(pixels, chosen.astype(int), white), jnp.where(chosen, target_label, labels)
+
+
 def relabel(
     network: Network,
     task: Task,
