@@ -17,8 +17,8 @@ def test_every_number_is_its_source_s(name):
 
 def test_every_document_of_results_is_read():
     read = {ROOT / name for name in text.DOCUMENTS}
-    # Made from the data, without numbers, and measured by its own script.
-    without = {"published.md", "gallery.md", "soundness.md"}
+    # Made from the data, without numbers (two), and measured by its own script.
+    without = {"published.md", "gallery.md", "glossary.md", "soundness.md"}
     assert {path for path in (ROOT / "docs").glob("*.md") if path.name not in without} < read
 
 
