@@ -19,6 +19,7 @@ from toymodels.networks import approximations as approximations
 from toymodels.networks import transformer as transformer
 from toymodels.networks.groups import parameter_groups as parameter_groups
 from toymodels.networks.groups import select_group as select_group
+from toymodels.networks.groups import unite_groups as unite_groups
 from toymodels.networks.layers import class_logits as class_logits
 from toymodels.networks.layers import HEADS as HEADS
 from toymodels.networks.layers import layers as layers
