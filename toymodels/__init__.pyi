@@ -52,6 +52,7 @@ from toymodels.data.inputs import uniform_noise as uniform_noise
 # Training: losses, optimisers, the reference protocol, students.
 from toymodels.training import checkpoints as checkpoints
 from toymodels.training import distillation as distillation
+from toymodels.training import initialisers as initialisers
 from toymodels.training import lineage as lineage
 from toymodels.training import losses as losses
 from toymodels.training import mitigation as mitigation
