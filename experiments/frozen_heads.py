@@ -8,7 +8,8 @@ has its cross-model control, from an independent initialisation with heads of it
 
 Protocol: the code of yuxuanwang2009/subliminal-learning, which reports an inverted U of the accuracy
 in the matched number of epochs. Squared error of three auxiliary logits, one fixed set of Gaussian
-noise, Adam; pixels are standardised, and hidden layers are drawn as PyTorch does by default.
+noise, Adam; pixels are standardised, and hidden layers are drawn as PyTorch does by default. Here
+every seed has noise of its own; there all seeds have the same.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ PRESETS = {
 }
 
 PUBLISHED = {1: 0.31, 5: 0.722, 8: 0.762, 10: 0.739, 20: 0.62}
-"""Accuracy of the student at matched epochs with frozen heads, 5 seeds."""
+"""Reported accuracy of the student at matched epochs with frozen heads, 5 seeds; about, at 20."""
 MEAN, SPREAD = 0.1307, 0.3081
 """Mean and standard deviation of MNIST's pixels in [0, 1], by which the protocol standardises."""
 
