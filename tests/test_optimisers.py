@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from toymodels.networks.models import MLP, functional
-from toymodels.training.optimisers import OPTIMISERS, parametrise, scale_init
+from toymodels.training.optimisers import OPTIMISERS, freeze, parametrise, scale_init
 
 RATE, DECAY = 0.1, 0.3
 W, G, H = (np.array(v) for v in ([1.0, -2.0, 0.5], [0.4, 0.2, -0.7], [-0.1, 0.3, -0.2]))
@@ -125,3 +125,42 @@ def test_a_scaled_init_is_scaled_and_nothing_else(x64):
     for a, b in zip(*map(jax.tree.leaves, (twice.init(key), NETWORK.init(key))), strict=True):
         np.testing.assert_array_equal(a, 2 * b)
     assert twice.apply is NETWORK.apply
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam", "adamw", "adam_l2", "sign"])
+def test_frozen_layers_stay_and_the_others_move_as_by_optax_with_two_transforms(x64, name):
+    """Here the mask is traced; optax has to know it when the program is compiled."""
+    params = NETWORK.init(jax.random.key(3))
+    optimiser = OPTIMISERS[name].make(RATE, DECAY)
+    labels = {layer: "frozen" if layer == "hidden2" else "moving" for layer in params}
+    known = optax.multi_transform({"moving": optimiser, "frozen": optax.set_to_zero()}, labels)
+    mask = {layer: jax.tree.map(lambda _, on=on: on, params[layer]) for layer, on in labels.items()}
+    mask = jax.tree.map(lambda label: jnp.array(label == "frozen"), mask)
+    ours = freeze(optimiser, mask)
+
+    def walk(optimiser):
+        state, here = optimiser.init(params), params
+        for _ in range(3):
+            step, state = optimiser.update(jax.grad(loss(NETWORK))(here), state, here)
+            here = optax.apply_updates(here, step)
+        return here
+
+    for a, b in zip(*map(jax.tree.leaves, (walk(ours), walk(known))), strict=True):
+        np.testing.assert_array_equal(a, b)
+    walked = walk(ours)
+    np.testing.assert_array_equal(walked["hidden2"]["kernel"], params["hidden2"]["kernel"])
+    assert (walked["hidden1"]["kernel"] != params["hidden1"]["kernel"]).any()
+
+
+def test_a_mask_may_split_a_leaf_and_all_frozen_is_no_step():
+    params, gradient = {"head": jnp.ones((2, 3))}, {"head": jnp.full((2, 3), 0.5)}
+    for mask, expected in (([[True, False, True]], [0.0, -1.0, 0.0]), (True, [0.0] * 3)):
+        sgd = freeze(optax.sgd(2.0), {"head": jnp.array(mask)})
+        step, _ = sgd.update(gradient, sgd.init(params), params)
+        np.testing.assert_array_equal(step["head"], [expected] * 2)
+
+
+def test_a_frozen_parameter_keeps_its_value_though_its_gradient_is_not_finite():
+    sgd = freeze(optax.sgd(1.0), {"w": jnp.array(True)})
+    step, _ = sgd.update({"w": jnp.array([jnp.nan, jnp.inf])}, sgd.init({"w": jnp.ones(2)}))
+    np.testing.assert_array_equal(step["w"], [0.0, 0.0])

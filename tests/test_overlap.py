@@ -15,7 +15,7 @@ from toymodels.errors import UserError
 from toymodels.inits import relations
 from toymodels.measure import similarity
 from toymodels.measure.probes import cosine, layer_cosines
-from toymodels.networks.groups import parameter_groups, select_group
+from toymodels.networks.groups import parameter_groups, select_group, unite_groups
 from toymodels.networks.layers import layers
 from toymodels.networks.models import CNN, MLP, Network, functional, no_latent
 from toymodels.networks.order import align, partial_shuffle
@@ -463,6 +463,34 @@ def test_a_group_may_be_chosen_by_a_traced_number():
     choose = jax.jit(lambda i: select_group(groups, names, i))
     for i, name in enumerate(names):
         assert same_bits(choose(i), groups[name])
+
+
+@pytest.mark.parametrize("split", HEADS, ids=["joint", "split"])
+def test_groups_unite_to_larger_groups_even_inside_a_compiled_program(split):
+    groups = parameter_groups(drawn(split), CLASSES)
+    names = ["hidden1", "hidden2", "class_head", "aux_head"]
+    unite = jax.jit(lambda flags: unite_groups(groups, dict(zip(names, flags, strict=True))))
+    for flags, whole in [
+        ((False, True, False, False), "hidden2"),
+        ((True, True, False, False), "hidden"),
+        ((False, False, True, True), "heads"),
+        ((True, True, True, True), "all"),
+    ]:
+        pairs = jax.tree.map(jnp.array_equal, unite(jnp.array(flags)), groups[whole])
+        assert all(jax.tree.leaves(pairs))
+    assert not any(mask.any() for mask in jax.tree.leaves(unite(jnp.zeros(4, bool))))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sentence"),
+    [
+        ({}, "chosen must name one group at least; got none"),
+        ({"x": True}, "group must be .*; got x"),
+    ],
+)
+def test_a_union_needs_the_name_of_a_group(chosen, sentence):
+    with pytest.raises(UserError, match=f"^{sentence}$"):
+        unite_groups(parameter_groups(drawn(), CLASSES), chosen)
 
 
 FUNCTION = ("class_agreement", "aux_agreement", "latent_cka")

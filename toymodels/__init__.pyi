@@ -20,6 +20,7 @@ from toymodels.networks import rounding as rounding
 from toymodels.networks import transformer as transformer
 from toymodels.networks.groups import parameter_groups as parameter_groups
 from toymodels.networks.groups import select_group as select_group
+from toymodels.networks.groups import unite_groups as unite_groups
 from toymodels.networks.layers import class_logits as class_logits
 from toymodels.networks.layers import HEADS as HEADS
 from toymodels.networks.layers import layers as layers
@@ -53,6 +54,7 @@ from toymodels.data.inputs import uniform_noise as uniform_noise
 # Training: losses, optimisers, the reference protocol, students.
 from toymodels.training import checkpoints as checkpoints
 from toymodels.training import distillation as distillation
+from toymodels.training import initialisers as initialisers
 from toymodels.training import lineage as lineage
 from toymodels.training import losses as losses
 from toymodels.training import mitigation as mitigation

@@ -28,6 +28,7 @@ OWN = {
     "aux_count": {"m": (1, 3), "loss": ("kl",)},
     "behavioural_cloning": {"m": 5, "matching_epochs": (0, 1), "matching_inputs": (64,)},
     "chain": {"m": (3,), "samples": (64,), "generations": 2},
+    "frozen_heads": {"widths": (16,), "heads": ("frozen",)},
     "head_overlap": {"m": (3,)},
     "init_overlap": {"groups": ("all",)},
     "init_parts": {"m": 3},

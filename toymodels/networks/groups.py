@@ -1,9 +1,11 @@
 """Named groups of a network's parameters: its layers, its heads, its biases, and unions of them."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from toymodels.errors import UserError
@@ -72,3 +74,29 @@ def parameter_groups(params: Params, n_classes: int) -> Groups:
 def select_group(groups: dict[str, Params], names: Sequence[str], i: jax.Array) -> Params:
     """The group with the i-th of these names; i may be traced."""
     return jax.tree.map(lambda masks: masks[i], stack_trees(*(groups[name] for name in names)))
+
+
+def unite_groups(groups: Groups, chosen: Mapping[str, bool | jax.Array]) -> Params:
+    """The union of the chosen groups, as one pytree of bool arrays that broadcast to the parameters.
+
+    Args:
+        groups: named groups, of `parameter_groups`.
+        chosen: by name, whether a group belongs to the union; the values may be traced.
+
+    Raises:
+        UserError: a name that no group has, or no name.
+
+    >>> groups = Groups(first={"a": np.array(True), "b": np.array([False])})
+    >>> groups["last"] = {"a": np.array(False), "b": np.array([True])}
+    >>> union = unite_groups(groups, {"first": False, "last": jnp.array(True)})
+    >>> union["a"].tolist(), union["b"].tolist()
+    (False, [True])
+
+    """
+    if not chosen:
+        raise UserError("chosen must name one group at least; got none")
+    parts = [
+        jax.tree.map(lambda mask, flag=flag: jnp.logical_and(mask, flag), groups[name])
+        for name, flag in chosen.items()
+    ]
+    return jax.tree.map(lambda *masks: functools.reduce(jnp.logical_or, masks), *parts)

@@ -79,6 +79,31 @@ def one_of(
     return optax.GradientTransformation(init, update)
 
 
+def freeze(optimiser: optax.GradientTransformation, frozen: Params) -> optax.GradientTransformation:
+    """An optimiser whose steps are exactly zero where a mask is true.
+
+    `optax.masked` asks for a mask that is known when the program is compiled and that takes whole
+    leaves; this mask may be traced and may split a leaf, as the two heads split one layer. The
+    optimiser sees all gradients: one whose steps depend on each coordinate alone (Adam, SGD) moves
+    the other parameters as if the frozen ones did not exist.
+
+    Args:
+        optimiser: an optax transformation.
+        frozen: a pytree of bool arrays that broadcast to the parameters.
+
+    >>> sgd = freeze(optax.sgd(1.0), {"w": jnp.array([True, False])})
+    >>> step, _ = sgd.update({"w": jnp.array([4.0, 4.0])}, sgd.init({"w": jnp.zeros(2)}))
+    >>> step["w"].tolist()
+    [0.0, -4.0]
+
+    """
+
+    def stop(steps: Params, _: Params | None = None) -> Params:
+        return jax.tree.map(lambda mask, step: jnp.where(mask, 0, step), frozen, steps)
+
+    return optax.chain(optimiser, optax.stateless(stop))
+
+
 Parametrisation = Literal["standard", "ntk", "mup"]
 
 
