@@ -1,6 +1,6 @@
 """Related initialisations of student and teacher, and whether one curve describes transfer.
 
-Every relation of `toymodels.inits.relations` (rotation, interpolation, shared entries, shared units,
+Nine relations of `toymodels.inits.relations` (rotation, interpolation, shared entries, shared units,
 noise, scaling, hidden units permuted, and permuted but matched again) at several amounts, in all
 layers. Transfer is drawn against the measured overlap of the parameters, and against two measures
 of how alike the two networks are as functions. A permutation of hidden units keeps the function and

@@ -231,8 +231,8 @@ def relate(
     Args:
         net: the network.
         init: W, the teacher's initialisation.
-        relation: "rotation", "interpolation", "entries", "units", "noise", "relative_noise",
-            "scaling", "permutation" or "aligned".
+        relation: "rotation", "interpolation", "orthogonal", "entries", "largest", "signs",
+            "magnitudes", "units", "noise", "relative_noise", "scaling", "permutation" or "aligned".
         amount: how much both have in common: an overlap, a fraction, a standard deviation, a factor.
         key: decides everything random. The same key at several amounts gives nested students.
 
