@@ -56,6 +56,7 @@ from toymodels.training import losses as losses
 from toymodels.training import mitigation as mitigation
 from toymodels.training import optimisers as optimisers
 from toymodels.training import protocol as protocol
+from toymodels.training import queries as queries
 from toymodels.training import tasks as tasks
 from toymodels.training import traits as traits
 from toymodels.training.config import BROCKERS as BROCKERS
@@ -137,6 +138,8 @@ from toymodels.sweep.store import Store as Store
 # Statistics over seeds.
 from toymodels.stats import persistence as persistence
 from toymodels.stats.agreement import measure_agreement as measure_agreement
+from toymodels.stats.crossings import first_crossings as first_crossings
+from toymodels.stats.crossings import read_at as read_at
 from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO
 from toymodels.stats.findings import compare as compare
 from toymodels.stats.findings import compare_published as compare_published
