@@ -65,7 +65,7 @@ def test_pairs_are_all_pairs_of_the_subset_equally_often():
 
 
 def test_a_pair_needs_two_logits():
-    with pytest.raises(UserError, match="^subset must hold two logits at least; got 1$"):
+    with pytest.raises(UserError, match=r"^subset must hold two logits at least; got 1$"):
         queries.draw_pairs(jax.random.key(0), 3, auxiliary_logits(CLASSES, 1))
 
 
