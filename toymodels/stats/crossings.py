@@ -57,7 +57,7 @@ def read_at(x: xr.DataArray, y: xr.DataArray, at: float, dim: str) -> xr.DataArr
 
     >>> n = {"n": [1, 100]}
     >>> x, y = xr.DataArray([1.0, 100.0], n), xr.DataArray([0.0, 1.0], n)
-    >>> read_at(x, y, 10.0, "n").item(), read_at(x, y, 101.0, "n").item()
+    >>> round(read_at(x, y, 10.0, "n").item(), 6), read_at(x, y, 101.0, "n").item()
     (0.5, nan)
     """
 
