@@ -257,6 +257,8 @@ def figure(runs: xr.Dataset) -> Figure:
             right, active, "queries", "way", label=label, at=beside, hollow=True, **look
         )
         right.set(xscale="log", xlabel="queries", ylim=left.get_ylim())
+        right.set_xticks(runs.queries.values, runs.queries.values)
+        right.minorticks_off()
         tm.plotting.legend_beside(right)
         for ax in (left, right):
             ax.axhline(0, color="#999999", lw=0.8)
