@@ -33,6 +33,7 @@ CLAIMED = {"mnist_aux": 20, "init_overlap": 20}
 """Seeds behind the figures whose numbers the README and the first page of the docs give."""
 FIRST = (
     *("mnist_aux", "init_overlap", "init_overlap_phase", "overlap_modes", "head_overlap"),
+    *("init_parts", "who_moves", "storage", "optimiser_state", "bits", "robustness"),
     *("loss", "behavioural_cloning", "trajectory", "student_shape", "student_shape_perlin"),
     *("architecture", "chain", "mitigation", "lineage", "predictors", "persistence"),
     *("owl_numbers", "owl_overlap", "owl_mechanism", "owl_grid", "owl_favourites", "owl_defence"),

@@ -97,6 +97,20 @@ def test_bits_pull_each_imitated_logit_by_how_wrong_its_sigmoid_is(x64):
     np.testing.assert_allclose(got, expected, atol=1e-14)
 
 
+def test_comparisons_pull_the_two_logits_apart_by_how_wrong_they_are(x64):
+    """Cross-entropy of the sigmoid of a difference; the logits that are not compared stay."""
+    student, pairs = jnp.asarray(STUDENT), RNG.permuted(np.tile(np.arange(5), (6, 1)), axis=1)
+    rows = np.arange(6)
+    gap = STUDENT[rows, pairs[:, 0]] - STUDENT[rows, pairs[:, 1]]
+    given = np.zeros_like(STUDENT)
+    given[rows, pairs[:, 0]], given[rows, pairs[:, 1]] = 1, -1
+    value, got = jax.value_and_grad(losses.comparisons())(
+        student, jnp.asarray(given), jnp.asarray(SUBSET)
+    )
+    np.testing.assert_allclose(value, np.log1p(np.exp(-gap)).mean(), rtol=1e-12)
+    np.testing.assert_allclose(got, -given / (1 + np.exp(gap))[:, None] / 6, atol=1e-14)
+
+
 def test_one_of_several_is_that_one_and_may_be_traced():
     several = [losses.kl(), losses.mse(), losses.kl(3.0)]
     args = [jnp.asarray(a) for a in (STUDENT, TEACHER, SUBSET)]

@@ -61,6 +61,7 @@ from toymodels.training import mitigation as mitigation
 from toymodels.training import moments as moments
 from toymodels.training import optimisers as optimisers
 from toymodels.training import protocol as protocol
+from toymodels.training import queries as queries
 from toymodels.training import robustness as robustness
 from toymodels.training import storage as storage
 from toymodels.training import tasks as tasks
@@ -147,6 +148,8 @@ from toymodels.sweep.store import Store as Store
 from toymodels.stats import passing as passing
 from toymodels.stats import persistence as persistence
 from toymodels.stats.agreement import measure_agreement as measure_agreement
+from toymodels.stats.crossings import first_crossings as first_crossings
+from toymodels.stats.crossings import read_at as read_at
 from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO
 from toymodels.stats.findings import compare as compare
 from toymodels.stats.findings import compare_published as compare_published

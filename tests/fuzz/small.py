@@ -27,6 +27,7 @@ OWN = {
     "architecture": {"m": (3,), "depth": (1, 2), "activation": ("relu",)},
     "aux_count": {"m": (1, 3), "loss": ("kl",)},
     "behavioural_cloning": {"m": 5, "matching_epochs": (0, 1), "matching_inputs": (64,)},
+    "bits": {"m": 3, "queries": (16, 64), "bits": (1,)},
     "chain": {"m": (3,), "samples": (64,), "generations": 2},
     "frozen_heads": {"widths": (16,), "heads": ("frozen",)},
     "head_overlap": {"m": (3,)},

@@ -124,6 +124,23 @@ def bits() -> Imitation:
     return loss
 
 
+def comparisons() -> Imitation:
+    """Cross-entropy of which of two logits is larger: the sigmoid of their difference, batch mean.
+
+    The answers are 1 at the larger logit of each row, -1 at the smaller, and 0 elsewhere (Bradley
+    and Terry 1952). The subset has no effect: the answers name the logits.
+
+    >>> given = jnp.array([[1.0, -1.0, 0.0]])
+    >>> round(float(comparisons()(jnp.zeros((1, 3)), given, jnp.ones(3, bool))), 6)
+    0.693147
+    """
+
+    def loss(student: jax.Array, given: jax.Array, subset: jax.Array) -> jax.Array:
+        return jax.nn.softplus(-(given * student).sum(-1)).mean()
+
+    return loss
+
+
 def one_of(imitations: Sequence[Imitation], i: int | jax.Array) -> Imitation:
     """The i-th of several losses; i may be traced. All are computed, of logits alone: it is cheap.
 
