@@ -1,7 +1,9 @@
 """What the optimiser carries: the teacher's moments in a student, Adam's memory, and its drift.
 
 A student starts from the reference with the first moments of its teacher's Adam, the second moments, both,
-or fresh ones; each moment is corrected for its own age. Only parameters that imitation moves take a moment.
+or fresh ones; each moment is corrected for its own age. Only parameters that imitation moves take a
+moment. The gradients of imitation are much smaller than the teacher's. All moments are therefore scaled
+by one number to the size of the student's first gradient; one student takes both as they are.
 Other students have Adam of another memory (beta2), or descent with momentum 0.9, which has no second
 moment. Each student has its cross-model control, which takes the same moments. Beside transfer: which
 share of a student's increments lies along one direction, its drift, and how far its displacement points
@@ -13,7 +15,8 @@ does not find under SGD.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import toymodels as tm
 
@@ -30,6 +33,8 @@ BETA2 = 0.999
 class Config(tm.NetworkConfig):
     """The fields of this experiment."""
 
+    noise: Literal["fixed"] = "fixed"
+    """Distillation inputs: one fixed set, of which the first batch gives the student's first gradient."""
     beta2: tm.Rates = (0.9, 0.99, 0.9999)
     """Other decays of Adam's second moment than the protocol's 0.999; below 1."""
     momentum_lr: tm.Rate = 0.1
@@ -53,13 +58,15 @@ def points(config: Config) -> dict[str, Any]:
     """The axes of the students: which moments are the teacher's, and how Adam remembers."""
 
     def record(**values: Any) -> dict[str, Any]:
-        return {"first": False, "second": False, "beta2": BETA2, "momentum": False} | values
+        fresh = {"first": False, "second": False, "scaled": True}
+        return fresh | {"beta2": BETA2, "momentum": False} | values
 
     students = {
         "fresh": record(),
         "first moment": record(first=True),
         "second moment": record(second=True),
         "both moments": record(first=True, second=True),
+        "both unscaled": record(first=True, second=True, scaled=False),
         **{f"beta2 = {beta2:g}": record(beta2=beta2) for beta2 in config.beta2},
         "momentum": record(momentum=True),
     }
@@ -79,9 +86,10 @@ def student(setup: tm.Setup, student: dict[str, jax.Array], start: jax.Array) ->
 
     config, init = setup.config, setup.start(start)
     movable = jax.tree.map(jnp.logical_not, setup.groups["class_head"])
-    moments = tm.moments.transplant(
-        tm.moments.read_moments(setup.lesson.state), student["first"], student["second"], movable
-    )
+    own = tm.moments.read_moments(setup.lesson.state)
+    scaled = tm.moments.match_scale(own, first_gradient(setup, init), movable)
+    chosen = jax.tree.map(partial(jnp.where, student["scaled"]), scaled, own)
+    moments = tm.moments.transplant(chosen, student["first"], student["second"], movable)
     adam = tm.moments.adam_from(moments, config.student_lr, b2=student["beta2"])
     descent = optax.sgd(config.momentum_lr, momentum=0.9)
     optimiser = tm.optimisers.one_of([adam, descent], student["momentum"].astype(int))
@@ -97,6 +105,15 @@ def student(setup: tm.Setup, student: dict[str, jax.Array], start: jax.Array) ->
         ),
         **curve,
     }
+
+
+def first_gradient(setup: tm.Setup, params: tm.Params) -> tm.Params:
+    """The gradient of the imitation loss on as many inputs as a batch has."""
+    import jax
+
+    x, answers = (array[: setup.config.batch] for array in (setup.inputs, setup.answers))
+    network, imitation, mask = setup.network, setup.protocol.imitation, setup.auxiliary()
+    return jax.grad(lambda p: imitation(network.apply(p, x), answers, mask))(params)
 
 
 def findings(runs: xr.Dataset) -> list[Any]:

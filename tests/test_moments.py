@@ -8,7 +8,7 @@ import pytest
 
 from toymodels.measure.alignment import measure_drift
 from toymodels.training.loop import reshuffle, train, train_with_state
-from toymodels.training.moments import adam_from, read_moments, transplant
+from toymodels.training.moments import adam_from, match_scale, read_moments, transplant
 from toymodels.training.optimisers import one_of
 
 DATA = jax.random.normal(jax.random.key(0), (32, 5))
@@ -70,6 +70,21 @@ def test_a_transplanted_first_moment_is_a_push_along_it(taught):
     age = float(moments.first_age)
     mean = (0.9 * moments.first["w"] + 0.1 * 0.3) / (1 - 0.9 ** (age + 1))
     np.testing.assert_allclose(steps["w"], -mean / 0.3, rtol=1e-4)
+
+
+def test_adam_with_scaled_moments_is_adam_of_a_scaled_loss(taught):
+    """Adam is blind to the scale of all gradients, past ones included, but for its epsilon."""
+    moments, read = read_moments(taught[1]), {"w": True, "unread": False}
+    size = jnp.sqrt((moments.second["w"] / (1 - 0.999**moments.second_age)).sum())
+    large = {"w": 7 * size * jnp.eye(5)[0], "unread": jnp.zeros(2)}
+    scaled = match_scale(moments, large, read)
+    np.testing.assert_allclose(scaled.first["w"], 7 * moments.first["w"], rtol=1e-5)
+    np.testing.assert_allclose(scaled.second["w"], 49 * moments.second["w"], rtol=1e-5)
+    gradient = {"w": jnp.arange(5.0), "unread": jnp.zeros(2)}
+    sevenfold = jax.tree.map(lambda g: 7 * g, gradient)
+    steps, _ = adam_from(moments, 0.1).update(gradient, moments)
+    same, _ = adam_from(scaled, 0.1).update(sevenfold, scaled)
+    np.testing.assert_allclose(same["w"], steps["w"], rtol=1e-4)
 
 
 def test_a_training_with_its_state_is_the_training():

@@ -57,8 +57,8 @@ def measure_drift(path: Params) -> jax.Array:
     increments = [
         jnp.diff(leaf, axis=0).reshape(len(leaf) - 1, -1) for leaf in jax.tree.leaves(path)
     ]
-    products = sum(steps @ steps.T for steps in increments)
-    energies = eigh(products)[0]
+    products = jnp.stack([steps @ steps.T for steps in increments])
+    energies = eigh(products.sum(axis=0))[0]
     return jnp.where(energies.sum() > 0, energies[-1] / energies.sum(), 0.0)
 
 

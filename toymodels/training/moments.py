@@ -63,6 +63,38 @@ def transplant(
     )
 
 
+def match_scale(moments: Moments, gradient: Params, into: Params, b2: Rate = 0.999) -> Moments:
+    """The moments as a loss would leave them whose gradients have the size of a given one.
+
+    Adam is blind to the scale of a loss, but not to a change of it: after moments of large gradients
+    small ones move nothing, and a first moment of large gradients over a second one of small ones
+    throws the parameters away. All moments are multiplied by one number, so that the corrected second
+    ones have the sum of the gradient's squares.
+
+    Args:
+        moments: the moments of another training, of age 1 at least.
+        gradient: a gradient of the loss that goes on from them.
+        into: a mask of the parameters whose sizes are compared.
+        b2: decay of the second moment in that other training.
+
+    >>> mean = {"w": jnp.array([1.0, 1.0])}
+    >>> moments = match_scale(Moments(mean, mean, 1, 1), {"w": jnp.array([3.0, 4.0])}, {"w": True}, 0.0)
+    >>> moments.second["w"].tolist()
+    [12.5, 12.5]
+
+    """
+
+    def add_up(squares: Params) -> jax.Array:
+        return optax.tree.sum(jax.tree.map(lambda m, a: jnp.where(m, a, 0), into, squares))
+
+    share = 1 - b2**moments.second_age
+    ratio = add_up(jax.tree.map(jnp.square, gradient)) / (add_up(moments.second) / share)
+    return moments._replace(
+        first=jax.tree.map(lambda m: jnp.sqrt(ratio) * m, moments.first),
+        second=jax.tree.map(lambda m: ratio * m, moments.second),
+    )
+
+
 def adam_from(
     moments: Moments, rate: Rate, b1: Rate = 0.9, b2: Rate = 0.999, eps: float = 1e-8
 ) -> optax.GradientTransformation:
