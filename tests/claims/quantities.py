@@ -15,7 +15,7 @@ from toymodels.stats.statistics import Interval, mean_interval
 from toymodels.stats.transfer import foreseen
 
 __all__ = [
-    "above_curve", "absolute", "average", "between", "count", "exponent", "first", "foreseen",
+    "above_curve", "absolute", "average", "between", "beyond", "count", "exponent", "first", "foreseen",
     "greatest", "half", "high", "holding", "largest", "last", "left_out", "log", "low", "mean",
     "peak", "places", "point", "power", "rms", "shown", "size", "smallest", "spearman",
     "spread", "together", "total", "typical_half", "verdicts", "wilson_high", "wilson_low",
@@ -143,6 +143,11 @@ def together(*arrays: xr.DataArray) -> xr.DataArray:
 def spearman(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
     """Rank correlation over all dimensions but the seeds, seed by seed."""
     return rank_correlation(a, b, [dim for dim in b.dims if dim != "seed"])
+
+
+def beyond(array: xr.DataArray, n: int) -> xr.DataArray:
+    """The array without its first n seeds."""
+    return array.isel(seed=slice(n, None))
 
 
 def first(array: xr.DataArray, seeds: int) -> xr.DataArray:
