@@ -242,6 +242,16 @@ def test_config_and_provenance_are_in_the_page(visit):
         assert words in about
 
 
+def test_parts_of_a_users_own_are_named(browser, tmp_path):
+    dataset = open_result(FIGURES / "theory_path").assign_attrs(parts='{"network": "my own net"}')
+    page = browser.new_page()
+    page.goto(tm.explore(dataset).save(tmp_path / "page.html").as_uri())
+    page.wait_for_selector(READY)
+    page.locator("summary", has_text="Parts of a user's own").click()
+    assert "my own net" in page.inner_text("#about")
+    page.close()
+
+
 def save(page, part, kind, folder):
     with page.expect_download() as wait:
         page.click(f"#{part}-downloads button:has-text('{kind}')")

@@ -188,7 +188,7 @@ def choose_first(quantities: list[dict[str, Any]], headline: list[str]) -> str:
 def describe_origin(dataset: xr.Dataset) -> dict[str, Any]:
     """What is known of how a result was made: as in its summary.json, but for the metrics."""
     known = {}
-    for name in ("experiment", "config", "dataset", "findings", "provenance"):
+    for name in ("experiment", "parts", "config", "dataset", "findings", "provenance"):
         if name in dataset.attrs:
             value = dataset.attrs[name]
             known[name] = value if name == "experiment" else json.loads(value)

@@ -106,12 +106,13 @@ const makeList = (lines) => make("ul", {}, ...lines.map((textContent) => make("l
 
 // Sections on what was found and how the result was made.
 function writeAbout() {
-  const { config, dataset, provenance, findings } = DATA.about;
+  const { parts, config, dataset, provenance, findings } = DATA.about;
   const add = (textContent, content) => {
     find("about").append(make("details", {}, make("summary", { textContent }), make("div", {}, content)));
   };
   if (findings?.length) add("What was found", makeList(findings));
   if (DATA.notes.length) add("Remarks on this result", makeList(DATA.notes));
+  if (parts) add("Parts of a user's own, in place of the experiment's", makeTable(parts));
   if (config) add("Config of this result", makeTable(config));
   if (provenance)
     add("Provenance: data, versions, commit and command", makeTable({ data: dataset, ...provenance }));
