@@ -5,9 +5,10 @@ auxiliary logits on noise: to first order the inner product of the two steps is
 E[(J dT)^T M (J dT)] >= 0, if both share an initialisation (`toymodels.theory.one_step`). Measured are
 the error of this identity as eps grows, and how the cosine of the two steps falls with the overlap
 rho of the initialisations, with the number of the teacher's steps, and with the number of the
-student's. Last, a search over inputs for a student that moves away from its teacher, under the
-theorem's conditions and with one of them dropped. Protocol: Cloud et al., Nature 652, 615-621
-(2026), MNIST experiment, with plain SGD.
+student's. Between two initialisations there is a mismatch besides, which may point away from the
+teacher; from eps* on, known before any step, the teacher's step outweighs it. Last, a search over
+inputs for a student that moves away from its teacher, under the theorem's conditions and with one of
+them dropped. Protocol: Cloud et al., Nature 652, 615-621 (2026), MNIST experiment, with plain SGD.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ VARIABLES = {
     "cosine": (("eps",), "1", "cosine of the student's first step with the teacher's one step"),
     "identity": (("eps",), "1", "inner product of both, over the theorem's quadratic form"),
     "limit": ((), "1", "cosine of both as eps goes to 0, where the student starts"),
+    "signal": ((), "1", "inner product of both steps that is due to the teacher's, over eps^2"),
+    "mismatch": ((), "1", "inner product that is due to other initialisations, over -eps"),
     "first": (("teacher_step",), "1", "cosine of the student's first step with the teacher's path"),
     "path": (("student_step",), "1", "cosine of the student's path with the trained teacher's"),
     "searched": (
@@ -142,10 +145,12 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
         reference, step, displacements, inputs, keys = shared
         start = rotate(reference, keys.relation, rho)
         loss = tm.losses.one_of(losses, imitation)
+        pair = network, start, reference
 
         def compare(step: tm.Params) -> tm.one_step.FirstStep:
-            return tm.one_step.first_step(network, start, reference, step, inputs, loss, imitated)
+            return tm.one_step.first_step(*pair, step, inputs, loss, imitated)
 
+        alignment = tm.one_step.split_alignment(*pair, step, inputs, loss, imitated)
         single = jax.lax.map(lambda eps: compare(scale(step, eps)), jnp.array(config.eps))
         teacher = jax.tree.map(lambda a, d: a + d[-1], reference, displacements)
         _, path = tm.distillation.distil(
@@ -163,6 +168,7 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
         return {
             "cosine": single.cosine,
             "identity": single.inner / single.inner_theory,
+            **alignment._asdict(),
             "limit": tm.one_step.limit_cosine(network, start, step, inputs, loss, imitated),
             "first": jax.lax.map(lambda step: compare(step).cosine, displacements),
             "path": path[1:],
@@ -185,6 +191,23 @@ def sweep(config: Config, data_dir: Path | None) -> tm.Sweep:
     )
 
 
+def analyse(runs: xr.Dataset) -> xr.Dataset:
+    """Add eps*, and whether it foretells on which side of a right angle each first step lies."""
+    import xarray as xr
+
+    valid = tm.succeeded(runs)
+    toward = xr.where(valid.mismatch < 0, 0.0, np.inf)  # where the teacher's step does not help
+    crossing = xr.where(valid.signal > 0, valid.mismatch.clip(0) / valid.signal, toward)
+    foretold = ((valid.eps > crossing) == (valid.cosine > 0)).mean("eps")
+    known = valid.signal.notnull()
+    about = "the teacher's eps from which on the student's first step points towards it; inf: none"
+    share = "share of the eps at which eps* foretells the sign of the cosine of both first steps"
+    return runs.assign(
+        crossing=crossing.where(known).assign_attrs(units="1", description=about),
+        foretold=foretold.where(known).assign_attrs(units="1", description=share),
+    )
+
+
 def findings(runs: xr.Dataset) -> list[Any]:
     """Where the identity holds, how alignment falls, and what the search found."""
     runs = tm.succeeded(runs).transpose("seed", ...)
@@ -195,6 +218,9 @@ def findings(runs: xr.Dataset) -> list[Any]:
     return [
         *(sentence for loss in runs.imitation.values for sentence in count_steps(runs, loss)),
         *tm.compare_remaining("Cosine of both first steps", runs.cosine, "rho"),
+        *tm.compare(
+            "Share of the eps at which eps* foretells the sign of the cosine", runs.foretold, None
+        ),
         *tm.compare(
             "Cosine of the student's first step with its teacher's path, rho = 1",
             shared["first"].isel(teacher_step=[0, -1]),
@@ -226,11 +252,14 @@ def count_steps(runs: xr.Dataset, loss: str) -> list[str]:
 
 
 def figure(runs: xr.Dataset) -> Figure:
-    """The identity, cosines by eps, by overlap and by steps, and what the search found."""
+    """The identity, cosines by eps, by overlap and by steps, eps*, and what the search found."""
     valid = tm.succeeded(runs)
     with tm.plotting.style():
-        fig, axes = tm.plotting.panels(13, 6.6, [1, 1, 1.2], rows=2)
-        error, by_eps, by_overlap, by_teacher_step, by_student_step, search = axes
+        fig, axes = tm.plotting.panels(16, 6.6, [1, 1, 1.2, 1], rows=2)
+        error, by_eps, by_overlap, crossing, *axes = axes
+        by_teacher_step, by_student_step, search, unused = axes
+        unused.remove()
+        draw_crossings(crossing, valid)
         for i, imitation in enumerate(valid.imitation.values):
             part, colour = valid.sel(imitation=imitation), tm.plotting.PALETTE[(1, 4)[i]]
             name = {"kl": "KL", "mse": "MSE"}[str(imitation)]
@@ -264,7 +293,7 @@ def figure(runs: xr.Dataset) -> Figure:
         search.set(xlabel=cosine, title="search over inputs for the least")
         search.invert_yaxis()
         search.axvline(0, color="black", lw=0.8, ls=":")
-        for ax in axes[1:5]:
+        for ax in (by_eps, by_overlap, by_teacher_step, by_student_step):
             ax.axhline(0, color="black", lw=0.8, ls=":")
         for ax in (error, by_eps, search):
             ax.legend(fontsize=7)
@@ -285,10 +314,31 @@ def draw_overlaps(ax: Axes, cosine: xr.DataArray, name: str, style: str) -> None
     ax.legend(fontsize=7, ncols=2)
 
 
+def draw_crossings(ax: Axes, valid: xr.Dataset) -> None:
+    """eps* against the overlap, predicted, beside where the measured cosine first is positive."""
+    import xarray as xr
+
+    rising = valid.sortby("eps")
+    measured = tm.first_crossings(rising.eps, rising.cosine, xr.DataArray(0.0), "eps")
+    angle = np.degrees(np.arccos(valid.rho.values))
+    for i, imitation in enumerate(valid.imitation.values):
+        name = {"kl": "KL", "mse": "MSE"}[str(imitation)]
+        for array, fmt, label in (
+            (valid.crossing, ".", f"{name}, predicted"),
+            (measured, "o", f"{name}, measured"),
+        ):
+            seeds = array.sel(imitation=imitation).transpose("seed", "rho").values
+            seen = np.where(np.isfinite(seeds) & (seeds > 0), seeds, np.nan)
+            look: dict[str, Any] = {"color": tm.plotting.PALETTE[(1, 4)[i]], "mfc": "none"}
+            places = np.broadcast_to(angle + 0.8 * (2 * i - 1), seen.shape)
+            ax.plot(places.ravel(), seen.ravel(), fmt, ms=5, label=label, **look)
+    tm.plotting.overlap_axis(ax)
+    ax.set(yscale="log", ylabel="eps from which on the student moves to its teacher")
+    ax.legend(fontsize=7)
+
+
 HEADLINE = ("limit", "cosine", "identity", "searched")
-STUDY = tm.Study(
-    "theory_one_step", __doc__, PRESETS, sweep, lambda runs: runs, findings, figure, HEADLINE
-)
+STUDY = tm.Study("theory_one_step", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -42,6 +42,16 @@ def test_a_small_step_is_the_theorems_and_its_limit(tiny):
     assert (abs(tiny.identity.sel(rho=0.5, eps=1e-3) - 1) > 1).all()
 
 
+def test_the_crossing_is_that_of_the_measured_inner_product(tiny):
+    """Of a shared initialisation it is zero; of another it is where small steps point away."""
+    assert (tiny.crossing.sel(rho=1.0) < 1e-4).all()
+    assert (tiny.foretold.sel(rho=1.0) == 1).all()
+    other = tiny.sel(rho=0.5)
+    away = other.cosine.sel(eps=1e-3) < 0
+    np.testing.assert_array_equal(away, other.mismatch > 0)
+    assert (other.crossing.where(away, 1) > 1e-3).all()
+
+
 def test_the_limit_is_never_negative_whatever_the_init_and_the_inputs(tiny):
     assert (tiny.limit > 0).all()
     searched = tiny.searched.sel(when="searched")

@@ -5,7 +5,7 @@ import pytest
 
 from toymodels.networks.models import MLP, functional
 from toymodels.theory.counterexamples import minimise
-from toymodels.theory.one_step import first_step, gradient_step, limit_cosine
+from toymodels.theory.one_step import first_step, gradient_step, limit_cosine, split_alignment
 from toymodels.training import losses
 from toymodels.training.distillation import all_logits, auxiliary_logits
 from toymodels.trees import flatten
@@ -73,6 +73,54 @@ def test_identity_fails_for_another_initialisation():
     network, reference, other, step, x = setting(1e-4)
     got = first_step(network, other, reference, step, x, losses.kl(), SUBSETS["aux"])
     assert abs(got.inner / got.inner_theory - 1) > 10
+
+
+def scale(tree, factor):
+    return jax.tree.map(lambda a: factor * a, tree)
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+@pytest.mark.parametrize("name", IMITATIONS)
+def test_signal_and_mismatch_are_the_orders_of_the_measured_inner_product(name, subset):
+    """inner(eps) / eps = eps signal - mismatch + O(eps^2), at any two initialisations."""
+    network, reference, other, direction, x = setting(1.0)
+    start = jax.tree.map(lambda w, v: 0.8 * w + 0.6 * v, reference, other)
+    pair = IMITATIONS[name], SUBSETS[subset]
+    alignment = split_alignment(network, start, reference, direction, x, *pair)
+
+    def measure(eps):
+        step = scale(direction, eps)
+        return float(first_step(network, start, reference, step, x, *pair).inner) / eps
+
+    eps = 1e-4
+    slope = (measure(eps) - measure(-eps)) / (2 * eps)
+    np.testing.assert_allclose((measure(eps) + measure(-eps)) / 2, -alignment.mismatch, rtol=1e-6)
+    np.testing.assert_allclose(slope, alignment.signal, rtol=1e-6)
+
+
+def test_of_a_shared_initialisation_only_the_signal_is_left():
+    network, reference, _, direction, x = setting(1.0)
+    arguments = network, reference, reference, direction, x, losses.kl(), SUBSETS["aux"]
+    alignment = split_alignment(*arguments)
+    np.testing.assert_allclose(alignment.signal, first_step(*arguments).inner_theory, rtol=1e-10)
+    assert abs(alignment.mismatch) < 1e-14 * alignment.signal
+    assert alignment.crossing < 1e-14
+
+
+def test_the_inner_product_changes_its_sign_at_the_crossing():
+    """A start so close to the reference that the crossing is at a small step of the teacher."""
+    network, reference, other, direction, x = setting(1.0)
+    for sign in (1, -1):
+        start = jax.tree.map(lambda w, v, s=sign: w + s * 1e-5 * v, reference, other)
+        pair = losses.mse(), SUBSETS["aux"]
+        crossing = float(split_alignment(network, start, reference, direction, x, *pair).crossing)
+        steps = [scale(direction, share * crossing) for share in (0.9, 1.1)]
+        inner = [float(first_step(network, start, reference, s, x, *pair).inner) for s in steps]
+        if crossing:
+            assert inner[0] < 0 < inner[1]
+        else:
+            tiny = scale(direction, 1e-9)
+            assert first_step(network, start, reference, tiny, x, *pair).inner > 0
 
 
 def test_one_logit_has_no_step_with_kl():

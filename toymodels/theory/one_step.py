@@ -8,7 +8,9 @@ gradient step dS on imitating the teacher's outputs on any inputs x. To first or
 J the Jacobian of the imitated outputs at theta_0 and M the Hessian of the imitation loss in the
 student's logits where it equals the teacher (twice the weights for squared error, the covariance of
 the softmax over temperature**2 for KL): the student cannot move away from the teacher's step.
-For a student at another initialisation the identity does not hold.
+For a student at another initialisation the identity does not hold. To second order in the teacher's
+step eps u the inner product is then eps (eps signal - mismatch), and the student moves towards its
+teacher from eps* = mismatch / signal on (`split_alignment`).
 
 The student's step is a gradient step, of a loss that is least where the student equals its teacher,
 at the teacher's own init, and the teacher's step is as small as the inputs require:
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from toymodels.measure.probes import cosine, inner
 from toymodels.networks.models import Network, Params
@@ -81,6 +84,66 @@ def first_step(
     )
 
 
+class Alignment(NamedTuple):
+    """What a student's first step owes to the teacher's step, and to the difference of their inits.
+
+    For a teacher's step dT = eps u the inner product with the student's first gradient step (of rate
+    1) is eps (eps signal - mismatch), up to the next order of eps.
+    """
+
+    signal: jax.Array
+    """(J_S u)^T M (J_0 u), M minus the mixed second derivative of the imitation loss in the logits of
+    student and teacher: that of Theorem 1 where both inits are the same."""
+    mismatch: jax.Array
+    """How fast the loss of imitating the untrained teacher rises along u: 0 where both inits are the
+    same, of either sign elsewhere."""
+
+    @property
+    def crossing(self) -> jax.Array:
+        """eps*: the smallest step of the teacher from which on the student moves towards it.
+
+        0 where it does so at every step, inf where it does so at none.
+        """
+        least = jnp.maximum(self.mismatch, 0) / jnp.where(self.signal > 0, self.signal, 1)
+        return jnp.where(self.signal > 0, least, jnp.where(self.mismatch < 0, 0, jnp.inf))
+
+
+def split_alignment(
+    network: Network,
+    student: Params,
+    teacher_init: Params,
+    direction: Params,
+    x: jax.Array,
+    imitation: Imitation,
+    subset: jax.Array,
+) -> Alignment:
+    """Split the alignment of a student's first step with its teacher's into signal and mismatch.
+
+    Two directional derivatives of the network and one of the loss's gradient; no kernel is formed.
+    See `first_step` for the arguments; ``direction`` is u, the teacher's step for eps = 1.
+
+    >>> linear = Network(lambda key: {}, lambda p, x: x @ p["w"], lambda p, x: x)
+    >>> at, along = {"w": jnp.zeros((2, 1))}, {"w": jnp.array([[3.0], [4.0]])}
+    >>> square = lambda z, answers, subset: ((z - answers) ** 2).mean() / 2
+    >>> x, subset, elsewhere = jnp.array([[1.0, 0.0]]), jnp.ones(1, bool), {"w": jnp.ones((2, 1))}
+    >>> alignment = split_alignment(linear, elsewhere, at, along, x, square, subset)
+    >>> [round(float(number), 6) for number in (*alignment, alignment.crossing)]
+    [9.0, 3.0, 0.333333]
+
+    """
+
+    def push(params: Params) -> tuple[jax.Array, jax.Array]:
+        return jax.jvp(lambda p: network.apply(p, x), (params,), (direction,))
+
+    (logits, moved), (answers, taught) = push(student), push(teacher_init)
+
+    def rise(answers: jax.Array) -> jax.Array:
+        return (jax.grad(imitation)(logits, answers, subset) * moved).sum()
+
+    mismatch, change = jax.jvp(rise, (answers,), (taught,))
+    return Alignment(-change, mismatch)
+
+
 def limit_cosine(
     network: Network,
     params: Params,
@@ -94,7 +157,6 @@ def limit_cosine(
     The student's step is then J^T M J dT, by a directional derivative, one of the loss's gradient,
     and a gradient; see `first_step` for the arguments.
 
-    >>> import jax.numpy as jnp
     >>> linear = Network(lambda key: {}, lambda p, x: x @ p["w"], lambda p, x: x)
     >>> at, along = {"w": jnp.zeros((2, 1))}, {"w": jnp.array([[3.0], [4.0]])}
     >>> square = lambda z, answers, subset: ((z - answers) ** 2).mean()
