@@ -116,11 +116,25 @@ def first_gradient(setup: tm.Setup, params: tm.Params) -> tm.Params:
     return jax.grad(lambda p: imitation(network.apply(p, x), answers, mask))(params)
 
 
+def analyse(runs: xr.Dataset) -> xr.Dataset:
+    """Add transfer, and the accuracy that fresh moments have at the same imitation loss."""
+    backwards = tm.succeeded(runs).isel(epoch=slice(None, None, -1))  # the loss then rises
+    fresh = backwards.sel(student="fresh", drop=True)
+    last = backwards.loss.isel(epoch=0, drop=True)
+    about = "accuracy of fresh moments at the student's last imitation loss; NaN: never there"
+    matched = tm.read_at(fresh.loss, fresh.accuracy, last, "epoch")
+    return tm.against_control(runs).assign(
+        matched_accuracy=matched.assign_attrs(units="1", description=about)
+    )
+
+
 def findings(runs: xr.Dataset) -> list[Any]:
     """What transfers, against the student with fresh moments, and what the drift is."""
     valid = tm.succeeded(runs)
     rivals = [name for name in valid.student.values if name != "fresh"]
     shared = valid.sel(start="shared", drop=True)
+    matched = (shared.final_accuracy - shared.matched_accuracy).sel(student=rivals)
+    equal = matched.dropna("student", how="all")
 
     def gap(array: xr.DataArray) -> xr.DataArray:
         return array.sel(student=rivals) - array.sel(student="fresh", drop=True)
@@ -128,6 +142,9 @@ def findings(runs: xr.Dataset) -> list[Any]:
     return [
         *tm.compare("Transfer", valid.transfer),
         *tm.compare("Transfer less that with fresh moments", gap(valid.transfer), tm.HIGHER),
+        *tm.compare(
+            "Test accuracy less that of fresh moments at the same imitation loss", equal, tm.HIGHER
+        ),
         *tm.compare("Share of the increments along one direction", shared.drift, None),
         *tm.compare("Displacement cosine with the teacher", shared.displacement_cosine),
     ]
@@ -157,9 +174,7 @@ def figure(runs: xr.Dataset) -> Figure:
 
 sweep = tm.distillation_sweep(student, points, teach=teach, variables=VARIABLES)
 HEADLINE = ("transfer", "final_accuracy")
-STUDY = tm.Study(
-    "optimiser_state", __doc__, PRESETS, sweep, tm.against_control, findings, figure, HEADLINE
-)
+STUDY = tm.Study("optimiser_state", __doc__, PRESETS, sweep, analyse, findings, figure, HEADLINE)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -41,6 +41,11 @@ def test_all_students_start_alike_and_part_later(tiny):
         assert (last.sel(student=name) != last.sel(student="fresh")).all()
 
 
+def test_fresh_moments_at_their_own_loss_have_their_own_accuracy(tiny):
+    fresh = tiny.sel(student="fresh")
+    np.testing.assert_allclose(fresh.matched_accuracy, fresh.final_accuracy, atol=1e-6)
+
+
 def test_drift_and_cosine_are_shares(tiny):
     """Two epochs: the principal direction holds at least half of the squared increments."""
     assert ((tiny.drift >= 0.5) & (tiny.drift <= 1)).all()

@@ -50,18 +50,29 @@ def first_crossings(
     return xr.apply_ufunc(first_crossing, x, y, level, input_core_dims=dims, vectorize=True)
 
 
-def read_at(x: xr.DataArray, y: xr.DataArray, at: float, dim: str) -> xr.DataArray:
-    """Curves y at one x, interpolated linearly in the logarithm of x along a dimension; all else stays.
+def read_at(x: xr.DataArray, y: xr.DataArray, at: float | xr.DataArray, dim: str) -> xr.DataArray:
+    """Curves y at a place x, interpolated linearly in the logarithm of x along a dimension.
 
-    ``x`` rises along the dimension; NaN where ``at`` lies outside of it.
+    Args:
+        x: positive numbers that rise along the dimension.
+        y: the curves.
+        at: the place, one number or one for each curve.
+        dim: the dimension of x and y that goes; all others stay.
+
+    Returns:
+        The interpolated values; NaN where ``at`` lies outside of x, or x does not rise.
 
     >>> n = {"n": [1, 100]}
     >>> x, y = xr.DataArray([1.0, 100.0], n), xr.DataArray([0.0, 1.0], n)
     >>> round(read_at(x, y, 10.0, "n").item(), 6), read_at(x, y, 101.0, "n").item()
     (0.5, nan)
+
     """
 
-    def interpolate(x: np.ndarray, y: np.ndarray) -> float:
+    def interpolate(x: np.ndarray, y: np.ndarray, at: float) -> float:
+        if not (np.diff(x) > 0).all():
+            return np.nan
         return float(np.interp(np.log(at), np.log(x), y, left=np.nan, right=np.nan))
 
-    return xr.apply_ufunc(interpolate, x, y, input_core_dims=[[dim], [dim]], vectorize=True)
+    dims = [[dim], [dim], []]
+    return xr.apply_ufunc(interpolate, x, y, xr.DataArray(at), input_core_dims=dims, vectorize=True)
