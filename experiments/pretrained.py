@@ -9,10 +9,12 @@ label under the next one's name (relabelled), the pixels in another order (scram
 shuffled among the images (random). The likeness of a pretraining is measured: the cosine of the
 network's displacement by it with that by the target, from the same random initialisation.
 
-A pretrained student may read the target before distillation, and a control may forget it. Beside
-transfer there are hence the gain of accuracy since the start, and the amount that the student
-acquires of its teacher's change of class logits. Protocol: Cloud et al., Nature 652, 615-621 (2026),
-MNIST experiment, whose reference has random weights; their language models are all pretrained.
+A pretrained student may read the target before distillation, and a control may forget it; where the
+teacher learns little, transfer is a ratio of small numbers. Beside it there are hence the gain of
+accuracy since the start, and the amount that a student acquires of its teacher's change of class
+logits, less its control's: to forget the pretraining may be part of that change. Protocol: Cloud et
+al., Nature 652, 615-621 (2026), MNIST experiment, whose reference has random weights; their language
+models are pretrained.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class Config(tm.NetworkFields, tm.ImitationFields, tm.RateFields, tm.ImageConfig
 
 
 PRESETS = {
-    "quick": Config(seeds=3, student_epochs=5),
+    "quick": Config(seeds=3, teacher_epochs=(1,), student_epochs=5),
     "paper": Config(
         **tm.CLOUD | {"teacher_epochs": (1, 5)}, seeds=10, pretraining_epochs=(1, 5, 20)
     ),
@@ -153,38 +155,28 @@ def analyse(runs: xr.Dataset) -> xr.Dataset:
     )
 
 
-def list_tasks(runs: xr.Dataset) -> dict[str, dict[int, str]]:
-    """The references of every task by their epochs of pretraining, of which none is 0."""
-    untrained, *pretrained = runs.reference.values.tolist()
-    tasks: dict[str, dict[int, str]] = {}
-    for name in pretrained:
-        task, epochs = name.split()
-        tasks.setdefault(task, {0: untrained})[int(epochs)] = name
-    return tasks
-
-
-def unfold(array: xr.DataArray, tasks: dict[str, dict[int, str]]) -> xr.DataArray:
-    """An array (..., reference) as (..., task, epochs)."""
-    lines = {
-        task: array.sel(reference=[*names.values()])
-        .rename(reference="epochs")
-        .assign_coords(epochs=[*names])
-        for task, names in tasks.items()
-    }
-    return tm.side_by_side("task", lines, "")
-
-
 def select_longest(runs: xr.Dataset) -> xr.Dataset:
     """The untrained reference, and those after the longest pretraining on every task."""
-    longest = [names[max(names)] for names in list_tasks(runs).values()]
-    return runs.sel(reference=["untrained", *longest])
+    longest = {name.split()[0]: name for name in runs.reference.values.tolist()}
+    return runs.sel(reference=[*longest.values()])
+
+
+def unfold(array: xr.DataArray) -> xr.DataArray:
+    """An array (..., reference) as (..., task, epochs); after 0 epochs all tasks are the same."""
+    untrained, *names = array.reference.values.tolist()
+    lines = {}
+    for task in dict.fromkeys(name.split()[0] for name in names):
+        own = [name for name in names if name.split()[0] == task]
+        line = array.sel(reference=[untrained, *own]).rename(reference="epochs")
+        lines[task] = line.assign_coords(epochs=[0, *(int(name.split()[1]) for name in own)])
+    return tm.side_by_side("task", lines, "")
 
 
 def findings(runs: xr.Dataset) -> list[Any]:
     """What is acquired after the longest pretraining, and which measures foresee it."""
-    valid = tm.succeeded(runs)
-    longest, pretrained = select_longest(valid), valid.drop_sel(reference="untrained")
-    amount, none = "Amount above the control's", {"reference": "untrained"}
+    valid, none = tm.succeeded(runs), {"reference": "untrained"}
+    longest, pretrained = select_longest(valid), valid.drop_sel(none)
+    amount = "Amount above the control's"
     gap = longest.acquired.drop_sel(none) - longest.acquired.sel(none, drop=True)
     rows = [
         *tm.compare("Transfer", longest.transfer),
@@ -192,24 +184,21 @@ def findings(runs: xr.Dataset) -> list[Any]:
         *tm.compare(amount, longest.acquired),
         *tm.compare(f"{amount} less that without pretraining", gap, tm.HIGHER),
     ]
-    near = -pretrained.teacher_distance
-    measures = {"likeness": pretrained.likeness, "nearness of the teacher": near}
-    for name, array in {
-        "transfer": pretrained.transfer,
-        "this amount": pretrained.acquired,
-    }.items():
-        shares = {by: tm.foreseen(array, measure) for by, measure in measures.items()}
-        rows += tm.compare(
-            f"Share of the variance of {name} that is foreseen by",
-            tm.side_by_side("by", shares, ""),
-        )
+    measures = {
+        "likeness": pretrained.likeness,
+        "nearness of the teacher": -pretrained.teacher_distance,
+    }
+    for name, array in {"transfer": pretrained.transfer, "amount": pretrained.acquired}.items():
+        for measure, values in measures.items():
+            share = f"Share of the variance of {name} that {measure} foresees"
+            rows += tm.compare(share, tm.foreseen(array, values), None)
     return rows
 
 
 def figure(runs: xr.Dataset) -> Figure:
     """Accuracies after the longest pretraining; amounts against its length, and its likeness."""
     runs = tm.succeeded(runs)
-    epochs, tasks = int(runs.teacher_epochs.min()), list_tasks(runs)
+    epochs = int(runs.teacher_epochs.min())
     runs = runs.sel(teacher_epochs=epochs)
     longest = select_longest(runs)
     accuracies = {
@@ -218,13 +207,14 @@ def figure(runs: xr.Dataset) -> Figure:
         "their teacher": longest.teacher_accuracy.sel(teacher_epoch=epochs),
         "reference": longest.teacher_accuracy.isel(teacher_epoch=0),
     }
-    acquired, likeness = (unfold(runs[name], tasks) for name in ("acquired", "likeness"))
+    acquired, likeness = unfold(runs.acquired), unfold(runs.likeness)
     with tm.plotting.style():
         fig, (left, middle, right) = tm.plotting.panels(12, 3.8, columns=(1.3, 1, 1))
         models = tm.side_by_side("model", accuracies, "")
         tm.charts.dots(left, models, "reference", "model", joined=False)
         tm.plotting.slanted(left, 40)
         left.set(ylabel="test accuracy", ylim=(-0.05, 1.3), title=tm.plotting.caption(runs))
+        left.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
         left.legend(loc="upper left", ncols=2)
         tm.charts.dots(middle, acquired, "epochs", "task", xlabel="epochs of pretraining")
         middle.set_ylabel("amount of the teacher's change\nthat is acquired, above the control's")

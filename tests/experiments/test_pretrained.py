@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import mnist_aux, pretrained
-from experiments.pretrained import Config, list_references, list_tasks, select_longest
+from experiments.pretrained import Config, list_references, select_longest, unfold
 from toymodels.errors import UserError
 from toymodels.study import plotting
 from toymodels.study.distillation import perceptron
@@ -51,9 +51,15 @@ def test_references_are_named_by_task_and_by_rising_epochs(tiny):
     pretrained_names = [f"{task} {n}" for task in ("same", "relabelled", "random") for n in (1, 2)]
     names = ["untrained", *pretrained_names]
     assert list_references(TINY) == tiny.reference.values.tolist() == names
-    assert list_tasks(tiny)["same"] == {0: "untrained", 1: "same 1", 2: "same 2"}
     longest = select_longest(tiny).reference.values.tolist()
     assert longest == ["untrained", "same 2", "relabelled 2", "random 2"]
+    lines = unfold(tiny.likeness)
+    assert lines.task.values.tolist() == ["same", "relabelled", "random"]
+    assert lines.epochs.values.tolist() == [0, 1, 2]
+    for task in lines.task.values:
+        for epochs, name in enumerate(("untrained", f"{task} 1", f"{task} 2")):
+            line = lines.sel(task=task, epochs=epochs)
+            np.testing.assert_array_equal(line, tiny.likeness.sel(reference=name))
 
 
 def test_students_start_where_their_teacher_did_and_controls_elsewhere(tiny):
@@ -137,8 +143,10 @@ def test_findings_and_figure(tiny):
         "Student's gain of accuracy",
         "Amount above the control's",
         "Amount above the control's less that without pretraining",
-        "Share of the variance of transfer that is foreseen by",
-        "Share of the variance of this amount that is foreseen by",
+        "Share of the variance of transfer that likeness foresees",
+        "Share of the variance of transfer that nearness of the teacher foresees",
+        "Share of the variance of amount that likeness foresees",
+        "Share of the variance of amount that nearness of the teacher foresees",
     ]
     at = {"reference": "random 2", "teacher_epochs": 1}
     row = rows["Amount above the control's", "random 2, teacher_epochs = 1"]
