@@ -60,6 +60,7 @@ from toymodels.training import losses as losses
 from toymodels.training import mitigation as mitigation
 from toymodels.training import moments as moments
 from toymodels.training import optimisers as optimisers
+from toymodels.training import pretraining as pretraining
 from toymodels.training import protocol as protocol
 from toymodels.training import queries as queries
 from toymodels.training import robustness as robustness

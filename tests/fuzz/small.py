@@ -47,6 +47,7 @@ OWN = {
     "owl_overlap": {"samples": 64, "rho": (0.9, 0.0), "shared": (0, 10)},
     "persistence": {"direct_steps": 4, "tune_steps": 1, "records": 3, "tuning": ("images",)},
     "predictors": {"m": (3,), "images": (10, 64), "rows": 64},
+    "pretrained": {"pretraining": ("same",), "pretraining_epochs": (1,)},
     "robustness": {"m": 3, "eps": (0.3,), "attack_steps": 2, "attacked_images": 64},
     "storage": {"bits": (3, 23), "stored": ("weights",)},
     "student_shape": {"m": (3,), "widths": (8, 6), "student": ("same",), "channels": (2, 3)},

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from toymodels.measure.decompositions import eigh
-from toymodels.measure.probes import cosine
+from toymodels.measure.probes import cosine, inner
 from toymodels.networks.models import Params
 
 Loss = Callable[[Params], jax.Array]
@@ -38,6 +38,17 @@ def displacement_cosine(
     """
     moved = (jax.tree.map(jnp.subtract, *pair) for pair in ((params, start), (teacher, reference)))
     return cosine(*moved)
+
+
+def relative_distance(params: Params, start: Params) -> jax.Array:
+    """How far parameters have moved: their distance from a start, over the norm of the start.
+
+    >>> start, end = {"x": jnp.array([3.0, 4.0])}, {"x": jnp.array([3.0, 5.0])}
+    >>> round(float(relative_distance(end, start)), 6)
+    0.2
+    """
+    moved = jax.tree.map(jnp.subtract, params, start)
+    return jnp.sqrt(inner(moved, moved) / inner(start, start))
 
 
 def measure_drift(path: Params) -> jax.Array:

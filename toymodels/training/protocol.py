@@ -91,11 +91,7 @@ class Protocol:
         reference = self.network.init(keys.init)
 
         def watch(params: Params) -> dict[str, Tree]:
-            return {
-                "teacher_accuracy": self.trait.score(params, data.test),
-                "teacher_loss": self.trait.loss(params, data.test),
-                **observe(params),
-            }
+            return self.watch_teacher(params, data) | observe(params)
 
         (teacher, state), curve = self.teach_with_state(reference, data, keys.teacher, watch)
         held_out = self.noise(keys.probe, 1000)
@@ -108,6 +104,13 @@ class Protocol:
             return lesson, curve
         source = draw_epochs(self.batches(lesson), keys.student, self.config.student_epochs)
         return lesson._replace(order=source.drawn), curve
+
+    def watch_teacher(self, params: Params, data: Data) -> dict[str, jax.Array]:
+        """What is recorded of a teacher after every epoch: score and loss on the test images."""
+        return {
+            "teacher_accuracy": self.trait.score(params, data.test),
+            "teacher_loss": self.trait.loss(params, data.test),
+        }
 
     def independent_init(self, lesson: "Lesson") -> Params:
         """Draw the initialisation of a seed's cross-model control."""
