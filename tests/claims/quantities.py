@@ -17,7 +17,7 @@ from toymodels.stats.transfer import foreseen
 __all__ = [
     "above_curve", "absolute", "average", "between", "beyond", "count", "exponent", "first", "foreseen",
     "greatest", "half", "high", "holding", "largest", "last", "left_out", "log", "low", "mean",
-    "peak", "places", "point", "power", "rms", "shown", "size", "smallest", "spearman",
+    "median_positive", "peak", "places", "point", "power", "rms", "shown", "size", "smallest", "spearman",
     "spread", "together", "total", "typical_half", "verdicts", "wilson_high", "wilson_low",
 ]  # fmt: skip
 
@@ -230,6 +230,12 @@ def above_curve(
         line = np.interp(at, knots[order], ys.sel(seed=seed).values[order])
         found.append(float(y.sel(seed=seed)) - line)
     return xr.DataArray(found, {"seed": y.seed})
+
+
+def median_positive(array: xr.DataArray) -> float:
+    """Median over the seeds with a finite number above zero."""
+    values = array.values
+    return float(np.median(values[np.isfinite(values) & (values > 0)]))
 
 
 def absolute(array: xr.DataArray) -> xr.DataArray:
