@@ -65,6 +65,11 @@ def test_the_kept_entries_are_those_of_the_largest_scores():
         assert score[name][chosen].min() > score[name][~chosen].max()
 
 
+def test_gained_accuracy_is_that_since_the_start(tiny):
+    gain = tiny.accuracy.isel(epoch=-1) - tiny.accuracy.isel(epoch=0)
+    np.testing.assert_allclose(tiny.gain, gain.transpose(*tiny.gain.dims), atol=1e-6)
+
+
 def test_the_result_has_a_figure_and_findings(tiny):
     plotting.render(init_parts.STUDY.figure(tiny))
     rows = init_parts.STUDY.findings(tiny)
