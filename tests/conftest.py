@@ -35,7 +35,7 @@ LATER = {
     *("test_netcdf", "test_mechanism", "test_datasets", "test_transformer", "test_attention"),
     *("test_distillation", "test_losses", "test_traits", "test_approximations"),
     *("test_rounding", "test_moments", "test_attacks", "test_initialisers", "test_queries"),
-    *("test_calibration", "test_passing"),
+    *("test_calibration", "test_passing", "test_pretraining"),
 }
 """Files in tests/ that the second command runs: what they guard breaks seldom, or takes minutes."""
 
