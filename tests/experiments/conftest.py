@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments import mnist_aux
+from tests.experiments.protocols import SMALL
 from toymodels.study import plotting, results
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -40,6 +41,12 @@ def tiny_config():
         teacher_epochs=1,
         student_epochs=1,
     )
+
+
+@pytest.fixture(scope="session")
+def reference_runs():
+    """The result of `mnist_aux` at the smallest protocol, with whose students others must agree."""
+    return mnist_aux.STUDY.run(mnist_aux.Config(**SMALL))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import xarray as xr
 
 from experiments import bits, loss
 from experiments.bits import Config
+from tests.experiments.protocols import SMALL
 from toymodels.errors import UserError
 from toymodels.study import plotting
 from toymodels.study.distillation import perceptron
@@ -18,14 +19,6 @@ from toymodels.training import tasks
 from toymodels.training.protocol import reference_protocol
 from toymodels.training.students import Setup
 
-SMALL = {
-    "dataset": "digits",
-    "seeds": 2,
-    "widths": (16,),
-    "noise_images": 256,
-    "teacher_epochs": 2,
-    "student_epochs": 2,
-}
 TINY = Config(**SMALL, queries=(256, 16, 64), bits=(16, 1))
 PASSIVE = ["logits", "16 bits", "1 bit", "largest", "drawn", "comparison"]
 

@@ -5,29 +5,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import init_parts, mnist_aux
+from experiments import init_parts
 from experiments.init_parts import AMOUNTS, ANGLES, Config
+from tests.experiments.protocols import SMALL
 from toymodels.inits.sharing import keep_largest
 from toymodels.study import plotting
 
-TINY = {
-    "dataset": "digits",
-    "seeds": 2,
-    "widths": (16,),
-    "noise_images": 256,
-    "teacher_epochs": 2,
-    "student_epochs": 2,
-}
 LAST = len(ANGLES) - 1
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    return init_parts.STUDY.run(Config(**TINY))
+    return init_parts.STUDY.run(Config(**SMALL))
 
 
-def test_all_of_the_initialisation_is_the_student_of_the_reference_experiment(tiny):
-    known = mnist_aux.STUDY.run(mnist_aux.Config(**TINY)).sel(student="student_aux")
+def test_all_of_the_initialisation_is_the_student_of_the_reference_experiment(tiny, reference_runs):
+    known = reference_runs.sel(student="student_aux")
     first = tiny.loss.sel(level=0)
     np.testing.assert_array_equal(first, first.isel(relation=[0] * len(AMOUNTS)))
     np.testing.assert_allclose(first.isel(relation=0), known.loss, rtol=1e-3)

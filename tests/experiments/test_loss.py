@@ -5,28 +5,20 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments import loss, mnist_aux
+from experiments import loss
 from experiments.loss import Config
+from tests.experiments.protocols import SMALL
 from toymodels.errors import UserError
 from toymodels.study import plotting
-
-TINY = {
-    "dataset": "digits",
-    "seeds": 2,
-    "widths": (16,),
-    "noise_images": 256,
-    "teacher_epochs": 2,
-    "student_epochs": 2,
-}
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    return loss.STUDY.run(Config(**TINY, temperatures=(1.0, 0.1), draws=(1,)))
+    return loss.STUDY.run(Config(**SMALL, temperatures=(1.0, 0.1), draws=(1,)))
 
 
-def test_kl_and_all_logits_are_the_students_of_the_reference_experiment(tiny):
-    known = mnist_aux.STUDY.run(mnist_aux.Config(**TINY))
+def test_kl_and_all_logits_are_the_students_of_the_reference_experiment(tiny, reference_runs):
+    known = reference_runs
     for signal, student in (("KL", "student_aux"), ("all logits", "student_all")):
         ours = tiny.accuracy.sel(way=signal, start="shared")
         np.testing.assert_allclose(ours, known.accuracy.sel(student=student), atol=0.01)
@@ -58,7 +50,7 @@ def test_the_result_has_a_figure_and_findings(tiny):
 )
 def test_bad_config_is_one_sentence(change, sentence):
     with pytest.raises(UserError, match=f"^{sentence}$"):
-        dataclasses.replace(Config(**TINY), **change)
+        dataclasses.replace(Config(**SMALL), **change)
 
 
 def test_golden_values(tiny, golden):

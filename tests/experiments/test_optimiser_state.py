@@ -5,28 +5,20 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments import mnist_aux, optimiser_state
+from experiments import optimiser_state
 from experiments.optimiser_state import Config
+from tests.experiments.protocols import SMALL
 from toymodels.errors import UserError
 from toymodels.study import plotting
-
-TINY = {
-    "dataset": "digits",
-    "seeds": 2,
-    "widths": (16,),
-    "noise_images": 256,
-    "teacher_epochs": 2,
-    "student_epochs": 2,
-}
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    return optimiser_state.STUDY.run(Config(**TINY, beta2=(0.9,)))
+    return optimiser_state.STUDY.run(Config(**SMALL, beta2=(0.9,)))
 
 
-def test_fresh_moments_are_the_student_of_the_reference_experiment(tiny):
-    known = mnist_aux.STUDY.run(mnist_aux.Config(**TINY)).sel(student="student_aux")
+def test_fresh_moments_are_the_student_of_the_reference_experiment(tiny, reference_runs):
+    known = reference_runs.sel(student="student_aux")
     ours = tiny.sel(start="shared", student="fresh")
     np.testing.assert_allclose(ours.loss, known.loss, rtol=1e-3)
     np.testing.assert_allclose(ours.accuracy, known.accuracy, atol=0.01)
@@ -61,7 +53,7 @@ def test_the_result_has_a_figure_and_findings(tiny):
 
 def test_bad_config_is_one_sentence():
     with pytest.raises(UserError, match=r"^beta2 must be below 1; got 1.0$"):
-        dataclasses.replace(Config(**TINY), beta2=(1.0,))
+        dataclasses.replace(Config(**SMALL), beta2=(1.0,))
 
 
 def test_golden_values(tiny, golden):

@@ -5,31 +5,30 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments import mnist_aux, storage
-from experiments.storage import FULL, PARTS, Config
+from experiments import storage
+from experiments.storage import FULL, MOST, PARTS, Config
+from tests.experiments.protocols import SMALL
 from toymodels.errors import UserError
+from toymodels.networks import rounding
 from toymodels.study import plotting
-
-TINY = {
-    "dataset": "digits",
-    "seeds": 2,
-    "widths": (16,),
-    "noise_images": 256,
-    "teacher_epochs": 2,
-    "student_epochs": 2,
-}
+from toymodels.training import storage as stored
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    return storage.STUDY.run(Config(**TINY, bits=(1, 7, FULL)))
+    return storage.STUDY.run(Config(**SMALL, bits=(1, 7, FULL)))
 
 
-def test_full_precision_is_the_student_of_the_reference_experiment(tiny):
-    known = mnist_aux.STUDY.run(mnist_aux.Config(**TINY)).sel(student="student_aux")
+def test_full_precision_is_the_student_of_the_reference_experiment(tiny, reference_runs):
+    known = reference_runs.sel(student="student_aux")
     ours = tiny.sel(start="shared", stored="weights", bits=FULL)
     np.testing.assert_allclose(ours.loss, known.loss, rtol=1e-3)
     np.testing.assert_allclose(ours.accuracy, known.accuracy, atol=0.01)
+
+
+def test_the_limits_of_the_config_are_those_of_the_emulation():
+    """The config repeats them, for to import them would load JAX before the command line is read."""
+    assert (FULL, MOST) == (rounding.FULL, stored.MOST_BITS)
 
 
 def test_in_full_precision_nothing_depends_on_what_is_stored(tiny):
@@ -81,7 +80,7 @@ def test_the_result_has_a_figure_and_findings(tiny):
 )
 def test_bad_config_is_one_sentence(change, sentence):
     with pytest.raises(UserError, match=f"^{sentence}$"):
-        dataclasses.replace(Config(**TINY), **change)
+        dataclasses.replace(Config(**SMALL), **change)
 
 
 def test_golden_values(tiny, golden):

@@ -8,21 +8,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from experiments import mnist_aux, who_moves
+from experiments import who_moves
 from experiments.who_moves import Config, list_students, name_parts
+from tests.experiments.protocols import SMALL
 from toymodels.errors import UserError
 from toymodels.networks.groups import parameter_groups
 from toymodels.study import plotting
 
-FIELDS = {
-    "dataset": "digits",
-    "seeds": 2,
-    "widths": (16,),
-    "noise_images": 256,
-    "teacher_epochs": 2,
-    "student_epochs": 2,
-}
-TINY = Config(**FIELDS)
+TINY = Config(**SMALL)
 CURVES = ["accuracy", "loss", "accuracy_by_teacher"]
 
 
@@ -37,8 +30,8 @@ def same(runs, first, second, names=CURVES):
     xr.testing.assert_equal(*pairs)
 
 
-def test_where_all_parts_move_the_student_is_that_of_the_reference_experiment(tiny):
-    known = mnist_aux.STUDY.run(mnist_aux.Config(**FIELDS))
+def test_where_all_parts_move_the_student_is_that_of_the_reference_experiment(tiny, reference_runs):
+    known = reference_runs
     ours = tiny.sel(student="all move", start="shared")
     student = known.sel(student="student_aux")
     np.testing.assert_allclose(ours.accuracy, student.accuracy, atol=0.01)
