@@ -103,14 +103,9 @@ def findings(runs: xr.Dataset) -> list[Any]:
     for relation in [name for name in AMOUNTS if name != "rotation"]:
         inner = slice(1, None) if relation == "signs" else slice(1, -1)
         gaps = tm.contrast_at_overlap(valid.gain, overlap, relation, "rotation", inner)
-        for level in gaps.level.values:
-            gap = gaps.sel(level=level)
-            if (estimate := tm.interval(gap)).mean is None:
-                continue
-            amount = float(valid.amount.sel(relation=relation, level=level))
-            at = f"{relation} = {amount:g}, overlap = {gap.overlap.item():.2f}"
-            quantity = "Gained accuracy less that by rotation at the same overlap"
-            rows.append(tm.judge(quantity, at, estimate, tm.HIGHER))
+        names = {i: f"{relation} = {amount:g}" for i, amount in enumerate(AMOUNTS[relation])}
+        quantity = "Gained accuracy less that by rotation at the same overlap"
+        rows += tm.compare_at_overlap(quantity, gaps, names)
     return rows
 
 
@@ -130,10 +125,10 @@ def figure(runs: xr.Dataset) -> Figure:
     with tm.plotting.style():
         fig, axes = tm.plotting.panels(12, 3.8, columns=(1, 1, 1))
         for ax, (group, array, label) in zip(axes, panels, strict=True):
-            for i, relation in enumerate(("rotation", *group)):
-                x = valid.overlap.sel(relation=relation, part="all").mean("seed").values
-                seeds = array.sel(relation=relation).transpose("seed", "level").values
-                tm.plotting.means(ax, x, seeds, tm.plotting.PALETTE[i], relation, joined=True)
+            lines = array.sel(relation=["rotation", *group])
+            x = valid.overlap.sel(relation=lines.relation, part="all").mean("seed")
+            look: dict[str, Any] = {"at": x.transpose("relation", "level"), "joined": True}
+            tm.charts.means(ax, lines, "level", "relation", colours=tm.plotting.PALETTE, **look)
             ax.set(xlabel="initial overlap of all parameters", ylabel=label, ylim=(-0.08, 0.6))
             ax.axhline(0, color="black", lw=0.8, ls=":")
             ax.legend(loc="upper left")

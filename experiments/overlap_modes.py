@@ -110,13 +110,8 @@ def findings(runs: xr.Dataset) -> list[Any]:
         )
     overlap = select_measure(valid, "overlap")
     gaps = tm.contrast_at_overlap(valid.transfer, overlap, "interpolation", "rotation")
-    for level in gaps.level.values:
-        gap = gaps.sel(level=level)
-        if (estimate := tm.interval(gap)).mean is not None:
-            quantity = "Transfer by interpolation less that by rotation"
-            at = f"overlap = {gap.overlap.item():.2f}"
-            findings.append(tm.judge(quantity, at, estimate, tm.HIGHER))
-    return findings
+    quantity = "Transfer by interpolation less that by rotation"
+    return findings + tm.compare_at_overlap(quantity, gaps)
 
 
 def percent(share: float) -> str:

@@ -196,8 +196,10 @@ def analyse(runs: xr.Dataset) -> xr.Dataset:
     import xarray as xr
 
     valid = tm.succeeded(runs)
-    toward = xr.where(valid.mismatch < 0, 0.0, np.inf)  # where the teacher's step does not help
-    crossing = xr.where(valid.signal > 0, valid.mismatch.clip(0) / valid.signal, toward)
+    crossing = xr.apply_ufunc(
+        lambda *pair: np.asarray(tm.one_step.Alignment(*pair).crossing),
+        *(valid.signal, valid.mismatch),
+    )
     foretold = ((valid.eps > crossing) == (valid.cosine > 0)).mean("eps")
     known = valid.signal.notnull()
     about = "the teacher's eps from which on the student's first step points towards it; inf: none"

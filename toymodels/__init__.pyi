@@ -153,6 +153,7 @@ from toymodels.stats.crossings import first_crossings as first_crossings
 from toymodels.stats.crossings import read_at as read_at
 from toymodels.stats.findings import ABOVE_ZERO as ABOVE_ZERO
 from toymodels.stats.findings import compare as compare
+from toymodels.stats.findings import compare_at_overlap as compare_at_overlap
 from toymodels.stats.findings import compare_published as compare_published
 from toymodels.stats.findings import compare_remaining as compare_remaining
 from toymodels.stats.findings import Finding as Finding

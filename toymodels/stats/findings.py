@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import xarray as xr
@@ -139,6 +140,34 @@ def compare(
     if words is None:
         return [Finding(quantity, name, estimate) for name, estimate in estimates]
     return [judge(quantity, name, estimate, words, against) for name, estimate in estimates]
+
+
+def compare_at_overlap(
+    quantity: str, gaps: xr.DataArray, names: Mapping[Any, str] = MappingProxyType({})
+) -> list[Finding]:
+    """A finding for every level of `toymodels.stats.transfer.contrast_at_overlap` that has values.
+
+    Args:
+        quantity: what the differences are, in words.
+        gaps: differences (seed, level), with the coordinate ``overlap`` (level,).
+        names: what a level is, by its label, to stand beside its overlap; some may have no name.
+
+    >>> overlap = ("level", [0.9, 0.5])
+    >>> gaps = xr.DataArray([[0.1, 0.0], [0.3, 0.0]], {"seed": [0, 1], "level": [1, 2]})
+    >>> rows = compare_at_overlap("Gap", gaps.assign_coords(overlap=overlap), {1: "noise = 2"})
+    >>> [row.at for row in rows]
+    ['noise = 2, overlap = 0.90', 'overlap = 0.50']
+
+    """
+    rows = []
+    for level in gaps.level.values.tolist():
+        gap = gaps.sel(level=level)
+        if (estimate := interval(gap)).mean is not None:
+            at = ", ".join(
+                [*filter(None, [names.get(level)]), f"overlap = {gap.overlap.item():.2f}"]
+            )
+            rows.append(judge(quantity, at, estimate, HIGHER))
+    return rows
 
 
 def compare_remaining(
